@@ -1,0 +1,81 @@
+//! Serdes: values to bytes and back. A [`Serde`] does it for one type; [`HasSerde`] names a type's usual one.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+/// Turns values of one type into bytes and back.
+///
+/// 1. `None` is Kafka's null. A serde for a type without a null value refuses it ([`SerdeError`]); wrap the type in
+///    `Option` to allow it.
+/// 2. `serialize` appends to `out` and must not touch what is there. It returns whether the value is present: `false`
+///    means null, and nothing was appended.
+/// 3. The same value gives the same bytes: keys are found and partitioned by their bytes.
+pub trait Serde<T>: Send + Sync {
+    /// Appends the bytes of `value` to `out`; `false` for null.
+    ///
+    /// # Errors
+    /// If the value has no such form.
+    fn serialize(&self, value: &T, out: &mut Vec<u8>) -> Result<bool, SerdeError>;
+    /// The value of `bytes`; `None` is null.
+    ///
+    /// # Errors
+    /// If the bytes are not of that type. `expected` and the first bytes belong into the error.
+    fn deserialize(&self, bytes: Option<&[u8]>) -> Result<T, SerdeError>;
+    /// As [`Serde::deserialize`], where `bytes` lie in `memory`: a type that can share memory need not copy.
+    ///
+    /// # Errors
+    /// As [`Serde::deserialize`].
+    fn deserialize_shared(&self, bytes: Option<&[u8]>, memory: &Bytes) -> Result<T, SerdeError> {
+        let _ = memory;
+        self.deserialize(bytes)
+    }
+    /// Whether `value` is written as null.
+    fn is_null(&self, value: &T) -> bool {
+        let _ = value;
+        false
+    }
+}
+
+/// Types that have a usual serde.
+///
+/// ```ignore
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Order { id: u64 }
+/// impl headwater::HasSerde for Order { type Serde = headwater::codec::Json; }
+/// ```
+pub trait HasSerde: Clone + 'static {
+    /// The serde that is used where none is named.
+    type Serde: Serde<Self> + Default + 'static;
+}
+
+/// Bytes that are not what they should be, or a value that cannot be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SerdeError {
+    /// The type that was expected, such as `i64` or `json Order`.
+    pub expected: String,
+    /// What is wrong.
+    pub problem: String,
+    /// The first bytes, 16 at most; `None` for null or when writing.
+    pub first_bytes: Option<Vec<u8>>,
+}
+
+impl SerdeError {
+    /// An error about `bytes`.
+    pub fn new(expected: impl Into<String>, problem: impl Into<String>, bytes: Option<&[u8]>) -> Self {
+        let first_bytes = bytes.map(|bytes| bytes[..bytes.len().min(16)].to_vec());
+        Self { expected: expected.into(), problem: problem.into(), first_bytes }
+    }
+}
+
+impl fmt::Display for SerdeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {}: {}", self.expected, self.problem)?;
+        match &self.first_bytes {
+            Some(bytes) => write!(f, "; first bytes {}", bytes.escape_ascii()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for SerdeError {}

@@ -1,0 +1,1 @@
+//! The in-process side of the ports.
