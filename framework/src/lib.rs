@@ -3,6 +3,7 @@
 pub mod codec;
 pub mod error;
 pub mod kafka;
+pub mod state;
 pub mod record;
 pub mod time;
 pub mod topic;

@@ -1,0 +1,180 @@
+//! The byte store: ordered bytes on the far side of the overlay. A port; [`MemoryBackend`] is its in-memory side.
+//!
+//! 1. A byte store holds committed data only, and with it the changelog offsets up to which it is complete.
+//! 2. [`ByteStore::apply`] is atomic: a crash shows all of a batch or nothing of it.
+//! 3. One backend serves a process; a task sees its own keys only, split into spaces (one per store, [`META`] for the task).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Bound;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::Result;
+use crate::topic::TaskId;
+
+/// A part of a task's keys: one store, or [`META`].
+pub type Space = u32;
+
+/// The space of what a task knows about itself: offsets, stream times, format.
+pub const META: Space = 0;
+
+/// One change of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Writes a value.
+    Put(Space, Vec<u8>, Vec<u8>),
+    /// Deletes a key.
+    Delete(Space, Vec<u8>),
+    /// Deletes all keys `from <= key < to`.
+    DeleteRange(Space, Vec<u8>, Vec<u8>),
+}
+
+/// Ordered bytes of one task.
+pub trait ByteStore {
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>>;
+    /// Shows the entries `from <= key < to` in order (without `to`: to the end) until `visit` returns false.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn scan(&self, space: Space, range: KeyRange<'_>, visit: &mut Visit<'_>) -> Result<()>;
+    /// Applies all changes, in order, or none.
+    ///
+    /// # Errors
+    /// If the store cannot be written; then it must not be used any more.
+    fn apply(&self, changes: Vec<Change>) -> Result<()>;
+}
+
+/// Shown an entry; returns whether to go on.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> bool + 'a;
+
+/// A range of keys: from inclusive, to exclusive, `None` for no bound.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeyRange<'a> {
+    /// First key.
+    pub from: &'a [u8],
+    /// First key that is out.
+    pub to: Option<&'a [u8]>,
+}
+
+/// Makes the byte stores of a process's tasks.
+pub trait StateBackend: Send + Sync + fmt::Debug {
+    /// Opens the store of a task; what was applied before is there.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    fn open(&self, task: TaskId) -> Result<Rc<dyn ByteStore>>;
+    /// Deletes everything of a task: its state has to be rebuilt.
+    ///
+    /// # Errors
+    /// If it cannot be deleted.
+    fn wipe(&self, task: TaskId) -> Result<()>;
+}
+
+type Keys = BTreeMap<Space, BTreeMap<Vec<u8>, Vec<u8>>>;
+
+/// Byte stores in memory. Clones share the data, so whoever keeps a clone sees what survives a crash of a worker:
+/// exactly what was applied.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryBackend {
+    tasks: Arc<Mutex<BTreeMap<TaskId, Arc<Mutex<Keys>>>>>,
+}
+
+impl StateBackend for MemoryBackend {
+    fn open(&self, task: TaskId) -> Result<Rc<dyn ByteStore>> {
+        let keys = Arc::clone(lock(&self.tasks).entry(task).or_default());
+        Ok(Rc::new(MemoryStore { keys }))
+    }
+
+    fn wipe(&self, task: TaskId) -> Result<()> {
+        if let Some(keys) = lock(&self.tasks).get(&task) {
+            lock(keys).clear();
+        }
+        Ok(())
+    }
+}
+
+struct MemoryStore {
+    keys: Arc<Mutex<Keys>>,
+}
+
+impl ByteStore for MemoryStore {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        Ok(lock(&self.keys).get(&space).and_then(|keys| keys.get(key)).cloned())
+    }
+
+    fn scan(&self, space: Space, range: KeyRange<'_>, visit: &mut Visit<'_>) -> Result<()> {
+        let all = lock(&self.keys);
+        let Some(keys) = all.get(&space) else { return Ok(()) };
+        let to = range.to.map_or(Bound::Unbounded, Bound::Excluded);
+        if range.to.is_some_and(|to| to <= range.from) {
+            return Ok(());
+        }
+        for (key, value) in keys.range::<[u8], _>((Bound::Included(range.from), to)) {
+            if !visit(key, value) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&self, changes: Vec<Change>) -> Result<()> {
+        let mut all = lock(&self.keys);
+        for change in changes {
+            match change {
+                Change::Put(space, key, value) => {
+                    all.entry(space).or_default().insert(key, value);
+                }
+                Change::Delete(space, key) => {
+                    all.entry(space).or_default().remove(&key);
+                }
+                Change::DeleteRange(space, from, to) => {
+                    let keys = all.entry(space).or_default();
+                    let mut tail = keys.split_off(&from);
+                    keys.append(&mut tail.split_off(&to));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A poisoned lock means that a test panicked while it looked on; the data under it is still whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(store: &dyn ByteStore, from: &[u8], to: Option<&[u8]>) -> Vec<Vec<u8>> {
+        let mut seen = Vec::new();
+        store.scan(1, KeyRange { from, to }, &mut |key, _| {
+            seen.push(key.to_vec());
+            true
+        })
+        .unwrap();
+        seen
+    }
+
+    #[test]
+    fn a_batch_is_applied_in_order_and_survives_reopening() {
+        let backend = MemoryBackend::default();
+        let task = TaskId { subtopology: 0, partition: 1 };
+        let store = backend.open(task).unwrap();
+        let put = |key: &[u8]| Change::Put(1, key.to_vec(), vec![1]);
+        store.apply(vec![put(b"a"), put(b"b"), put(b"c"), put(b"d"), Change::Delete(1, b"a".to_vec())]).unwrap();
+        store.apply(vec![Change::DeleteRange(1, b"b".to_vec(), b"d".to_vec())]).unwrap();
+        drop(store);
+        let store = backend.open(task).unwrap();
+        assert_eq!(keys(store.as_ref(), b"", None), [b"d"]);
+        assert_eq!(keys(store.as_ref(), b"", Some(b"d")), Vec::<Vec<u8>>::new());
+        backend.wipe(task).unwrap();
+        assert_eq!(store.get(1, b"d").unwrap(), None);
+    }
+}

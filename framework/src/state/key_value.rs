@@ -1,0 +1,192 @@
+//! The key-value store: one timestamped value per key. The state of tables and of aggregates without window.
+//!
+//! Byte store: `key -> ts:i64 | value`. Changelog: `key -> value`, the record's timestamp is `ts`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Change, KeyRange, Overlay, Shelf, SlotId, StateStore, stamp, unstamp};
+use crate::codec::Serde;
+use crate::error::Result;
+use crate::record::{RawRecord, RecordBatch};
+
+/// One timestamped value per key.
+pub struct KeyValueStore<K, V> {
+    shelf: Shelf,
+    keys: Arc<dyn Serde<K>>,
+    values: Arc<dyn Serde<V>>,
+    overlay: Overlay<V>,
+    key: Vec<u8>,
+}
+
+impl<K, V: Clone> KeyValueStore<K, V> {
+    /// Opens the store on its shelf.
+    ///
+    /// # Errors
+    /// If the byte store cannot be read.
+    pub fn open(shelf: Shelf, keys: Arc<dyn Serde<K>>, values: Arc<dyn Serde<V>>) -> Result<Self> {
+        let complete = shelf.is_empty(KeyRange::default())?;
+        Ok(Self { shelf, keys, values, overlay: Overlay::new(complete), key: Vec::new() })
+    }
+
+    fn encode_key(&mut self, key: &K) -> Result<()> {
+        self.key.clear();
+        self.keys.serialize(key, &mut self.key).map_err(|error| self.shelf.serde_error("key", error))?;
+        Ok(())
+    }
+
+    fn stored(&self) -> Result<Option<(V, i64)>> {
+        if self.overlay.is_complete() {
+            return Ok(None);
+        }
+        let Some(stored) = self.shelf.bytes.get(self.shelf.space, &self.key)? else { return Ok(None) };
+        self.decode(&stored).map(Some)
+    }
+
+    fn decode(&self, stored: &[u8]) -> Result<(V, i64)> {
+        let (timestamp, bytes) = unstamp(stored).ok_or_else(|| self.shelf.corrupt("a value without timestamp"))?;
+        let value = self.values.deserialize(Some(bytes)).map_err(|error| self.shelf.serde_error("value", error))?;
+        Ok((value, timestamp))
+    }
+
+    /// The value of `key` with its timestamp.
+    ///
+    /// # Errors
+    /// If the key cannot be serialised or the stored value cannot be read.
+    pub fn get(&mut self, key: &K) -> Result<Option<(&V, i64)>> {
+        self.encode_key(key)?;
+        let id = match self.overlay.find(&self.key) {
+            Some(id) => id,
+            None => match self.stored()? {
+                None => return Ok(None),
+                Some((value, timestamp)) => self.overlay.load(&self.key, Some(value), timestamp),
+            },
+        };
+        Ok(self.overlay.value(id).map(|value| (value, self.overlay.timestamp(id))))
+    }
+
+    /// Finds or makes the entry of `key`, to be read and [set](Self::set) without another look-up.
+    ///
+    /// # Errors
+    /// As [`KeyValueStore::get`].
+    pub fn slot(&mut self, key: &K) -> Result<SlotId> {
+        self.encode_key(key)?;
+        if let Some(id) = self.overlay.find(&self.key) {
+            return Ok(id);
+        }
+        let (value, timestamp) = self.stored()?.map_or((None, -1), |(value, timestamp)| (Some(value), timestamp));
+        Ok(self.overlay.load(&self.key, value, timestamp))
+    }
+
+    /// The value of an entry.
+    #[must_use]
+    pub fn value(&self, id: SlotId) -> Option<&V> {
+        self.overlay.value(id)
+    }
+
+    /// The timestamp of an entry's value.
+    #[must_use]
+    pub fn timestamp(&self, id: SlotId) -> i64 {
+        self.overlay.timestamp(id)
+    }
+
+    /// Takes the value out of an entry that is about to be set.
+    pub fn take(&mut self, id: SlotId) -> Option<V> {
+        self.overlay.take(id)
+    }
+
+    /// Changes an entry; `None` deletes it.
+    pub fn set(&mut self, id: SlotId, value: Option<V>, timestamp: i64) {
+        self.overlay.set(id, value, timestamp);
+    }
+
+    /// All entries with their timestamps, in the order of the keys' bytes.
+    ///
+    /// # Errors
+    /// If a stored entry cannot be read.
+    pub fn all(&self) -> Result<Vec<(K, V, i64)>> {
+        let mut entries = BTreeMap::new();
+        let mut failed = Ok(());
+        self.shelf.bytes.scan(self.shelf.space, KeyRange::default(), &mut |key, stored| {
+            failed = self.decode(stored).map(|(value, timestamp)| {
+                entries.insert(key.to_vec(), Some((value, timestamp)));
+            });
+            failed.is_ok()
+        })?;
+        failed?;
+        for entry in self.overlay.entries() {
+            entries.insert(entry.key.to_vec(), entry.value.map(|value| (value.clone(), entry.timestamp)));
+        }
+        let live = entries.into_iter().filter_map(|(key, value)| value.map(|(value, timestamp)| (key, value, timestamp)));
+        live.map(|(key, value, timestamp)| {
+            let key = self.keys.deserialize(Some(&key)).map_err(|error| self.shelf.serde_error("key", error))?;
+            Ok((key, value, timestamp))
+        })
+        .collect()
+    }
+}
+
+impl<K, V: Clone> StateStore for KeyValueStore<K, V> {
+    fn name(&self) -> &str {
+        &self.shelf.name
+    }
+
+    fn log(&mut self, changelog: &mut RecordBatch) -> Result<()> {
+        for entry in self.overlay.dirty() {
+            self.key.clear();
+            let present = match entry.value {
+                None => false,
+                Some(value) => self
+                    .values
+                    .serialize(value, &mut self.key)
+                    .map_err(|error| self.shelf.serde_error("value", error))?,
+            };
+            changelog.push(entry.timestamp, Some(entry.key), present.then_some(&self.key), 0);
+        }
+        Ok(())
+    }
+
+    fn committed(&mut self) {
+        self.overlay.committed();
+    }
+
+    fn unflushed(&mut self, changes: &mut Vec<Change>) -> Result<()> {
+        let space = self.shelf.space;
+        for entry in self.overlay.unflushed() {
+            let Some(value) = entry.value else {
+                changes.push(Change::Delete(space, entry.key.to_vec()));
+                continue;
+            };
+            let mut stored = entry.timestamp.to_be_bytes().to_vec();
+            self.values.serialize(value, &mut stored).map_err(|error| self.shelf.serde_error("value", error))?;
+            changes.push(Change::Put(space, entry.key.to_vec(), stored));
+        }
+        Ok(())
+    }
+
+    fn flushed(&mut self) {
+        self.overlay.flushed();
+    }
+
+    fn discard(&mut self) -> Result<()> {
+        self.overlay = Overlay::new(self.shelf.is_empty(KeyRange::default())?);
+        Ok(())
+    }
+
+    fn restore(&mut self, record: &RawRecord<'_>, changes: &mut Vec<Change>) -> Result<()> {
+        let key = record.key.ok_or_else(|| self.shelf.corrupt("a changelog record without key"))?.to_vec();
+        changes.push(match record.value {
+            Some(value) => Change::Put(self.shelf.space, key, stamp(record.timestamp, value)),
+            None => Change::Delete(self.shelf.space, key),
+        });
+        Ok(())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.overlay.memory_bytes()
+    }
+
+    fn evict(&mut self, periods: u32) {
+        self.overlay.evict(periods);
+    }
+}

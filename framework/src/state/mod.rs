@@ -1,0 +1,117 @@
+//! What operators remember: typed stores ([`KeyValueStore`], [`WindowStore`], [`SessionStore`]), each an overlay in
+//! memory over a part of the task's byte store, with a changelog on Kafka.
+//!
+//! The life of a change: `set` makes an entry dirty; `log` writes it to the changelog within the transaction;
+//! `committed` after the commit is acknowledged; `unflushed`/`flushed` move it to the byte store, now and then;
+//! `discard` after an abort. A store does not know who carries its changelog.
+
+mod bytes;
+mod key_value;
+mod overlay;
+mod session;
+mod window;
+
+pub use bytes::{ByteStore, Change, KeyRange, META, MemoryBackend, Space, StateBackend, Visit};
+pub use key_value::KeyValueStore;
+pub use overlay::{Entry, Overlay, SlotId};
+pub use session::{Session, SessionStore};
+pub use window::{WindowEntry, WindowStore};
+
+use std::rc::Rc;
+
+use crate::codec::SerdeError;
+use crate::error::{Error, Reaction, Result};
+use crate::record::{RawRecord, RecordBatch};
+
+/// What the runtime asks of every store, whatever it holds.
+pub trait StateStore {
+    /// The store's name; also part of its changelog's name.
+    fn name(&self) -> &str;
+    /// Writes the dirty entries to the changelog: the last value of each, once.
+    ///
+    /// # Errors
+    /// If a value cannot be serialised.
+    fn log(&mut self, changelog: &mut RecordBatch) -> Result<()>;
+    /// The commit that carries what was logged is acknowledged.
+    fn committed(&mut self);
+    /// Adds what the byte store does not have yet to `changes`, in committed form. Nothing may be dirty.
+    ///
+    /// # Errors
+    /// If a value cannot be serialised.
+    fn unflushed(&mut self, changes: &mut Vec<Change>) -> Result<()>;
+    /// What [`StateStore::unflushed`] told has been applied.
+    fn flushed(&mut self);
+    /// Forgets everything in memory: the byte store's content, then the changelog, tell what is committed.
+    ///
+    /// # Errors
+    /// If the byte store cannot be read.
+    fn discard(&mut self) -> Result<()>;
+    /// Turns a changelog record into changes of the byte store. Nothing is in memory meanwhile.
+    ///
+    /// # Errors
+    /// If the record is not of this store's form.
+    fn restore(&mut self, record: &RawRecord<'_>, changes: &mut Vec<Change>) -> Result<()>;
+    /// Estimated bytes in memory.
+    fn memory_bytes(&self) -> usize;
+    /// Drops clean entries not used for `periods` flushes.
+    fn evict(&mut self, periods: u32);
+}
+
+/// A store's place: its name and its part of the task's byte store.
+#[derive(Clone)]
+pub struct Shelf {
+    /// The store's name.
+    pub name: String,
+    /// Its first space; a store may use the next one as well, for an index.
+    pub space: Space,
+    /// The task's byte store.
+    pub bytes: Rc<dyn ByteStore>,
+}
+
+impl Shelf {
+    /// Whether nothing is stored in `range` of the first space.
+    ///
+    /// # Errors
+    /// If the byte store cannot be read.
+    pub fn is_empty(&self, range: KeyRange<'_>) -> Result<bool> {
+        let mut empty = true;
+        self.bytes.scan(self.space, range, &mut |_, _| {
+            empty = false;
+            false
+        })?;
+        Ok(empty)
+    }
+
+    /// An error about a value of this store.
+    #[must_use]
+    pub fn serde_error(&self, what: &str, error: SerdeError) -> Error {
+        Error::new(Reaction::Skip, format!("cannot handle a {what} of store `{}`", self.name)).because(error)
+    }
+
+    /// An error about a changelog or stored entry that has not this store's form.
+    #[must_use]
+    pub fn corrupt(&self, what: &str) -> Error {
+        Error::new(Reaction::Rebuild, format!("store `{}` holds {what}", self.name))
+            .hint("was the changelog written by another application or another version of this one?")
+    }
+}
+
+/// `ts:i64 | value`, the stored form of a timestamped value (Kafka Streams' `ValueAndTimestamp`).
+pub(crate) fn stamp(timestamp: i64, value: &[u8]) -> Vec<u8> {
+    let mut stored = Vec::with_capacity(8 + value.len());
+    stored.extend_from_slice(&timestamp.to_be_bytes());
+    stored.extend_from_slice(value);
+    stored
+}
+
+/// Splits the stored form of a timestamped value.
+pub(crate) fn unstamp(stored: &[u8]) -> Option<(i64, &[u8])> {
+    let (timestamp, value) = stored.split_first_chunk::<8>()?;
+    Some((i64::from_be_bytes(*timestamp), value))
+}
+
+/// The big-endian time in the last eight bytes, and what stands before it.
+pub(crate) fn split_time(key: &[u8]) -> Option<(&[u8], i64)> {
+    let (rest, time) = key.split_last_chunk::<8>()?;
+    Some((rest, i64::from_be_bytes(*time)))
+}

@@ -1,0 +1,326 @@
+//! The overlay: a store's entries in memory, typed, found by the hash of their key bytes.
+//!
+//! It is record cache and hot path at once; the byte store behind it is where state spills to and restarts from.
+//!
+//! 1. An entry is *dirty* from its first change until the commit that carries it is acknowledged, and *unflushed*
+//!    from then until it has been written to the byte store. Only entries that are neither may be dropped.
+//! 2. Nothing uncommitted leaves the overlay: a flush happens only while no entry is dirty.
+//! 3. An aborted transaction throws the whole overlay away: what was committed comes back from the changelog.
+//! 4. An overlay is *complete* while every key of its part of the byte store is in it; then a miss is an answer.
+//! 5. Dirty entries are walked in the order of their first change, so that the same input gives the same changelog.
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use std::hash::BuildHasher;
+
+/// Keys up to this length lie in the slot itself: one cache miss less. 24 bytes hold a UUID or a prefixed id.
+const INLINE: usize = 23;
+
+#[derive(Clone, Debug)]
+enum Key {
+    Inline(u8, [u8; INLINE]),
+    Heap(Box<[u8]>),
+}
+
+impl Key {
+    fn new(bytes: &[u8]) -> Self {
+        match u8::try_from(bytes.len()) {
+            Ok(len) if bytes.len() <= INLINE => {
+                let mut inline = [0; INLINE];
+                inline[..bytes.len()].copy_from_slice(bytes);
+                Self::Inline(len, inline)
+            }
+            _ => Self::Heap(bytes.into()),
+        }
+    }
+
+    #[inline]
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Inline(len, bytes) => &bytes[..usize::from(*len)],
+            Self::Heap(bytes) => bytes,
+        }
+    }
+
+    fn heap_len(&self) -> usize {
+        match self {
+            Self::Inline(..) => 0,
+            Self::Heap(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// Where an entry lies in its overlay; good until the entry is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotId(u32);
+
+#[derive(Debug)]
+struct Slot<V> {
+    key: Key,
+    value: Option<V>,
+    timestamp: i64,
+    dirty: bool,
+    unflushed: bool,
+    /// The flush period in which the entry was used last.
+    used: u32,
+}
+
+/// Entries of one store, or of one window of a store.
+#[derive(Debug)]
+pub struct Overlay<V> {
+    table: HashTable<(u32, SlotId)>,
+    slots: Vec<Slot<V>>,
+    hasher: DefaultHashBuilder,
+    dirty: Vec<SlotId>,
+    unflushed: Vec<SlotId>,
+    period: u32,
+    heap: usize,
+    complete: bool,
+}
+
+/// An entry on its way out of the overlay.
+#[derive(Debug)]
+pub struct Entry<'a, V> {
+    /// Key bytes.
+    pub key: &'a [u8],
+    /// The value; `None` is a tombstone.
+    pub value: Option<&'a V>,
+    /// Timestamp of the value.
+    pub timestamp: i64,
+}
+
+impl<V> Overlay<V> {
+    /// An empty overlay. `complete`: the byte store behind it is known to be empty.
+    pub fn new(complete: bool) -> Self {
+        Self {
+            table: HashTable::new(),
+            slots: Vec::new(),
+            hasher: DefaultHashBuilder::default(),
+            dirty: Vec::new(),
+            unflushed: Vec::new(),
+            period: 0,
+            heap: 0,
+            complete,
+        }
+    }
+
+    /// The same with room for `entries`.
+    pub fn with_room(complete: bool, entries: usize) -> Self {
+        let mut overlay = Self::new(complete);
+        overlay.slots.reserve(entries);
+        overlay.table.reserve(entries, |(hash, _)| u64::from(*hash));
+        overlay
+    }
+
+    /// Whether a miss means that the key does not exist.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Number of entries, tombstones included.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether an entry waits for its commit.
+    pub fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Whether an entry waits for its flush.
+    pub fn is_unflushed(&self) -> bool {
+        !self.unflushed.is_empty()
+    }
+
+    /// Estimated bytes in memory.
+    pub fn memory_bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Slot<V>>() + self.table.capacity() * size_of::<(u32, SlotId)>() + self.heap
+    }
+
+    /// The hash is cut to 32 bits, doubled: the table takes its tag from the upper bits and its place from the lower.
+    #[inline]
+    fn hash(&self, key: &[u8]) -> u32 {
+        let hash = self.hasher.hash_one(key);
+        #[expect(clippy::cast_possible_truncation, reason = "the fold keeps what matters")]
+        let folded = (hash ^ (hash >> 32)) as u32;
+        folded
+    }
+
+    /// Finds an entry.
+    #[inline]
+    pub fn find(&mut self, key: &[u8]) -> Option<SlotId> {
+        let hash = self.hash(key);
+        let slots = &self.slots;
+        let same = |(other, id): &(u32, SlotId)| *other == hash && slots[id.0 as usize].key.as_slice() == key;
+        let id = self.table.find(spread(hash), same)?.1;
+        self.slots[id.0 as usize].used = self.period;
+        Some(id)
+    }
+
+    /// Adds an entry that is as the byte store has it. The key must not be there yet.
+    ///
+    /// # Panics
+    /// Past 4 billion entries.
+    pub fn load(&mut self, key: &[u8], value: Option<V>, timestamp: i64) -> SlotId {
+        let hash = self.hash(key);
+        let id = SlotId(u32::try_from(self.slots.len()).expect("an overlay is flushed long before 4 billion entries"));
+        let key = Key::new(key);
+        self.heap += key.heap_len();
+        self.slots.push(Slot { key, value, timestamp, dirty: false, unflushed: false, used: self.period });
+        self.table.insert_unique(spread(hash), (hash, id), |(hash, _)| spread(*hash));
+        id
+    }
+
+    /// The value of an entry.
+    #[inline]
+    pub fn value(&self, id: SlotId) -> Option<&V> {
+        self.slots[id.0 as usize].value.as_ref()
+    }
+
+    /// The timestamp of an entry.
+    #[inline]
+    pub fn timestamp(&self, id: SlotId) -> i64 {
+        self.slots[id.0 as usize].timestamp
+    }
+
+    /// Takes the value out of an entry that is about to be set.
+    #[inline]
+    pub fn take(&mut self, id: SlotId) -> Option<V> {
+        self.slots[id.0 as usize].value.take()
+    }
+
+    /// Changes an entry.
+    #[inline]
+    pub fn set(&mut self, id: SlotId, value: Option<V>, timestamp: i64) {
+        let slot = &mut self.slots[id.0 as usize];
+        slot.value = value;
+        slot.timestamp = timestamp;
+        if !slot.dirty {
+            slot.dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    /// The dirty entries in the order of their first change.
+    pub fn dirty(&self) -> impl Iterator<Item = Entry<'_, V>> {
+        self.dirty.iter().map(|id| self.entry(*id))
+    }
+
+    /// All entries, tombstones included, in no useful order.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'_, V>> {
+        self.slots.iter().map(|slot| Entry {
+            key: slot.key.as_slice(),
+            value: slot.value.as_ref(),
+            timestamp: slot.timestamp,
+        })
+    }
+
+    fn entry(&self, id: SlotId) -> Entry<'_, V> {
+        let slot = &self.slots[id.0 as usize];
+        Entry { key: slot.key.as_slice(), value: slot.value.as_ref(), timestamp: slot.timestamp }
+    }
+
+    /// The commit that carries the dirty entries is acknowledged: they wait for a flush now.
+    pub fn committed(&mut self) {
+        for id in self.dirty.drain(..) {
+            let slot = &mut self.slots[id.0 as usize];
+            slot.dirty = false;
+            if !slot.unflushed {
+                slot.unflushed = true;
+                self.unflushed.push(id);
+            }
+        }
+    }
+
+    /// The unflushed entries, sorted by key.
+    ///
+    /// # Panics
+    /// If an entry is dirty: uncommitted data must not reach the byte store.
+    pub fn unflushed(&mut self) -> impl Iterator<Item = Entry<'_, V>> {
+        assert!(self.dirty.is_empty(), "flushed while a transaction is open");
+        let slots = &self.slots;
+        self.unflushed.sort_unstable_by(|a, b| slots[a.0 as usize].key.as_slice().cmp(slots[b.0 as usize].key.as_slice()));
+        self.unflushed.iter().map(|id| self.entry(*id))
+    }
+
+    /// The unflushed entries are in the byte store now. A new period of use begins.
+    pub fn flushed(&mut self) {
+        for id in self.unflushed.drain(..) {
+            self.slots[id.0 as usize].unflushed = false;
+        }
+        self.period = self.period.wrapping_add(1);
+    }
+
+    /// Drops the entries that are neither dirty nor unflushed and were not used for `periods` flushes. Slots move:
+    /// no [`SlotId`] taken before may be used after.
+    pub fn evict(&mut self, periods: u32) {
+        if self.is_dirty() || self.is_unflushed() {
+            return;
+        }
+        let period = self.period;
+        let before = self.slots.len();
+        self.slots.retain(|slot| period.wrapping_sub(slot.used) < periods);
+        if self.slots.len() == before {
+            return;
+        }
+        self.complete = false;
+        self.slots.shrink_to(self.slots.len() * 2);
+        self.rebuild();
+    }
+
+    fn rebuild(&mut self) {
+        let mut table = HashTable::with_capacity(self.slots.len());
+        for (id, slot) in (0_u32..).zip(&self.slots) {
+            let hash = self.hash(slot.key.as_slice());
+            table.insert_unique(spread(hash), (hash, SlotId(id)), |(hash, _)| spread(*hash));
+        }
+        self.heap = self.slots.iter().map(|slot| slot.key.heap_len()).sum();
+        self.table = table;
+    }
+}
+
+#[inline]
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) | (u64::from(hash) << 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dirty(overlay: &Overlay<i64>) -> Vec<(Vec<u8>, Option<i64>)> {
+        overlay.dirty().map(|entry| (entry.key.to_vec(), entry.value.copied())).collect()
+    }
+
+    #[test]
+    fn an_entry_goes_from_dirty_to_unflushed_to_evictable() {
+        let mut overlay = Overlay::new(true);
+        for key in [b"b".as_slice(), b"a", b"a key that is longer than the inline room"] {
+            assert_eq!(overlay.find(key), None);
+            let id = overlay.load(key, None, -1);
+            overlay.set(id, Some(1), 10);
+        }
+        let id = overlay.find(b"a").unwrap();
+        overlay.set(id, None, 11);
+        let long = b"a key that is longer than the inline room".to_vec();
+        assert_eq!(dirty(&overlay), [(b"b".to_vec(), Some(1)), (b"a".to_vec(), None), (long.clone(), Some(1))]);
+        overlay.evict(0);
+        assert_eq!(overlay.len(), 3, "dirty entries stay");
+        overlay.committed();
+        let keys: Vec<_> = overlay.unflushed().map(|entry| entry.key.to_vec()).collect();
+        assert_eq!(keys, [b"a".to_vec(), long, b"b".to_vec()]);
+        overlay.flushed();
+        assert!(overlay.find(b"b").is_some(), "still cached");
+        overlay.evict(1);
+        assert_eq!((overlay.len(), overlay.is_complete()), (1, false));
+        assert!(overlay.find(b"b").is_some(), "used in this period");
+    }
+
+    #[test]
+    #[should_panic(expected = "flushed while a transaction is open")]
+    fn uncommitted_entries_are_never_flushed() {
+        let mut overlay = Overlay::new(true);
+        let id = overlay.load(b"k", None, -1);
+        overlay.set(id, Some(1), 1);
+        let _ = overlay.unflushed().count();
+    }
+}
