@@ -30,6 +30,10 @@ pub trait Serde<T>: Send + Sync {
         let _ = memory;
         self.deserialize(bytes)
     }
+    /// The part of a serialised key whose hash chooses the partition: all of it, but for windowed keys.
+    fn partition_part<'a>(&self, key: &'a [u8]) -> &'a [u8] {
+        key
+    }
     /// Whether `value` is written as null.
     fn is_null(&self, value: &T) -> bool {
         let _ = value;

@@ -154,11 +154,12 @@ mod tests {
 
     fn keys(store: &dyn ByteStore, from: &[u8], to: Option<&[u8]>) -> Vec<Vec<u8>> {
         let mut seen = Vec::new();
-        store.scan(1, KeyRange { from, to }, &mut |key, _| {
-            seen.push(key.to_vec());
-            true
-        })
-        .unwrap();
+        store
+            .scan(1, KeyRange { from, to }, &mut |key, _| {
+                seen.push(key.to_vec());
+                true
+            })
+            .unwrap();
         seen
     }
 
@@ -168,7 +169,9 @@ mod tests {
         let task = TaskId { subtopology: 0, partition: 1 };
         let store = backend.open(task).unwrap();
         let put = |key: &[u8]| Change::Put(1, key.to_vec(), vec![1]);
-        store.apply(vec![put(b"a"), put(b"b"), put(b"c"), put(b"d"), Change::Delete(1, b"a".to_vec())]).unwrap();
+        store
+            .apply(vec![put(b"a"), put(b"b"), put(b"c"), put(b"d"), Change::Delete(1, b"a".to_vec())])
+            .unwrap();
         store.apply(vec![Change::DeleteRange(1, b"b".to_vec(), b"d".to_vec())]).unwrap();
         drop(store);
         let store = backend.open(task).unwrap();

@@ -44,8 +44,10 @@ impl<K, V: Clone> KeyValueStore<K, V> {
     }
 
     fn decode(&self, stored: &[u8]) -> Result<(V, i64)> {
-        let (timestamp, bytes) = unstamp(stored).ok_or_else(|| self.shelf.corrupt("a value without timestamp"))?;
-        let value = self.values.deserialize(Some(bytes)).map_err(|error| self.shelf.serde_error("value", error))?;
+        let (timestamp, bytes) =
+            unstamp(stored).ok_or_else(|| self.shelf.corrupt("a value without timestamp"))?;
+        let value =
+            self.values.deserialize(Some(bytes)).map_err(|error| self.shelf.serde_error("value", error))?;
         Ok((value, timestamp))
     }
 
@@ -74,7 +76,8 @@ impl<K, V: Clone> KeyValueStore<K, V> {
         if let Some(id) = self.overlay.find(&self.key) {
             return Ok(id);
         }
-        let (value, timestamp) = self.stored()?.map_or((None, -1), |(value, timestamp)| (Some(value), timestamp));
+        let (value, timestamp) =
+            self.stored()?.map_or((None, -1), |(value, timestamp)| (Some(value), timestamp));
         Ok(self.overlay.load(&self.key, value, timestamp))
     }
 
@@ -117,9 +120,12 @@ impl<K, V: Clone> KeyValueStore<K, V> {
         for entry in self.overlay.entries() {
             entries.insert(entry.key.to_vec(), entry.value.map(|value| (value.clone(), entry.timestamp)));
         }
-        let live = entries.into_iter().filter_map(|(key, value)| value.map(|(value, timestamp)| (key, value, timestamp)));
+        let live = entries
+            .into_iter()
+            .filter_map(|(key, value)| value.map(|(value, timestamp)| (key, value, timestamp)));
         live.map(|(key, value, timestamp)| {
-            let key = self.keys.deserialize(Some(&key)).map_err(|error| self.shelf.serde_error("key", error))?;
+            let key =
+                self.keys.deserialize(Some(&key)).map_err(|error| self.shelf.serde_error("key", error))?;
             Ok((key, value, timestamp))
         })
         .collect()
@@ -158,7 +164,9 @@ impl<K, V: Clone> StateStore for KeyValueStore<K, V> {
                 continue;
             };
             let mut stored = entry.timestamp.to_be_bytes().to_vec();
-            self.values.serialize(value, &mut stored).map_err(|error| self.shelf.serde_error("value", error))?;
+            self.values
+                .serialize(value, &mut stored)
+                .map_err(|error| self.shelf.serde_error("value", error))?;
             changes.push(Change::Put(space, entry.key.to_vec(), stored));
         }
         Ok(())

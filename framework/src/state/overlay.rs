@@ -133,7 +133,9 @@ impl<V> Overlay<V> {
 
     /// Estimated bytes in memory.
     pub fn memory_bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot<V>>() + self.table.capacity() * size_of::<(u32, SlotId)>() + self.heap
+        self.slots.capacity() * size_of::<Slot<V>>()
+            + self.table.capacity() * size_of::<(u32, SlotId)>()
+            + self.heap
     }
 
     /// The hash is cut to 32 bits, doubled: the table takes its tag from the upper bits and its place from the lower.
@@ -162,7 +164,9 @@ impl<V> Overlay<V> {
     /// Past 4 billion entries.
     pub fn load(&mut self, key: &[u8], value: Option<V>, timestamp: i64) -> SlotId {
         let hash = self.hash(key);
-        let id = SlotId(u32::try_from(self.slots.len()).expect("an overlay is flushed long before 4 billion entries"));
+        let id = SlotId(
+            u32::try_from(self.slots.len()).expect("an overlay is flushed long before 4 billion entries"),
+        );
         let key = Key::new(key);
         self.heap += key.heap_len();
         self.slots.push(Slot { key, value, timestamp, dirty: false, unflushed: false, used: self.period });
@@ -238,7 +242,9 @@ impl<V> Overlay<V> {
     pub fn unflushed(&mut self) -> impl Iterator<Item = Entry<'_, V>> {
         assert!(self.dirty.is_empty(), "flushed while a transaction is open");
         let slots = &self.slots;
-        self.unflushed.sort_unstable_by(|a, b| slots[a.0 as usize].key.as_slice().cmp(slots[b.0 as usize].key.as_slice()));
+        self.unflushed.sort_unstable_by(|a, b| {
+            slots[a.0 as usize].key.as_slice().cmp(slots[b.0 as usize].key.as_slice())
+        });
         self.unflushed.iter().map(|id| self.entry(*id))
     }
 
@@ -302,7 +308,10 @@ mod tests {
         let id = overlay.find(b"a").unwrap();
         overlay.set(id, None, 11);
         let long = b"a key that is longer than the inline room".to_vec();
-        assert_eq!(dirty(&overlay), [(b"b".to_vec(), Some(1)), (b"a".to_vec(), None), (long.clone(), Some(1))]);
+        assert_eq!(
+            dirty(&overlay),
+            [(b"b".to_vec(), Some(1)), (b"a".to_vec(), None), (long.clone(), Some(1))]
+        );
         overlay.evict(0);
         assert_eq!(overlay.len(), 3, "dirty entries stay");
         overlay.committed();

@@ -54,7 +54,12 @@ impl<K, V: Clone> SessionStore<K, V> {
     ///
     /// # Errors
     /// If the byte store cannot be read.
-    pub fn open(shelf: Shelf, keys: Arc<dyn Serde<K>>, values: Arc<dyn Serde<V>>, retention_ms: i64) -> Result<Self> {
+    pub fn open(
+        shelf: Shelf,
+        keys: Arc<dyn Serde<K>>,
+        values: Arc<dyn Serde<V>>,
+        retention_ms: i64,
+    ) -> Result<Self> {
         let mut store = Self {
             shelf,
             keys,
@@ -98,7 +103,8 @@ impl<K, V: Clone> SessionStore<K, V> {
             if entry.len() != key.len() + 16 {
                 continue;
             }
-            let (_, end, start) = split_session(entry).ok_or_else(|| self.shelf.corrupt("a key without session"))?;
+            let (_, end, start) =
+                split_session(entry).ok_or_else(|| self.shelf.corrupt("a key without session"))?;
             if start <= latest_start {
                 found.push(Session { start, end, value: value.clone() });
             }
@@ -126,7 +132,8 @@ impl<K, V: Clone> SessionStore<K, V> {
     }
 
     fn insert_clean(&mut self, key: Vec<u8>, value: V, timestamp: i64) -> Result<()> {
-        let (plain, end, start) = split_session(&key).ok_or_else(|| self.shelf.corrupt("a key without session"))?;
+        let (plain, end, start) =
+            split_session(&key).ok_or_else(|| self.shelf.corrupt("a key without session"))?;
         self.by_end.insert((end, start, plain.to_vec()));
         self.entries.insert(key, Slot { value: Some(value), timestamp, dirty: false, unflushed: false });
         Ok(())
@@ -172,11 +179,14 @@ impl<K, V: Clone> SessionStore<K, V> {
         }
         self.load_ended(from, to)?;
         let mut found = Vec::new();
-        for (end, start, plain) in self.by_end.range((from, i64::MIN, Vec::new())..(to.saturating_add(1), i64::MIN, Vec::new())) {
+        for (end, start, plain) in
+            self.by_end.range((from, i64::MIN, Vec::new())..(to.saturating_add(1), i64::MIN, Vec::new()))
+        {
             let slot = self.entries.get(&session_key(plain, *end, *start));
             let value = slot.and_then(|slot| slot.value.clone());
             let value = value.ok_or_else(|| self.shelf.corrupt("an index entry without session"))?;
-            let key = self.keys.deserialize(Some(plain)).map_err(|error| self.shelf.serde_error("key", error))?;
+            let key =
+                self.keys.deserialize(Some(plain)).map_err(|error| self.shelf.serde_error("key", error))?;
             found.push((key, Session { start: *start, end: *end, value }));
         }
         Ok(found)
@@ -188,13 +198,19 @@ impl<K, V: Clone> SessionStore<K, V> {
         }
         let (first, last) = (from.to_be_bytes(), to.saturating_add(1).to_be_bytes());
         let mut index = Vec::new();
-        self.shelf.bytes.scan(self.shelf.space + 1, KeyRange { from: &first, to: Some(&last) }, &mut |entry, _| {
-            index.push(entry.to_vec());
-            true
-        })?;
+        self.shelf.bytes.scan(
+            self.shelf.space + 1,
+            KeyRange { from: &first, to: Some(&last) },
+            &mut |entry, _| {
+                index.push(entry.to_vec());
+                true
+            },
+        )?;
         for entry in index {
-            let (end, rest) = unstamp(&entry).ok_or_else(|| self.shelf.corrupt("an index entry without end"))?;
-            let (start, plain) = unstamp(rest).ok_or_else(|| self.shelf.corrupt("an index entry without start"))?;
+            let (end, rest) =
+                unstamp(&entry).ok_or_else(|| self.shelf.corrupt("an index entry without end"))?;
+            let (start, plain) =
+                unstamp(rest).ok_or_else(|| self.shelf.corrupt("an index entry without start"))?;
             let key = session_key(plain, end, start);
             if self.entries.contains_key(&key) {
                 continue;
@@ -250,7 +266,8 @@ impl<K, V: Clone> StateStore for SessionStore<K, V> {
     fn unflushed(&mut self, changes: &mut Vec<Change>) -> Result<()> {
         let space = self.shelf.space;
         for key in &self.unflushed {
-            let (plain, end, start) = split_session(key).ok_or_else(|| self.shelf.corrupt("a key without session"))?;
+            let (plain, end, start) =
+                split_session(key).ok_or_else(|| self.shelf.corrupt("a key without session"))?;
             let index = stamp(end, &stamp(start, plain));
             let slot = &self.entries[key];
             let Some(value) = &slot.value else {
@@ -265,13 +282,22 @@ impl<K, V: Clone> StateStore for SessionStore<K, V> {
         }
         let horizon = self.horizon();
         let mut gone = Vec::new();
-        self.shelf.bytes.scan(space + 1, KeyRange { from: &[], to: Some(&horizon.to_be_bytes()) }, &mut |entry, _| {
-            gone.push(entry.to_vec());
-            true
-        })?;
-        gone.extend(self.by_end.range(..(horizon, i64::MIN, Vec::new())).map(|(end, start, key)| stamp(*end, &stamp(*start, key))));
+        self.shelf.bytes.scan(
+            space + 1,
+            KeyRange { from: &[], to: Some(&horizon.to_be_bytes()) },
+            &mut |entry, _| {
+                gone.push(entry.to_vec());
+                true
+            },
+        )?;
+        gone.extend(
+            self.by_end
+                .range(..(horizon, i64::MIN, Vec::new()))
+                .map(|(end, start, key)| stamp(*end, &stamp(*start, key))),
+        );
         for entry in gone {
-            let parts = unstamp(&entry).and_then(|(end, rest)| unstamp(rest).map(|(start, key)| (end, start, key)));
+            let parts =
+                unstamp(&entry).and_then(|(end, rest)| unstamp(rest).map(|(start, key)| (end, start, key)));
             let (end, start, key) = parts.ok_or_else(|| self.shelf.corrupt("a broken index entry"))?;
             changes.push(Change::Delete(space, session_key(key, end, start)));
             changes.push(Change::Delete(space + 1, entry));
@@ -310,7 +336,8 @@ impl<K, V: Clone> StateStore for SessionStore<K, V> {
 
     fn restore(&mut self, record: &RawRecord<'_>, changes: &mut Vec<Change>) -> Result<()> {
         let key = record.key.ok_or_else(|| self.shelf.corrupt("a changelog record without key"))?;
-        let parts = split_session(key).ok_or_else(|| self.shelf.corrupt("a changelog key without session"))?;
+        let parts =
+            split_session(key).ok_or_else(|| self.shelf.corrupt("a changelog key without session"))?;
         let (plain, end, start) = parts;
         let index = stamp(end, &stamp(start, plain));
         self.newest = self.newest.max(end);

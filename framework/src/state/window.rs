@@ -46,9 +46,15 @@ impl<K, V: Clone> WindowStore<K, V> {
     ///
     /// # Errors
     /// If the byte store cannot be read.
-    pub fn open(shelf: Shelf, keys: Arc<dyn Serde<K>>, values: Arc<dyn Serde<V>>, retention_ms: i64) -> Result<Self> {
+    pub fn open(
+        shelf: Shelf,
+        keys: Arc<dyn Serde<K>>,
+        values: Arc<dyn Serde<V>>,
+        retention_ms: i64,
+    ) -> Result<Self> {
         let windows = BTreeMap::new();
-        let mut store = Self { shelf, keys, values, retention_ms, windows, newest: -1, deleted: 0, scratch: Vec::new() };
+        let mut store =
+            Self { shelf, keys, values, retention_ms, windows, newest: -1, deleted: 0, scratch: Vec::new() };
         store.discard()?;
         Ok(store)
     }
@@ -150,12 +156,16 @@ impl<K, V: Clone> WindowStore<K, V> {
         let mut entries = BTreeMap::new();
         let mut failed = Ok(());
         let (first, last) = (from.to_be_bytes(), to.saturating_add(1).to_be_bytes());
-        self.shelf.bytes.scan(self.shelf.space, KeyRange { from: &first, to: Some(&last) }, &mut |key, stored| {
-            failed = decode(&self.shelf, self.values.as_ref(), stored).map(|(value, timestamp)| {
-                entries.insert(key.to_vec(), Some((value, timestamp)));
-            });
-            failed.is_ok()
-        })?;
+        self.shelf.bytes.scan(
+            self.shelf.space,
+            KeyRange { from: &first, to: Some(&last) },
+            &mut |key, stored| {
+                failed = decode(&self.shelf, self.values.as_ref(), stored).map(|(value, timestamp)| {
+                    entries.insert(key.to_vec(), Some((value, timestamp)));
+                });
+                failed.is_ok()
+            },
+        )?;
         failed?;
         for (start, overlay) in self.windows.range(from..=to) {
             for entry in overlay.entries() {
@@ -165,8 +175,10 @@ impl<K, V: Clone> WindowStore<K, V> {
         }
         let live = entries.into_iter().filter_map(|(key, value)| Some((key, value?)));
         live.map(|(stored_key, (value, timestamp))| {
-            let (start, key) = unstamp(&stored_key).ok_or_else(|| self.shelf.corrupt("a key without window"))?;
-            let key = self.keys.deserialize(Some(key)).map_err(|error| self.shelf.serde_error("key", error))?;
+            let (start, key) =
+                unstamp(&stored_key).ok_or_else(|| self.shelf.corrupt("a key without window"))?;
+            let key =
+                self.keys.deserialize(Some(key)).map_err(|error| self.shelf.serde_error("key", error))?;
             Ok(WindowEntry { start, key, value, timestamp })
         })
         .collect()
@@ -230,7 +242,9 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
                     continue;
                 };
                 let mut stored = entry.timestamp.to_be_bytes().to_vec();
-                self.values.serialize(value, &mut stored).map_err(|error| self.shelf.serde_error("value", error))?;
+                self.values
+                    .serialize(value, &mut stored)
+                    .map_err(|error| self.shelf.serde_error("value", error))?;
                 changes.push(Change::Put(space, key, stored));
             }
         }

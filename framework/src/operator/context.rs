@@ -1,0 +1,195 @@
+//! What an operator may know and do while it handles a record.
+
+use crate::codec::SerdeError;
+use crate::error::{Error, Reaction, Result};
+use crate::record::{Headers, RawRecord};
+use crate::telemetry::{Counters, DropReason};
+use crate::topic::{TaskId, TopicName, TopicPartition};
+
+/// Where an output record goes.
+#[derive(Clone, Debug)]
+pub enum Target<'a> {
+    /// To the topic of the sink with this number, to the partition of the key.
+    Sink(usize),
+    /// To a topic chosen for this record, to the partition of the key.
+    Named(&'a TopicName),
+}
+
+/// Takes what sinks write. Implemented by the station that sends.
+pub trait Output {
+    /// Queues a record. `key_for_partition` are the bytes whose hash chooses the partition.
+    ///
+    /// # Errors
+    /// With [`Reaction::Skip`] where the record itself cannot be sent (too large).
+    fn emit(&mut self, target: &Target<'_>, record: &OutRecord<'_>) -> Result<()>;
+}
+
+/// A record on its way out, as bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct OutRecord<'a> {
+    /// Key, `None` for null.
+    pub key: Option<&'a [u8]>,
+    /// What is hashed for the partition: the key, or the inner key of a windowed one.
+    pub partition_key: Option<&'a [u8]>,
+    /// Value, `None` for null.
+    pub value: Option<&'a [u8]>,
+    /// Milliseconds; never negative.
+    pub timestamp: i64,
+    /// Headers.
+    pub headers: &'a Headers,
+}
+
+/// At which stage a record failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Its bytes could not be read.
+    Deserialization,
+    /// An operator failed on it.
+    Processing,
+    /// It could not be written.
+    Production,
+}
+
+impl Stage {
+    /// The stage's name in headers and logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deserialization => "deserialization",
+            Self::Processing => "processing",
+            Self::Production => "production",
+        }
+    }
+}
+
+/// What to do with a record that failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HandlerResponse {
+    /// Stop the worker with the error; the record is read again after a restart.
+    #[default]
+    Fail,
+    /// Drop the record and count it.
+    Continue,
+    /// Write the input record to the dead letter topic, in the same transaction.
+    DeadLetter,
+}
+
+/// The answers for each stage.
+#[derive(Clone, Debug, Default)]
+pub struct Handlers {
+    /// For records that cannot be read.
+    pub deserialization: HandlerResponse,
+    /// For operators that fail.
+    pub processing: HandlerResponse,
+    /// For records that cannot be written.
+    pub production: HandlerResponse,
+    /// `errors.dead.letter.queue.topic.name`.
+    pub dead_letter_topic: Option<TopicName>,
+}
+
+/// What an operator may know and do while it handles a record.
+pub struct Context<'a> {
+    /// The task.
+    pub task: TaskId,
+    /// Wall-clock time of this slice of work, milliseconds.
+    pub now_ms: i64,
+    /// Highest event time that the task has seen, -1 before the first record.
+    pub stream_time: i64,
+    /// The input record as it came, while one is handled.
+    pub input: Option<Input<'a>>,
+    /// Counts of this task since the last commit.
+    pub counters: &'a mut Counters,
+    /// The answers to failures.
+    pub handlers: &'a Handlers,
+    /// Takes what is written.
+    pub output: &'a mut dyn Output,
+}
+
+/// The input record that is handled now.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// Where it lies.
+    pub partition: &'a TopicPartition,
+    /// Its bytes.
+    pub raw: RawRecord<'a>,
+}
+
+impl Context<'_> {
+    /// Counts a drop.
+    pub fn drop(&mut self, reason: DropReason) {
+        self.counters.drop(reason);
+    }
+
+    /// Says that the current record failed at `stage`: the stage's handler decides whether the work goes on.
+    ///
+    /// # Errors
+    /// The error itself, with its place, if the handler says to fail.
+    pub fn failed(&mut self, stage: Stage, node: &str, error: Error) -> Result<()> {
+        let mut error = error.at_node(node).in_task(self.task);
+        if let Some(input) = &self.input {
+            error = error.at_record(input.partition, input.raw.offset);
+        }
+        let (response, reason) = match stage {
+            Stage::Deserialization => (self.handlers.deserialization, DropReason::Undecodable),
+            Stage::Processing => (self.handlers.processing, DropReason::Failed),
+            Stage::Production => (self.handlers.production, DropReason::Unproducible),
+        };
+        match response {
+            HandlerResponse::Fail => Err(error.reacting(Reaction::Stop).hint(format!(
+                "set `{}.exception.handler` to `continue` or `dead-letter` to go on after such records",
+                stage.name()
+            ))),
+            HandlerResponse::Continue => {
+                tracing::warn!(stage = stage.name(), %error, "record dropped");
+                self.counters.drop(reason);
+                Ok(())
+            }
+            HandlerResponse::DeadLetter => {
+                tracing::warn!(stage = stage.name(), %error, "record sent to the dead letter topic");
+                self.dead_letter(stage, node, &error)
+            }
+        }
+    }
+
+    /// As [`Context::failed`] for bytes that could not be read or a value that could not be written.
+    ///
+    /// # Errors
+    /// As [`Context::failed`].
+    pub fn serde_failed(&mut self, stage: Stage, node: &str, what: &str, error: SerdeError) -> Result<()> {
+        let verb = if stage == Stage::Deserialization { "read" } else { "write" };
+        self.failed(
+            stage,
+            node,
+            Error::new(Reaction::Skip, format!("cannot {verb} the {what}")).because(error),
+        )
+    }
+
+    fn dead_letter(&mut self, stage: Stage, node: &str, error: &Error) -> Result<()> {
+        let (Some(topic), Some(input)) = (&self.handlers.dead_letter_topic, &self.input) else {
+            return Err(Error::new(Reaction::Stop, error.to_string())
+                .hint("there is no dead letter topic, or no input record: set `errors.dead.letter.queue.topic.name`"));
+        };
+        let mut headers = input.raw.to_headers();
+        let number = |headers: &mut Headers, name: &str, number: i64| {
+            headers.push(name, Some(number.to_string().as_bytes()));
+        };
+        headers.push("__streams.errors.stage", Some(stage.name().as_bytes()));
+        headers.push("__streams.errors.exception", Some(error.message().as_bytes()));
+        headers.push("__streams.errors.message", Some(error.to_string().as_bytes()));
+        headers.push("__streams.errors.topic", Some(input.partition.topic.as_bytes()));
+        number(&mut headers, "__streams.errors.partition", i64::from(input.partition.partition));
+        number(&mut headers, "__streams.errors.offset", input.raw.offset);
+        headers.push("__streams.errors.node", Some(node.as_bytes()));
+        headers.push("__streams.errors.task", Some(self.task.to_string().as_bytes()));
+        let record = OutRecord {
+            key: input.raw.key,
+            partition_key: input.raw.key,
+            value: input.raw.value,
+            timestamp: input.raw.timestamp.max(0),
+            headers: &headers,
+        };
+        self.output.emit(&Target::Named(topic), &record).map_err(|error| error.reacting(Reaction::Stop))?;
+        self.counters.dead_letters += 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! What happens to one record. An operator gets records one by one and hands results to its [`Outlet`].
+//!
+//! Operators see records, times, stores and where to forward; never offsets to commit, brokers or threads.
+
+mod aggregate;
+mod assembly;
+mod context;
+mod filter;
+mod map;
+mod peek;
+mod session_aggregate;
+mod sink;
+mod source;
+mod stream_table_join;
+mod table;
+mod table_aggregate;
+mod window_aggregate;
+
+pub use aggregate::{Adder, Aggregate, Nulls};
+pub use assembly::{Assembly, Tick, TimeCell};
+pub use context::{Context, HandlerResponse, Handlers, Input, OutRecord, Output, Stage, Target};
+pub use filter::{Branch, BranchPredicate, Filter, TableFilter};
+pub use map::{Fallible, FlatMap, FlatMapFn, Map, MapValues, TableMapValues, TryMap};
+pub use peek::{Foreach, Pass, Peek};
+pub use session_aggregate::{SessionAggregate, SessionMerger};
+pub use sink::{Sink, TopicOf};
+pub use source::{At, ExtractFn, Intake, Source, TimestampExtractor};
+pub use stream_table_join::{FilteredLookup, Joiner, Lookup, MappedLookup, StreamTableJoin};
+pub use table::{TableSource, ToStream, ToTable};
+pub use table_aggregate::{Subtractor, TableAggregate, TableGroup};
+pub use window_aggregate::WindowAggregate;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::error::Result;
+use crate::record::Record;
+
+/// An operator's entrance for records of one type.
+pub trait Process<K, V> {
+    /// Handles one record; forwards what comes of it before it returns.
+    ///
+    /// # Errors
+    /// An error stops the task, unless a handler has dealt with it in [`Context::failed`].
+    fn process(&mut self, context: &mut Context<'_>, record: Record<K, V>) -> Result<()>;
+}
+
+/// An operator that is shared by those who forward to it.
+pub type Shared<K, V> = Rc<RefCell<dyn Process<K, V>>>;
+
+/// A change of a table's row: what it is now, and what it was where a successor needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change<V> {
+    /// The new value; `None`: the row is deleted.
+    pub new: Option<V>,
+    /// The old value, where it is asked for.
+    pub old: Option<V>,
+}
+
+/// Where an operator forwards to: its successors, in the order in which they were connected.
+pub struct Outlet<K, V>(Rc<RefCell<Vec<Shared<K, V>>>>);
+
+impl<K, V> Default for Outlet<K, V> {
+    fn default() -> Self {
+        Self(Rc::default())
+    }
+}
+
+impl<K, V> Clone for Outlet<K, V> {
+    fn clone(&self) -> Self {
+        Self(Rc::clone(&self.0))
+    }
+}
+
+impl<K: Clone, V: Clone> Outlet<K, V> {
+    /// Connects one more successor.
+    pub fn connect(&self, successor: Shared<K, V>) {
+        self.0.borrow_mut().push(successor);
+    }
+
+    /// Hands a record to every successor; copies it for all but the last.
+    ///
+    /// # Errors
+    /// The first error of a successor; later ones do not get the record then.
+    #[inline]
+    pub fn forward(&self, context: &mut Context<'_>, record: Record<K, V>) -> Result<()> {
+        let successors = self.0.borrow();
+        let Some((last, others)) = successors.split_last() else { return Ok(()) };
+        for successor in others {
+            successor.borrow_mut().process(context, record.clone())?;
+        }
+        last.borrow_mut().process(context, record)
+    }
+}

@@ -1,0 +1,135 @@
+//! Aggregating a stream by key and session.
+//!
+//! 1. A record joins all sessions of its key within the gap on either side; what it joins becomes one session.
+//! 2. Sessions that grow are deleted under their old bounds (a change to nothing) before the new one is told.
+//! 3. A session is closed when it ended more than gap and grace before the operator's stream time.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::aggregate::{Adder, Nulls};
+use super::{Change, Context, Outlet, Process, TimeCell};
+use crate::codec::Serde;
+use crate::error::Result;
+use crate::record::{Headers, Record, Windowed};
+use crate::state::{Session, SessionStore};
+use crate::telemetry::DropReason;
+use crate::window::{EmitStrategy, SessionWindows};
+
+/// Merges two sessions' aggregates, the first of which may be missing.
+pub type SessionMerger<K, A> = Arc<dyn Fn(&K, Option<A>, A) -> A + Send + Sync>;
+
+/// One aggregate per key and session.
+pub struct SessionAggregate<K, V, A> {
+    /// The sessions.
+    pub windows: SessionWindows,
+    /// When results are told.
+    pub emit: EmitStrategy,
+    /// Which records are dropped.
+    pub nulls: Nulls<K, V>,
+    /// Adds a value to an aggregate.
+    pub add: Adder<K, V, A>,
+    /// Merges aggregates.
+    pub merge: SessionMerger<K, A>,
+    /// Tells which aggregates are null, which deletes them.
+    pub aggregates: Arc<dyn Serde<A>>,
+    /// The aggregates.
+    pub store: Rc<RefCell<SessionStore<K, A>>>,
+    /// Newest event time seen.
+    pub stream_time: TimeCell,
+    /// Close time up to which sessions have been told.
+    pub emitted: TimeCell,
+    /// Whether successors need old values.
+    pub send_old: bool,
+    /// Successors.
+    pub out: Outlet<Windowed<K>, Change<A>>,
+}
+
+impl<K: Clone, V, A: Clone> Process<K, V> for SessionAggregate<K, V, A> {
+    fn process(&mut self, context: &mut Context<'_>, record: Record<K, V>) -> Result<()> {
+        if let Some(reason) = self.nulls.reason(&record) {
+            context.drop(reason);
+            return Ok(());
+        }
+        self.stream_time.set(self.stream_time.get().max(record.timestamp));
+        let close = self.stream_time.get() - self.windows.grace_ms() - self.windows.gap_ms();
+        let headers = record.headers.clone();
+        self.update(context, record, close)?;
+        if self.emit == EmitStrategy::OnWindowClose {
+            return self.emit_closed(context, close, &headers);
+        }
+        Ok(())
+    }
+}
+
+impl<K: Clone, V, A: Clone> SessionAggregate<K, V, A> {
+    fn update(&mut self, context: &mut Context<'_>, record: Record<K, V>, close: i64) -> Result<()> {
+        let Record { key, value, timestamp, headers } = record;
+        let gap = self.windows.gap_ms();
+        let found =
+            self.store.borrow_mut().find(&key, (timestamp - gap).max(0), timestamp.saturating_add(gap))?;
+        let start = found.iter().map(|session| session.start).fold(timestamp, i64::min);
+        let end = found.iter().map(|session| session.end).fold(timestamp, i64::max);
+        if end < close {
+            context.drop(DropReason::Late);
+            return Ok(());
+        }
+        let merged = found
+            .iter()
+            .fold(None, |merged, session| Some((self.merge)(&key, merged, session.value.clone())));
+        if (start, end) != (timestamp, timestamp) {
+            for session in found {
+                self.store.borrow_mut().put(&key, (session.start, session.end), None, timestamp)?;
+                self.tell(context, &key, Told { session, gone: true, headers: &headers })?;
+            }
+        }
+        let new = (self.add)(&key, value, merged);
+        if self.aggregates.is_null(&new) {
+            return self.store.borrow_mut().put(&key, (start, end), None, timestamp);
+        }
+        self.store.borrow_mut().put(&key, (start, end), Some(new.clone()), timestamp)?;
+        self.tell(
+            context,
+            &key,
+            Told { session: Session { start, end, value: new }, gone: false, headers: &headers },
+        )
+    }
+
+    fn tell(&self, context: &mut Context<'_>, key: &K, told: Told<'_, A>) -> Result<()> {
+        if self.emit == EmitStrategy::OnWindowClose {
+            return Ok(());
+        }
+        let Session { start, end, value } = told.session;
+        let change = if told.gone {
+            Change { new: None, old: self.send_old.then_some(value) }
+        } else {
+            Change { new: Some(value), old: None }
+        };
+        let key = Windowed::new(key.clone(), start, end);
+        self.out
+            .forward(context, Record { key, value: change, timestamp: end, headers: told.headers.clone() })
+    }
+
+    fn emit_closed(&mut self, context: &mut Context<'_>, close: i64, headers: &Headers) -> Result<()> {
+        let last = self.emitted.get();
+        if close <= last || close < 1 {
+            return Ok(());
+        }
+        let closed = self.store.borrow_mut().ended(last.max(0), close - 1)?;
+        self.emitted.set(close);
+        for (key, Session { start, end, value }) in closed {
+            let change = Change { new: Some(value), old: None };
+            let key = Windowed::new(key, start, end);
+            self.out
+                .forward(context, Record { key, value: change, timestamp: end, headers: headers.clone() })?;
+        }
+        Ok(())
+    }
+}
+
+struct Told<'a, A> {
+    session: Session<A>,
+    gone: bool,
+    headers: &'a Headers,
+}

@@ -1,0 +1,68 @@
+//! The exit of a topology: a typed record becomes bytes for a topic.
+
+use std::sync::Arc;
+
+use super::{Context, OutRecord, Process, Stage, Target};
+use crate::codec::Serde;
+use crate::error::{Reaction, Result};
+use crate::record::Record;
+use crate::topic::TopicName;
+
+/// Chooses the topic of a record.
+pub type TopicOf<K, V> = Arc<dyn Fn(&K, &V) -> TopicName + Send + Sync>;
+
+/// A sink node.
+pub struct Sink<K, V> {
+    /// Name of the node.
+    pub node: String,
+    /// Number of the sink in its topology, for a fixed topic.
+    pub number: usize,
+    /// Chooses the topic record by record instead.
+    pub topic_of: Option<TopicOf<K, V>>,
+    /// Writes keys.
+    pub keys: Arc<dyn Serde<K>>,
+    /// Writes values.
+    pub values: Arc<dyn Serde<V>>,
+    /// Memory for the record that is written now.
+    pub buffer: Vec<u8>,
+}
+
+impl<K, V> Process<K, V> for Sink<K, V> {
+    fn process(&mut self, context: &mut Context<'_>, record: Record<K, V>) -> Result<()> {
+        self.buffer.clear();
+        let has_key = match self.keys.serialize(&record.key, &mut self.buffer) {
+            Ok(present) => present,
+            Err(error) => return context.serde_failed(Stage::Production, &self.node, "key", error),
+        };
+        let key_len = self.buffer.len();
+        let has_value = match self.values.serialize(&record.value, &mut self.buffer) {
+            Ok(present) => present,
+            Err(error) => return context.serde_failed(Stage::Production, &self.node, "value", error),
+        };
+        let (key, value) = self.buffer.split_at(key_len);
+        let key = has_key.then_some(key);
+        let out = OutRecord {
+            key,
+            partition_key: key.map(|key| self.keys.partition_part(key)),
+            value: has_value.then_some(value),
+            timestamp: record.timestamp,
+            headers: &record.headers,
+        };
+        let sent = match &self.topic_of {
+            None => context.output.emit(&Target::Sink(self.number), &out),
+            Some(topic_of) => {
+                context.output.emit(&Target::Named(&topic_of(&record.key, &record.value)), &out)
+            }
+        };
+        match sent {
+            Ok(()) => {
+                context.counters.produced += 1;
+                Ok(())
+            }
+            Err(error) if error.reaction() == Reaction::Skip => {
+                context.failed(Stage::Production, &self.node, error)
+            }
+            Err(error) => Err(error.at_node(&self.node)),
+        }
+    }
+}

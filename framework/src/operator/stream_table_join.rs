@@ -1,0 +1,109 @@
+//! Joining a stream with a table: each record of the stream meets the row that its key has now.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::{Context, Outlet, Process};
+use crate::codec::Serde;
+use crate::error::Result;
+use crate::record::Record;
+use crate::state::KeyValueStore;
+use crate::telemetry::DropReason;
+
+/// Finds a table's row; through filters and maps, if the table itself is not kept.
+pub trait Lookup<K, V> {
+    /// Shows the row of `key` to `found`, `None` where there is none.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn lookup(&self, key: &K, found: &mut dyn FnMut(Option<&V>)) -> Result<()>;
+}
+
+impl<K, V: Clone> Lookup<K, V> for Rc<RefCell<KeyValueStore<K, V>>> {
+    fn lookup(&self, key: &K, found: &mut dyn FnMut(Option<&V>)) -> Result<()> {
+        found(self.borrow_mut().get(key)?.map(|(value, _)| value));
+        Ok(())
+    }
+}
+
+/// Rows of another table for which a predicate holds.
+pub struct FilteredLookup<K, V> {
+    /// The other table.
+    pub parent: Box<dyn Lookup<K, V>>,
+    /// The predicate.
+    pub predicate: Arc<dyn Fn(&K, &V) -> bool + Send + Sync>,
+}
+
+impl<K, V> Lookup<K, V> for FilteredLookup<K, V> {
+    fn lookup(&self, key: &K, found: &mut dyn FnMut(Option<&V>)) -> Result<()> {
+        self.parent.lookup(key, &mut |value| found(value.filter(|value| (self.predicate)(key, value))))
+    }
+}
+
+/// Rows of another table with mapped values.
+pub struct MappedLookup<K, V, V2> {
+    /// The other table.
+    pub parent: Box<dyn Lookup<K, V>>,
+    /// The function.
+    pub function: Arc<dyn Fn(&K, &V) -> V2 + Send + Sync>,
+}
+
+impl<K, V, V2> Lookup<K, V2> for MappedLookup<K, V, V2> {
+    fn lookup(&self, key: &K, found: &mut dyn FnMut(Option<&V2>)) -> Result<()> {
+        self.parent.lookup(key, &mut |value| match value {
+            Some(value) => found(Some(&(self.function)(key, value))),
+            None => found(None),
+        })
+    }
+}
+
+/// Joins key, value and row; the row is there in an inner join.
+pub type Joiner<K, V, T, R> = Arc<dyn Fn(&K, V, Option<&T>) -> R + Send + Sync>;
+
+/// Joins a stream with a table.
+pub struct StreamTableJoin<K, V, T, R> {
+    /// Tells null keys.
+    pub keys: Arc<dyn Serde<K>>,
+    /// Tells null values.
+    pub values: Arc<dyn Serde<V>>,
+    /// Whether a record without row is joined with nothing (left) or not joined (inner).
+    pub left: bool,
+    /// Finds rows.
+    pub table: Box<dyn Lookup<K, T>>,
+    /// Joins.
+    pub joiner: Joiner<K, V, T, R>,
+    /// Successors.
+    pub out: Outlet<K, R>,
+}
+
+impl<K: Clone, V, T, R: Clone> Process<K, V> for StreamTableJoin<K, V, T, R> {
+    fn process(&mut self, context: &mut Context<'_>, record: Record<K, V>) -> Result<()> {
+        let Record { key, value, timestamp, headers } = record;
+        if self.values.is_null(&value) {
+            context.drop(DropReason::NullValue);
+            return Ok(());
+        }
+        let null_key = self.keys.is_null(&key);
+        if null_key && !self.left {
+            context.drop(DropReason::NullKey);
+            return Ok(());
+        }
+        let mut value = Some(value);
+        let mut joined = None;
+        let mut join = |row: Option<&T>| {
+            if row.is_some() || self.left {
+                joined = value.take().map(|value| (self.joiner)(&key, value, row));
+            }
+        };
+        if null_key {
+            join(None);
+        } else {
+            self.table.lookup(&key, &mut join)?;
+        }
+        match joined {
+            Some(value) => self.out.forward(context, Record { key, value, timestamp, headers }),
+            None => Ok(()),
+        }
+    }
+}

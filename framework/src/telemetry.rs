@@ -1,0 +1,122 @@
+//! Counting: plain integers that belong to one task, made public when a commit makes them true.
+
+use std::fmt;
+use std::ops::AddAssign;
+
+/// Why a record (or one of its windows) was dropped. Nothing is dropped without being counted here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DropReason {
+    /// Its window is closed: it came after the window's end plus the grace.
+    Late,
+    /// Its key is null where an operator needs one.
+    NullKey,
+    /// Its value is null where an operator needs one.
+    NullValue,
+    /// Its timestamp is negative.
+    BadTimestamp,
+    /// It could not be deserialised, and the handler said to go on.
+    Undecodable,
+    /// An operator failed on it, and the handler said to go on.
+    Failed,
+    /// It could not be produced, and the handler said to go on.
+    Unproducible,
+}
+
+impl DropReason {
+    /// All reasons, in the order of their numbers.
+    pub const ALL: [Self; 7] = [
+        Self::Late,
+        Self::NullKey,
+        Self::NullValue,
+        Self::BadTimestamp,
+        Self::Undecodable,
+        Self::Failed,
+        Self::Unproducible,
+    ];
+
+    /// The reason's name in logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Late => "late",
+            Self::NullKey => "null-key",
+            Self::NullValue => "null-value",
+            Self::BadTimestamp => "bad-timestamp",
+            Self::Undecodable => "undecodable",
+            Self::Failed => "failed",
+            Self::Unproducible => "unproducible",
+        }
+    }
+}
+
+/// What happened to the records of a task, or of many.
+///
+/// Every record read is processed, a dead letter, or dropped before it was processed:
+/// `consumed = processed + dead letters of stage deserialization + drops of bad-timestamp and undecodable`.
+///
+/// ```
+/// use headwater::telemetry::{Counters, DropReason};
+/// let mut counters = Counters::default();
+/// counters.consumed = 2;
+/// counters.processed = 1;
+/// counters.drop(DropReason::BadTimestamp);
+/// assert_eq!(counters.to_string(), "consumed 2, processed 1, produced 0, dropped 1 bad-timestamp");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Records read from input topics.
+    pub consumed: u64,
+    /// Records that went into the topology.
+    pub processed: u64,
+    /// Records written to sink topics (repartition topics included, changelogs not).
+    pub produced: u64,
+    /// Records written to the dead letter topic.
+    pub dead_letters: u64,
+    dropped: [u64; DropReason::ALL.len()],
+}
+
+impl Counters {
+    /// Counts a drop.
+    pub fn drop(&mut self, reason: DropReason) {
+        self.dropped[reason as usize] += 1;
+    }
+
+    /// Number of drops for a reason.
+    #[must_use]
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.dropped[reason as usize]
+    }
+
+    /// Number of drops for all reasons.
+    #[must_use]
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.iter().sum()
+    }
+}
+
+impl AddAssign for Counters {
+    fn add_assign(&mut self, other: Self) {
+        self.consumed += other.consumed;
+        self.processed += other.processed;
+        self.produced += other.produced;
+        self.dead_letters += other.dead_letters;
+        for (sum, count) in self.dropped.iter_mut().zip(other.dropped) {
+            *sum += count;
+        }
+    }
+}
+
+impl fmt::Display for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "consumed {}, processed {}, produced {}", self.consumed, self.processed, self.produced)?;
+        if self.dead_letters > 0 {
+            write!(f, ", dead letters {}", self.dead_letters)?;
+        }
+        for reason in DropReason::ALL {
+            if self.dropped(reason) > 0 {
+                write!(f, ", dropped {} {}", self.dropped(reason), reason.name())?;
+            }
+        }
+        Ok(())
+    }
+}
