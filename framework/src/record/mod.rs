@@ -2,9 +2,11 @@
 
 mod batch;
 mod headers;
+mod windowed;
 
 pub use batch::{BatchIter, RawRecord, RecordBatch, SharedBatch};
 pub use headers::{Header, Headers};
+pub use windowed::{Window, Windowed};
 
 /// A record as operators see it.
 ///
