@@ -1,6 +1,7 @@
 //! Stream processing on Apache Kafka.
 
 pub mod codec;
+pub mod config;
 pub mod error;
 pub mod kafka;
 pub mod operator;

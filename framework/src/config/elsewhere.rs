@@ -1,0 +1,236 @@
+//! Names that users of Kafka and Kafka Streams know, and that are no properties here: why, and what to do
+//! instead.
+
+/// Names (one that ends in `.` stands for all that begin so), why they are no properties, what to do instead.
+type Elsewhere = (&'static [&'static str], &'static str, &'static str);
+
+/// Why `name` is no property, and what to do instead; `None` for a name that nobody knows.
+///
+/// Underscores count as dots: a variable's name cannot tell them apart.
+pub(super) fn elsewhere(name: &str) -> Option<(&'static str, &'static str)> {
+    let name = name.replace('_', ".");
+    let stands_for = |entry: &&'static str| {
+        let entry = entry.replace('_', ".");
+        entry == name || (entry.ends_with('.') && name.starts_with(&entry))
+    };
+    NAMES.iter().find(|(names, _, _)| names.iter().any(stands_for)).map(|(_, why, instead)| (*why, *instead))
+}
+
+const LEAVE_OUT: &str = "leave it out";
+
+const NAMES: &[Elsewhere] = &[
+    // Decided by the guarantee.
+    (&["acks"], "writes always wait for all in-sync replicas (`all`)", LEAVE_OUT),
+    (&["enable.idempotence"], "producers are always idempotent", LEAVE_OUT),
+    (
+        &["enable.auto.commit", "auto.commit.interval.ms"],
+        "offsets are committed together with results and state",
+        "set `commit.interval.ms`",
+    ),
+    (
+        &["isolation.level"],
+        "it follows from the guarantee: `read_committed` under `exactly_once_v2`",
+        "set `processing.guarantee`",
+    ),
+    (
+        &["transactional.id"],
+        "it is made of the application's id, the process and the worker",
+        "set `application.id` and `processing.guarantee`",
+    ),
+    (
+        &["retries", "delivery.timeout.ms", "max.block.ms"],
+        "what fails for want of an answer is repeated",
+        "set `task.timeout.ms`",
+    ),
+    (&["max.in.flight.requests.per.connection"], "the order of records is always kept", LEAVE_OUT),
+    // Decided by the group.
+    (&["group.id"], "the group has the application's name", "set `application.id`"),
+    (
+        &["group.protocol", "group.remote.assignor"],
+        "membership is by the classic protocol, which all brokers from 2.5 on speak",
+        LEAVE_OUT,
+    ),
+    (
+        &["partition.assignment.strategy", "task.assignor.class"],
+        "partitions are always assigned by `range`, which keeps the inputs of a join together",
+        LEAVE_OUT,
+    ),
+    (
+        &[
+            "num.standby.replicas",
+            "max.warmup.replicas",
+            "acceptable.recovery.lag",
+            "probing.rebalance.interval.ms",
+        ],
+        "there are no standby replicas",
+        "keep `state.dir` on a disk that outlives the process, and set `group.instance.id`",
+    ),
+    (&["rack.aware.assignment.", "client.rack"], "assignment knows no racks", LEAVE_OUT),
+    (&["upgrade.from"], "there is no older version to upgrade from", LEAVE_OUT),
+    // Decided by memory and batches.
+    (
+        &["statestore.cache.max.bytes", "cache.max.bytes.buffering", "statestore.uncommitted.max.bytes"],
+        "updates of a key are merged until the next commit, without a cache of its own size",
+        "set `memory.max` for the memory, and `commit.interval.ms` for how often updates come out",
+    ),
+    (&["input.buffer.max.bytes"], "input counts towards the memory of the process", "set `memory.max`"),
+    (
+        &["max.poll.records"],
+        "records come in batches; how many wait is bounded for each partition",
+        "set `buffered.records.per.partition`",
+    ),
+    (
+        &[
+            "linger.ms",
+            "batch.size",
+            "buffer.memory",
+            "compression.type",
+            "max.request.size",
+            "poll.ms",
+            "fetch.",
+        ],
+        "batches are sized by the framework",
+        LEAVE_OUT,
+    ),
+    (
+        &["max.partition.fetch.bytes", "check.crcs"],
+        "batches are sized and checked by the framework",
+        LEAVE_OUT,
+    ),
+    // Decided in code.
+    (
+        &[
+            "default.key.serde",
+            "default.value.serde",
+            "default.list.",
+            "windowed.inner.class.serde",
+            "window.size.ms",
+        ],
+        "serdes come from the types of keys and values",
+        "implement `HasSerde` for the type, or name a serde where the topology uses it",
+    ),
+    (
+        &["key.serializer", "value.serializer", "key.deserializer", "value.deserializer"],
+        "serdes come from the types of keys and values",
+        "implement `HasSerde` for the type, or name a serde where the topology uses it",
+    ),
+    (&["partitioner."], "keys are partitioned as Java clients do (murmur2)", LEAVE_OUT),
+    (&["topology.optimization"], "a topology runs as it is written", LEAVE_OUT),
+    (
+        &["ensure.explicit.internal.resource.naming"],
+        "names of stores and internal topics are checked when the topology is built",
+        "name every stateful operator",
+    ),
+    (
+        &["default.dsl.store", "dsl.store.suppliers.class", "dsl.store.format", "rocksdb.config.setter"],
+        "which store is used is decided in the topology",
+        "choose the store where it is made",
+    ),
+    (
+        &[
+            "processor.wrapper.class",
+            "default.client.supplier",
+            "interceptor.classes",
+            "metric.reporters",
+            "config.providers",
+        ],
+        "there are no classes to name in a configuration",
+        "pass what it shall do to the application in code",
+    ),
+    (
+        &["topic."],
+        "internal topics take the brokers' defaults",
+        "set `replication.factor`, or the brokers' defaults",
+    ),
+    (
+        &["allow.auto.create.topics"],
+        "internal topics are made by the application, and all others have to exist",
+        LEAVE_OUT,
+    ),
+    // Renamed or gone in Kafka Streams itself.
+    (
+        &["default.deserialization.exception.handler"],
+        "it is the old name of `deserialization.exception.handler`",
+        "set `deserialization.exception.handler`",
+    ),
+    (
+        &["default.production.exception.handler"],
+        "it is the old name of `production.exception.handler`",
+        "set `production.exception.handler`",
+    ),
+    (
+        &["processing.exception.handler.global.enabled"],
+        "one handler serves all tables",
+        "set `processing.exception.handler`",
+    ),
+    (&["enable.transactional.statestores"], "state never holds what is not committed", LEAVE_OUT),
+    (
+        &["state.cleanup.delay.ms", "state.cleanup.dir.max.age.ms", "allow.os.group.write.access"],
+        "the folder of `state.dir` is looked after by the framework",
+        LEAVE_OUT,
+    ),
+    (
+        &["__emit.interval.ms.kstreams.outer.join.spurious.results.fix__"],
+        "outer joins emit as soon as their window closes",
+        LEAVE_OUT,
+    ),
+    // Not there.
+    (&["application.server"], "stores are queried inside the process", LEAVE_OUT),
+    (
+        &["ssl.", "sasl.", "security."],
+        "connections are neither encrypted nor authenticated so far",
+        "use a listener of kind PLAINTEXT",
+    ),
+    (
+        &[
+            "metrics.recording.level",
+            "metrics.num.samples",
+            "metrics.sample.window.ms",
+            "enable.metrics.push",
+            "built.in.metrics.version",
+            "auto.include.jmx.reporter",
+            "log.summary.interval.ms",
+        ],
+        "what is measured is not configured",
+        LEAVE_OUT,
+    ),
+    (
+        &[
+            "connections.max.idle.ms",
+            "default.api.timeout.ms",
+            "client.dns.lookup",
+            "metadata.",
+            "receive.buffer.bytes",
+            "reconnect.backoff.",
+            "retry.backoff.",
+            "send.buffer.bytes",
+            "socket.connection.setup.",
+        ],
+        "connections are looked after by the framework",
+        LEAVE_OUT,
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::{NAMES, elsewhere};
+    use crate::config::table::{properties, property};
+
+    #[test]
+    fn no_property_is_elsewhere() {
+        for property in properties() {
+            assert_eq!(elsewhere(property.name), None, "{}", property.name);
+        }
+    }
+
+    #[test]
+    fn what_is_advised_exists() {
+        for (names, _, instead) in NAMES {
+            // Every second piece stands between backticks.
+            let named = instead.split('`').skip(1).step_by(2).filter(|name| name.contains('.'));
+            for name in named {
+                assert!(property(name).is_some(), "{names:?} advise `{name}`");
+            }
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The table of properties: every name that is known, as data.
+//!
+//! 1. A property stands here only when something reads it; its doc names the decision that it changes.
+//! 2. Names, units and defaults are those of Kafka Streams 4 where it has them; a comment says why where ours
+//!    differ.
+
+use super::property::{Fallback, Kind, Property, Word};
+
+/// Kafka sends these settings as 32-bit numbers.
+const INT: i64 = i32::MAX as i64;
+/// Settings without an upper limit.
+const LONG: i64 = i64::MAX;
+/// Brokers refuse longer transactions unless their `transaction.max.timeout.ms` is raised.
+pub(super) const LONGEST_TRANSACTION_MS: i64 = 900_000;
+
+const MS: &str = "milliseconds";
+const CONSUMER: &[&str] = &["consumer.", "main.consumer."];
+const PRODUCER: &[&str] = &["producer."];
+
+const GUARANTEES: &[Word] =
+    &[("at_least_once", &[]), ("exactly_once_v2", &["exactly_once", "exactly_once_beta"])];
+const OFFSETS: &[Word] = &[("earliest", &[]), ("latest", &[]), ("none", &[])];
+const ON_DESERIALIZATION: &[Word] = &[
+    ("fail", &["LogAndFailExceptionHandler"]),
+    ("continue", &["LogAndContinueExceptionHandler"]),
+    ("dead-letter", &[]),
+];
+const ON_PROCESSING: &[Word] = &[
+    ("fail", &["LogAndFailProcessingExceptionHandler"]),
+    ("continue", &["LogAndContinueProcessingExceptionHandler"]),
+    ("dead-letter", &[]),
+];
+const ON_PRODUCTION: &[Word] =
+    &[("fail", &["DefaultProductionExceptionHandler"]), ("continue", &[]), ("dead-letter", &[])];
+const EXTRACTORS: &[Word] = &[
+    ("fail-on-invalid-timestamp", &["FailOnInvalidTimestamp"]),
+    ("log-and-skip-on-invalid-timestamp", &["LogAndSkipOnInvalidTimestamp"]),
+    ("use-partition-time-on-invalid-timestamp", &["UsePartitionTimeOnInvalidTimestamp"]),
+    ("wallclock", &["WallclockTimestampExtractor"]),
+];
+
+/// Every known property, in the order in which they are listed.
+pub(super) const PROPERTIES: &[&[Property]] = &[IDENTITY, COMMITS, MEMBERSHIP, INTAKE, TOPICS, ERRORS, STATE];
+
+/// The property called `name`, or known as `name`.
+pub(super) fn property(name: &str) -> Option<&'static Property> {
+    properties().find(|property| property.name == name || property.alias == Some(name))
+}
+
+/// All properties in order.
+pub(super) fn properties() -> impl Iterator<Item = &'static Property> {
+    PROPERTIES.iter().flat_map(|group| group.iter())
+}
+
+const IDENTITY: &[Property] = &[
+    // 200 of the 249 characters of a topic's name: the rest is for `-<store>-changelog`.
+    Property::new(
+        "application.id",
+        Kind::Name(200),
+        Fallback::Required,
+        "names the consumer group, the internal topics and the state folder: processes with the same id \
+         share the work",
+    ),
+    Property::new(
+        "bootstrap.servers",
+        Kind::Servers,
+        Fallback::Unset("the in-process cluster that the program was given"),
+        "which Kafka cluster is used",
+    ),
+    Property::new(
+        "client.id",
+        Kind::Line(200),
+        Fallback::Derived("application.id"),
+        "how the names begin under which brokers log and meter the clients of this process",
+    ),
+    // Three digits: worker numbers are padded with zeros in client ids, so that they sort.
+    Property::new(
+        "num.stream.threads",
+        Kind::number(1, 999, "workers"),
+        Fallback::Text("1"),
+        "how many workers of this process share its tasks, each with a thread, a consumer and a producer",
+    ),
+];
+
+const COMMITS: &[Property] = &[
+    Property::new(
+        "processing.guarantee",
+        Kind::Choice(GUARANTEES),
+        Fallback::Text("at_least_once"),
+        "whether results, state and offsets are committed in one transaction, or results may repeat after a \
+         failure",
+    ),
+    Property::new(
+        "commit.interval.ms",
+        Kind::number(1, LONG, MS),
+        Fallback::Derived("100 under exactly_once_v2, else 30000"),
+        "how often offsets, state and updates of tables are committed: shorter is fresher, longer is cheaper",
+    ),
+    Property::new(
+        "transaction.timeout.ms",
+        Kind::number(1, LONGEST_TRANSACTION_MS, MS),
+        Fallback::Derived("ten times commit.interval.ms, 10000 to 900000"),
+        "after how long the coordinator aborts the transaction of a worker that is gone, which holds up \
+         readers till then",
+    )
+    .of(PRODUCER),
+    // Half of the transaction's time: a request that is repeated later than that cannot save the transaction.
+    Property::new(
+        "request.timeout.ms",
+        Kind::number(1, INT, MS),
+        Fallback::Derived("30000, but at most half of transaction.timeout.ms under exactly_once_v2"),
+        "after how long an unanswered request of a producer counts as lost and is repeated",
+    )
+    .of(PRODUCER),
+];
+
+const MEMBERSHIP: &[Property] = &[
+    Property::new(
+        "session.timeout.ms",
+        Kind::number(1, INT, MS),
+        Fallback::Text("45000"),
+        "after how long without a heartbeat a worker is given up and its tasks move elsewhere",
+    )
+    .of(CONSUMER),
+    Property::new(
+        "heartbeat.interval.ms",
+        Kind::number(1, INT, MS),
+        Fallback::Text("3000"),
+        "how often a worker tells the coordinator that it lives, and learns of a rebalance",
+    )
+    .of(CONSUMER),
+    Property::new(
+        "max.poll.interval.ms",
+        Kind::number(1, INT, MS),
+        Fallback::Text("300000"),
+        "how long a rebalance waits for a busy worker before its tasks move elsewhere",
+    )
+    .of(CONSUMER),
+    // 245 of the 249 characters that brokers allow: the rest is for the worker's number.
+    Property::new(
+        "group.instance.id",
+        Kind::Name(245),
+        Fallback::Unset("every restart moves tasks"),
+        "makes the workers static members: a restart within session.timeout.ms moves no task; differs for \
+         each process",
+    )
+    .of(CONSUMER),
+];
+
+const INTAKE: &[Property] = &[
+    Property::new(
+        "auto.offset.reset",
+        Kind::Choice(OFFSETS),
+        Fallback::Text("earliest"),
+        "where reading starts where no offset is committed, or the committed one is gone; none: stop with \
+         an error",
+    )
+    .of(CONSUMER),
+    Property::new(
+        "buffered.records.per.partition",
+        Kind::number(1, INT, "records"),
+        Fallback::Text("1000"),
+        "how many records of a partition wait in memory before it is no longer fetched",
+    ),
+    Property::new(
+        "max.task.idle.ms",
+        Kind::Number { min: 0, max: LONG, also: Some(-1), unit: MS },
+        Fallback::Text("0"),
+        "how long a task waits for records of an empty input, to process inputs in order of time; 0: only for records \
+         that the broker has already; -1: never",
+    ),
+    Property::new(
+        "default.timestamp.extractor",
+        Kind::Choice(EXTRACTORS),
+        Fallback::Text("fail-on-invalid-timestamp"),
+        "which time a record has, and what happens to one without a valid timestamp",
+    ),
+    Property::new(
+        "task.timeout.ms",
+        Kind::number(0, LONG, MS),
+        Fallback::Text("300000"),
+        "how long a task repeats what fails for want of an answer before the error stops it; 0: the first \
+         error stops it",
+    ),
+];
+
+const TOPICS: &[Property] = &[
+    Property::new(
+        "replication.factor",
+        Kind::Number { min: 1, max: 32_767, also: Some(-1), unit: "replicas" },
+        Fallback::Text("-1"),
+        "how many brokers hold each internal topic; -1: as many as the brokers' default says",
+    ),
+    Property::new(
+        "repartition.purge.interval.ms",
+        Kind::number(0, LONG, MS),
+        Fallback::Text("30000"),
+        "how often processed records are deleted from repartition topics, at commits; 0: at each commit",
+    ),
+    Property::new(
+        "windowstore.changelog.additional.retention.ms",
+        Kind::number(0, LONG, MS),
+        Fallback::Text("86400000"),
+        "how much longer than its store a window store's changelog keeps records, against clocks that differ",
+    ),
+    // Kafka's default is 1000, to spare scans of its store that ours does not need.
+    Property::new(
+        "emit.interval.ms.kstreams.windowed.aggregation",
+        Kind::number(0, LONG, MS),
+        Fallback::Text("0"),
+        "how often closed windows are looked for where results are emitted on window close; 0: whenever \
+         time advances",
+    )
+    .also("__emit.interval.ms.kstreams.windowed.aggregation__"),
+];
+
+const ERRORS: &[Property] = &[
+    Property::new(
+        "deserialization.exception.handler",
+        Kind::Choice(ON_DESERIALIZATION),
+        Fallback::Text("fail"),
+        "what happens to a record whose bytes cannot be read: stop, skip it, or skip it and keep it in the \
+         dead letter queue",
+    ),
+    Property::new(
+        "processing.exception.handler",
+        Kind::Choice(ON_PROCESSING),
+        Fallback::Text("fail"),
+        "what happens to a record on which an operator fails: stop, skip it, or skip it and keep it in the \
+         dead letter queue",
+    ),
+    Property::new(
+        "production.exception.handler",
+        Kind::Choice(ON_PRODUCTION),
+        Fallback::Text("fail"),
+        "what happens to a result that cannot be written: stop, drop it, or drop it and keep its input in \
+         the dead letter queue",
+    ),
+    Property::new(
+        "errors.dead.letter.queue.topic.name",
+        Kind::Name(249),
+        Fallback::Unset("no handler may be `dead-letter`"),
+        "which topic takes the records that handlers of kind `dead-letter` skip",
+    ),
+];
+
+const STATE: &[Property] = &[
+    Property::new(
+        "state.dir",
+        Kind::Line(4096),
+        Fallback::Unset("state lives in memory and is rebuilt from its changelogs at every start"),
+        "which folder keeps state on disk, so that a restart replays only what came after the last flush",
+    ),
+    // A minute or 64 MiB: RocksDB's usual size of a memtable is 64 MiB, and a restart replays at most that much.
+    Property::new(
+        "state.flush.interval.ms",
+        Kind::number(1, LONG, MS),
+        Fallback::Text("60000"),
+        "how often committed state goes to disk: how much time's worth of changes a restart replays",
+    ),
+    Property::new(
+        "state.flush.bytes",
+        Kind::Bytes(1),
+        Fallback::Derived("64 MiB, but at most a quarter of memory.max"),
+        "how much committed state waits in memory until it goes to disk, even before \
+         state.flush.interval.ms is over",
+    ),
+    Property::new(
+        "memory.max",
+        Kind::Bytes(1),
+        Fallback::Text("256 MiB"),
+        "how much memory records and uncommitted or unflushed state of this process may take before it commits early and \
+         fetches no more",
+    ),
+];
