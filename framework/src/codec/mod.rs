@@ -1,8 +1,49 @@
 //! Serdes: values to bytes and back. A [`Serde`] does it for one type; [`HasSerde`] names a type's usual one.
+//!
+//! | type                          | usual serde                    | bytes                                           |
+//! |-------------------------------|--------------------------------|-------------------------------------------------|
+//! | `Bytes`, `Vec<u8>`            | [`BytesSerde`]                 | themselves                                      |
+//! | `String`                      | [`StringSerde`]                | UTF-8                                           |
+//! | `i16`, `i32`, `i64`           | [`ShortSerde`], [`IntegerSerde`], [`LongSerde`] | big-endian                     |
+//! | `f32`, `f64`                  | [`FloatSerde`], [`DoubleSerde`] | big-endian                                     |
+//! | `bool`                        | [`BooleanSerde`]               | 0 or 1                                          |
+//! | `()`                          | [`VoidSerde`]                  | null                                            |
+//! | `Option<T>`                   | [`Nullable`]                   | null, or those of `T`                           |
+//! | what serde can write and read | none; [`Json`] is one to name  | JSON text                                       |
+//! | [`Windowed`](crate::record::Windowed) | none; [`TimeWindowedSerde`], [`SessionWindowedSerde`] | key, then the window |
+//!
+//! All are Kafka's own formats, byte for byte, as are the parts of stores and internal topics in [`store_key`],
+//! [`change`] and [`partition`]: a Headwater application can take over a Java application's topics.
+
+mod boolean;
+mod bytes;
+pub mod change;
+mod fixed;
+mod float;
+mod integer;
+mod json;
+mod nullable;
+pub mod partition;
+pub mod store_key;
+mod text;
+mod type_name;
+pub mod varint;
+mod void;
+mod windowed;
 
 use std::fmt;
 
-use bytes::Bytes;
+use ::bytes::Bytes;
+
+pub use boolean::BooleanSerde;
+pub use bytes::BytesSerde;
+pub use float::{DoubleSerde, FloatSerde};
+pub use integer::{IntegerSerde, LongSerde, ShortSerde};
+pub use json::Json;
+pub use nullable::Nullable;
+pub use text::StringSerde;
+pub use void::VoidSerde;
+pub use windowed::{SessionWindowedSerde, TimeWindowedSerde};
 
 /// Turns values of one type into bytes and back.
 ///
@@ -43,10 +84,14 @@ pub trait Serde<T>: Send + Sync {
 
 /// Types that have a usual serde.
 ///
-/// ```ignore
-/// #[derive(serde::Serialize, serde::Deserialize)]
-/// struct Order { id: u64 }
-/// impl headwater::HasSerde for Order { type Serde = headwater::codec::Json; }
+/// ```
+/// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+/// struct Order {
+///     id: u64,
+/// }
+/// impl headwater::HasSerde for Order {
+///     type Serde = headwater::codec::Json;
+/// }
 /// ```
 pub trait HasSerde: Clone + 'static {
     /// The serde that is used where none is named.

@@ -1,0 +1,64 @@
+//! Byte strings, as they are. [`Bytes`] shares the memory of the batch it arrived in; `Vec<u8>` is a copy.
+
+use ::bytes::Bytes;
+
+use super::fixed::not_null;
+use super::{HasSerde, Serde, SerdeError};
+
+/// Serde of byte strings (Kafka's `Bytes` and `ByteArray`).
+///
+/// Reading a [`Bytes`] from a batch neither copies nor allocates, but keeps the memory of the whole batch alive: copy
+/// what is kept for long. Reading a `Vec<u8>` allocates.
+///
+/// ```
+/// use headwater::Serde;
+/// use headwater::codec::BytesSerde;
+/// let mut out = Vec::new();
+/// assert_eq!(BytesSerde.serialize(&b"abc".to_vec(), &mut out), Ok(true));
+/// assert_eq!(out, b"abc");
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BytesSerde;
+
+impl Serde<Bytes> for BytesSerde {
+    #[inline]
+    fn serialize(&self, value: &Bytes, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
+        out.extend_from_slice(value);
+        Ok(true)
+    }
+
+    #[inline]
+    fn deserialize(&self, bytes: Option<&[u8]>) -> Result<Bytes, SerdeError> {
+        not_null("bytes", bytes).map(Bytes::copy_from_slice)
+    }
+
+    /// Shares `memory`.
+    ///
+    /// # Panics
+    /// If `bytes` do not lie in `memory`.
+    #[inline]
+    fn deserialize_shared(&self, bytes: Option<&[u8]>, memory: &Bytes) -> Result<Bytes, SerdeError> {
+        not_null("bytes", bytes).map(|bytes| memory.slice_ref(bytes))
+    }
+}
+
+impl Serde<Vec<u8>> for BytesSerde {
+    #[inline]
+    fn serialize(&self, value: &Vec<u8>, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
+        out.extend_from_slice(value);
+        Ok(true)
+    }
+
+    #[inline]
+    fn deserialize(&self, bytes: Option<&[u8]>) -> Result<Vec<u8>, SerdeError> {
+        not_null("bytes", bytes).map(<[u8]>::to_vec)
+    }
+}
+
+impl HasSerde for Bytes {
+    type Serde = BytesSerde;
+}
+
+impl HasSerde for Vec<u8> {
+    type Serde = BytesSerde;
+}

@@ -1,0 +1,52 @@
+//! Values that may be null: `Option<T>`, where `None` is Kafka's null.
+
+use ::bytes::Bytes;
+
+use super::{HasSerde, Serde, SerdeError};
+
+/// Serde of `Option<T>` over the serde of `T`: `None` is null, `Some` is written as `T` is.
+///
+/// Null and empty are different: `Some(String::new())` is a value of no bytes. Where the inner serde writes null
+/// itself (`()`, `Option`), `Some` of that comes back as `None`.
+///
+/// ```
+/// use headwater::Serde;
+/// use headwater::codec::{Nullable, StringSerde};
+/// let serde = Nullable(StringSerde);
+/// assert_eq!(serde.deserialize(None), Ok(None));
+/// assert_eq!(serde.deserialize(Some(b"")), Ok(Some(String::new())));
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nullable<S>(
+    /// The serde of values that are present.
+    pub S,
+);
+
+impl<T, S: Serde<T>> Serde<Option<T>> for Nullable<S> {
+    #[inline]
+    fn serialize(&self, value: &Option<T>, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
+        match value {
+            Some(value) => self.0.serialize(value, out),
+            None => Ok(false),
+        }
+    }
+
+    #[inline]
+    fn deserialize(&self, bytes: Option<&[u8]>) -> Result<Option<T>, SerdeError> {
+        bytes.map(|present| self.0.deserialize(Some(present))).transpose()
+    }
+
+    #[inline]
+    fn deserialize_shared(&self, bytes: Option<&[u8]>, memory: &Bytes) -> Result<Option<T>, SerdeError> {
+        bytes.map(|present| self.0.deserialize_shared(Some(present), memory)).transpose()
+    }
+
+    #[inline]
+    fn is_null(&self, value: &Option<T>) -> bool {
+        value.as_ref().is_none_or(|value| self.0.is_null(value))
+    }
+}
+
+impl<T: HasSerde> HasSerde for Option<T> {
+    type Serde = Nullable<T::Serde>;
+}

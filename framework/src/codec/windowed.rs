@@ -1,0 +1,198 @@
+//! Windowed keys on a topic. Both forms start with the inner key's bytes, and both are Kafka Streams' own:
+//!
+//! ```text
+//! windows of one size    key ‖ start:i64              the end is start + size, which the reader has to know
+//! sessions               key ‖ end:i64 ‖ start:i64
+//! ```
+
+use ::bytes::Bytes;
+
+use super::fixed::not_null;
+use super::store_key::{SessionKey, short};
+use super::{Serde, SerdeError};
+use crate::record::{Window, Windowed};
+
+const TIME_WINDOWED: &str = "time-windowed key";
+const SESSION_WINDOWED: &str = "session-windowed key";
+
+/// Serde of keys in windows of one size: tumbling, hopping, sliding (whose size is their time difference).
+///
+/// ```
+/// use headwater::Serde;
+/// use headwater::codec::{StringSerde, TimeWindowedSerde};
+/// use headwater::record::Windowed;
+/// let serde = TimeWindowedSerde::new(StringSerde, 10);
+/// let mut out = Vec::new();
+/// serde.serialize(&Windowed::new("a".to_owned(), 5, 15), &mut out)?;
+/// assert_eq!(out, b"a\0\0\0\0\0\0\0\x05");
+/// assert_eq!(serde.deserialize(Some(&out))?.to_string(), "[a@5/15]");
+/// # Ok::<(), headwater::codec::SerdeError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct TimeWindowedSerde<S> {
+    inner: S,
+    size_ms: i64,
+}
+
+/// Serde of keys in sessions.
+///
+/// ```
+/// use headwater::Serde;
+/// use headwater::codec::{SessionWindowedSerde, StringSerde};
+/// use headwater::record::Windowed;
+/// let serde = SessionWindowedSerde::new(StringSerde);
+/// let mut out = Vec::new();
+/// serde.serialize(&Windowed::new("a".to_owned(), 5, 15), &mut out)?;
+/// assert_eq!(out, b"a\0\0\0\0\0\0\0\x0f\0\0\0\0\0\0\0\x05");
+/// assert_eq!(serde.deserialize(Some(&out))?.to_string(), "[a@5/15]");
+/// # Ok::<(), headwater::codec::SerdeError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SessionWindowedSerde<S> {
+    inner: S,
+}
+
+impl<S> TimeWindowedSerde<S> {
+    /// A serde for windows of `size_ms` milliseconds over the serde of the inner key.
+    ///
+    /// # Panics
+    /// If `size_ms` is negative.
+    #[must_use]
+    pub const fn new(inner: S, size_ms: i64) -> Self {
+        assert!(size_ms >= 0, "a window's size is not negative");
+        Self { inner, size_ms }
+    }
+
+    fn window_from(&self, start: i64) -> Window {
+        // As in Kafka, a window that would end after the last millisecond ends there.
+        Window { start, end: start.saturating_add(self.size_ms) }
+    }
+
+    fn split<'a>(&self, bytes: Option<&'a [u8]>) -> Result<(&'a [u8], Window), SerdeError> {
+        let bytes = not_null(TIME_WINDOWED, bytes)?;
+        let Some((key, start)) = bytes.split_last_chunk() else {
+            return Err(short(TIME_WINDOWED, 8, bytes));
+        };
+        let window = self.window_from(i64::from_be_bytes(*start));
+        if window.start < 0 {
+            let problem = format!("the window starts at {}, before 1970", window.start);
+            return Err(SerdeError::new(TIME_WINDOWED, problem, Some(bytes)));
+        }
+        Ok((key, window))
+    }
+}
+
+impl<S> SessionWindowedSerde<S> {
+    /// A serde over the serde of the inner key.
+    #[must_use]
+    pub const fn new(inner: S) -> Self {
+        Self { inner }
+    }
+
+    fn split(bytes: Option<&[u8]>) -> Result<(&[u8], Window), SerdeError> {
+        let bytes = not_null(SESSION_WINDOWED, bytes)?;
+        let SessionKey { key, start, end } = SessionKey::decode(bytes)?;
+        if start < 0 || end < start {
+            let problem = format!("no session lasts from {start} to {end}");
+            return Err(SerdeError::new(SESSION_WINDOWED, problem, Some(bytes)));
+        }
+        Ok((key, Window { start, end }))
+    }
+}
+
+impl<K, S: Serde<K>> Serde<Windowed<K>> for TimeWindowedSerde<S> {
+    /// As [`Serde::serialize`]; a window of another size is refused, as its end would not come back.
+    fn serialize(&self, value: &Windowed<K>, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
+        let window = value.window;
+        if window.start < 0 || window != self.window_from(window.start) {
+            let problem = format!("the window {window} does not have the serde's size, {} ms", self.size_ms);
+            return Err(SerdeError::new(TIME_WINDOWED, problem, None));
+        }
+        serialize_inner(&self.inner, &value.key, out)?;
+        out.extend_from_slice(&window.start.to_be_bytes());
+        Ok(true)
+    }
+
+    fn deserialize(&self, bytes: Option<&[u8]>) -> Result<Windowed<K>, SerdeError> {
+        let (key, window) = self.split(bytes)?;
+        Ok(Windowed { key: self.inner.deserialize(Some(key))?, window })
+    }
+
+    fn deserialize_shared(&self, bytes: Option<&[u8]>, memory: &Bytes) -> Result<Windowed<K>, SerdeError> {
+        let (key, window) = self.split(bytes)?;
+        Ok(Windowed { key: self.inner.deserialize_shared(Some(key), memory)?, window })
+    }
+}
+
+impl<K, S: Serde<K>> Serde<Windowed<K>> for SessionWindowedSerde<S> {
+    fn serialize(&self, value: &Windowed<K>, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
+        let Window { start, end } = value.window;
+        if start < 0 || end < start {
+            let problem = format!("no session lasts from {start} to {end}");
+            return Err(SerdeError::new(SESSION_WINDOWED, problem, None));
+        }
+        serialize_inner(&self.inner, &value.key, out)?;
+        SessionKey::encode_after_key(start, end, out);
+        Ok(true)
+    }
+
+    fn deserialize(&self, bytes: Option<&[u8]>) -> Result<Windowed<K>, SerdeError> {
+        let (key, window) = Self::split(bytes)?;
+        Ok(Windowed { key: self.inner.deserialize(Some(key))?, window })
+    }
+
+    fn deserialize_shared(&self, bytes: Option<&[u8]>, memory: &Bytes) -> Result<Windowed<K>, SerdeError> {
+        let (key, window) = Self::split(bytes)?;
+        Ok(Windowed { key: self.inner.deserialize_shared(Some(key), memory)?, window })
+    }
+}
+
+/// Appends the inner key; null has no place in these forms.
+fn serialize_inner<K>(serde: &impl Serde<K>, key: &K, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+    if serde.serialize(key, out)? {
+        return Ok(());
+    }
+    Err(SerdeError::new("windowed key", "the key is null, and windows are kept per key", None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{BytesSerde, StringSerde, VoidSerde};
+
+    #[test]
+    fn a_window_at_the_end_of_time_is_cut_and_comes_back() {
+        let serde = TimeWindowedSerde::new(StringSerde, 10);
+        let key = Windowed::new(String::new(), i64::MAX - 3, i64::MAX);
+        let mut out = Vec::new();
+        assert_eq!(serde.serialize(&key, &mut out), Ok(true));
+        assert_eq!(serde.deserialize(Some(&out)), Ok(key));
+    }
+
+    #[test]
+    fn what_would_not_come_back_is_refused() {
+        let mut out = Vec::new();
+        let time = TimeWindowedSerde::new(StringSerde, 10);
+        let error = time.serialize(&Windowed::new("a".to_owned(), 0, 60_000), &mut out).unwrap_err();
+        assert_eq!(error.problem, "the window 0/60000 does not have the serde's size, 10 ms");
+        let session = SessionWindowedSerde::new(StringSerde);
+        let error = session.serialize(&Windowed::new("a".to_owned(), 9, 8), &mut out).unwrap_err();
+        assert_eq!(error.problem, "no session lasts from 9 to 8");
+        assert!(session.deserialize(Some(b"ab")).is_err());
+        assert!(time.deserialize(Some(b"a\xff\xff\xff\xff\xff\xff\xff\xfe")).is_err());
+        assert!(time.deserialize(Some(b"1234567")).is_err());
+        assert!(time.deserialize(None).is_err());
+        assert!(out.is_empty());
+        let void = SessionWindowedSerde::new(VoidSerde);
+        assert!(void.serialize(&Windowed::new((), 0, 0), &mut out).is_err());
+    }
+
+    #[test]
+    fn the_inner_key_shares_memory() {
+        let memory = Bytes::from_static(b"xxkey\0\0\0\0\0\0\0\x05");
+        let time = TimeWindowedSerde::new(BytesSerde, 1);
+        let key: Windowed<Bytes> = time.deserialize_shared(Some(&memory[2..]), &memory).unwrap();
+        assert_eq!(key.key.as_ptr(), memory[2..].as_ptr());
+        assert_eq!(key, Windowed::new(Bytes::from_static(b"key"), 5, 6));
+    }
+}
