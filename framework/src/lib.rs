@@ -1,20 +1,27 @@
 //! Stream processing on Apache Kafka.
 
-pub mod codec;
-pub mod config;
-pub mod error;
-pub mod kafka;
-pub mod operator;
-pub mod record;
-pub mod state;
-pub mod telemetry;
-pub mod time;
 pub mod topic;
-pub mod topology;
+pub mod time;
+pub mod record;
+pub mod error;
+pub mod telemetry;
+pub mod codec;
+pub mod kafka;
+pub mod config;
+pub mod state;
 pub mod window;
+pub mod operator;
+pub mod topology;
+pub mod dsl;
 
 pub use codec::{HasSerde, Serde};
+pub use config::Config;
+pub use dsl::{
+    BranchedKStream, Consumed, Grouped, Joined, KGroupedStream, KGroupedTable, KStream, KTable, Materialized,
+    Produced, Repartitioned, SessionWindowedKStream, StreamsBuilder, TimeWindowedKStream,
+};
 pub use error::{Error, Result};
-pub use record::{Record, RecordBatch};
-pub use topic::{TaskId, TopicPartition};
+pub use record::{Record, RecordBatch, Window, Windowed};
+pub use topic::{TaskId, TopicName, TopicPartition};
+pub use topology::Topology;
 pub use window::{EmitStrategy, SessionWindows, TimeWindows};

@@ -32,6 +32,7 @@ mod void;
 mod windowed;
 
 use std::fmt;
+use std::sync::Arc;
 
 use ::bytes::Bytes;
 
@@ -79,6 +80,28 @@ pub trait Serde<T>: Send + Sync {
     fn is_null(&self, value: &T) -> bool {
         let _ = value;
         false
+    }
+}
+
+impl<T, S: Serde<T> + ?Sized> Serde<T> for Arc<S> {
+    fn serialize(&self, value: &T, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
+        (**self).serialize(value, out)
+    }
+
+    fn deserialize(&self, bytes: Option<&[u8]>) -> Result<T, SerdeError> {
+        (**self).deserialize(bytes)
+    }
+
+    fn deserialize_shared(&self, bytes: Option<&[u8]>, memory: &Bytes) -> Result<T, SerdeError> {
+        (**self).deserialize_shared(bytes, memory)
+    }
+
+    fn partition_part<'a>(&self, key: &'a [u8]) -> &'a [u8] {
+        (**self).partition_part(key)
+    }
+
+    fn is_null(&self, value: &T) -> bool {
+        (**self).is_null(value)
     }
 }
 

@@ -30,7 +30,9 @@ fn size(graph: &Graph, id: NodeId) -> usize {
 fn node(text: &mut String, graph: &Graph, id: NodeId) {
     let node = &graph.nodes[id];
     let _ = match &node.kind {
-        NodeKind::Source { topics, .. } => writeln!(text, "    Source: {} (topics: [{}])", node.name, topics.join(", ")),
+        NodeKind::Source { topics, .. } => {
+            writeln!(text, "    Source: {} (topics: [{}])", node.name, topics.join(", "))
+        }
         NodeKind::Processor => {
             let mut stores = node.stores.clone();
             stores.sort();
@@ -39,7 +41,9 @@ fn node(text: &mut String, graph: &Graph, id: NodeId) {
         NodeKind::Sink(SinkTopic::Fixed(topic) | SinkTopic::Repartition(topic)) => {
             writeln!(text, "    Sink: {} (topic: {topic})", node.name)
         }
-        NodeKind::Sink(SinkTopic::Chosen) => writeln!(text, "    Sink: {} (extractor class: chosen by a function)", node.name),
+        NodeKind::Sink(SinkTopic::Chosen) => {
+            writeln!(text, "    Sink: {} (extractor class: chosen by a function)", node.name)
+        }
     };
     if !matches!(node.kind, NodeKind::Sink(_)) {
         let _ = writeln!(text, "      --> {}", names(graph, graph.children(id)));

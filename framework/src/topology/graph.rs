@@ -120,7 +120,8 @@ impl Graph {
     /// Adds a node.
     pub fn add(&mut self, node: Node) -> NodeId {
         if self.nodes.iter().any(|other| other.name == node.name) {
-            self.mistakes.push(format!("two nodes are called `{}`; give one of them another name", node.name));
+            self.mistakes
+                .push(format!("two nodes are called `{}`; give one of them another name", node.name));
         }
         self.nodes.push(node);
         self.nodes.len() - 1
@@ -129,7 +130,8 @@ impl Graph {
     /// Adds a store and ties it to the node that fills it.
     pub fn add_store(&mut self, node: NodeId, store: StoreNode) {
         if self.stores.iter().any(|other| other.name == store.name) {
-            self.mistakes.push(format!("two stores are called `{}`; give one of them another name", store.name));
+            self.mistakes
+                .push(format!("two stores are called `{}`; give one of them another name", store.name));
         }
         self.nodes[node].stores.push(store.name.clone());
         self.stores.push(store);
@@ -156,7 +158,10 @@ impl Graph {
 
     /// The nodes that `node` forwards to.
     pub fn children(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
-        self.nodes.iter().enumerate().filter(move |(_, child)| child.parents.contains(&node)).map(|(id, _)| id)
+        self.nodes
+            .iter()
+            .enumerate()
+            .filter(move |(_, child)| child.parents.contains(&node))
+            .map(|(id, _)| id)
     }
 }
-

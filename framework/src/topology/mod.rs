@@ -38,17 +38,23 @@ impl Topology {
             let NodeKind::Source { topics, .. } = &node.kind else { continue };
             for topic in topics {
                 if readers.contains(&topic) {
-                    twice.push(format!("topic `{topic}` is read twice; read it once and use the stream in both places"));
+                    twice.push(format!(
+                        "topic `{topic}` is read twice; read it once and use the stream in both places"
+                    ));
                 }
                 readers.push(topic);
             }
         }
         graph.mistakes.extend(twice);
         if !graph.mistakes.is_empty() {
-            return Err(Error::new(Reaction::Stop, format!("the topology is invalid: {}", graph.mistakes.join("; also, "))));
+            return Err(Error::new(
+                Reaction::Stop,
+                format!("the topology is invalid: {}", graph.mistakes.join("; also, ")),
+            ));
         }
         let groups = group::groups(&graph);
-        let generated: Vec<_> = graph.stores.iter().filter(|store| store.generated).map(|store| &store.name).collect();
+        let generated: Vec<_> =
+            graph.stores.iter().filter(|store| store.generated).map(|store| &store.name).collect();
         if !generated.is_empty() {
             tracing::warn!(
                 stores = ?generated,
@@ -88,9 +94,8 @@ impl Topology {
             text.push_str(&format!("{store:?}"));
         }
         // FNV-1a: stable across versions and machines, which a std hasher is not.
-        text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+        text.bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
     }
 
     /// The stores whose names were generated.

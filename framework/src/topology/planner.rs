@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{
-    Assemble, Graph, NodeId, NodeKind, Plan, PlanOptions, RepartitionPlan, SinkTopic, SourcePlan, StoreKind, StorePlan,
-    SubtopologyPlan, Topology,
+    Assemble, Graph, NodeId, NodeKind, Plan, PlanOptions, RepartitionPlan, SinkTopic, SourcePlan, StoreKind,
+    StorePlan, SubtopologyPlan, Topology,
 };
 use crate::error::{Error, Reaction, Result};
 use crate::topic::TopicName;
@@ -46,7 +46,9 @@ fn subtopology(graph: &Graph, options: &PlanOptions, id: u32, nodes: &[NodeId]) 
     let mut in_order = nodes.to_vec();
     in_order.sort_unstable();
     for node in &in_order {
-        let NodeKind::Source { topics, start_at, internal: is_internal } = &graph.nodes[*node].kind else { continue };
+        let NodeKind::Source { topics, start_at, internal: is_internal } = &graph.nodes[*node].kind else {
+            continue;
+        };
         for topic in topics {
             let topic = if *is_internal { internal(options, topic)? } else { topic.as_str().into() };
             sources.push(SourcePlan { topic, start_at: *start_at, internal: *is_internal });
@@ -67,9 +69,16 @@ fn subtopology(graph: &Graph, options: &PlanOptions, id: u32, nodes: &[NodeId]) 
             },
         });
     }
-    let steps: Vec<Assemble> = in_order.iter().filter_map(|node| graph.nodes[*node].assemble.clone()).collect();
+    let steps: Vec<Assemble> =
+        in_order.iter().filter_map(|node| graph.nodes[*node].assemble.clone()).collect();
     let assemble: Assemble = Arc::new(move |assembly| steps.iter().try_for_each(|step| step(assembly)));
-    Ok(SubtopologyPlan { id, sources, copartitioned: copartitioned(graph, options, nodes)?, stores, assemble })
+    Ok(SubtopologyPlan {
+        id,
+        sources,
+        copartitioned: copartitioned(graph, options, nodes)?,
+        stores,
+        assemble,
+    })
 }
 
 fn copartitioned(graph: &Graph, options: &PlanOptions, nodes: &[NodeId]) -> Result<Vec<Vec<TopicName>>> {
