@@ -9,7 +9,7 @@
 //!    log, or when it is the last that says what a producer has written.
 //! 6. Compressed batches cannot be looked into: they stay as they are (unless aborted as a whole).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 
@@ -75,18 +75,18 @@ impl PartitionLog {
         let keep_last = (cleaned == self.entries.len()).then_some(last.base_offset);
         let kept = self.clean(&bytes, rules, keep_last)?;
         let report = report(&bytes, &kept);
-        let entries: Vec<Entry> = kept.iter().map(|bytes| Entry::of(&header_of(bytes))).collect();
-        let stored = |bytes: Bytes| StoredBatch { base_offset: header_of(&bytes).base_offset, bytes };
-        let stored = kept.into_iter().map(stored).collect();
-        storage.replace_below(self.id, below, stored).map_err(|_| ErrorCode::KafkaStorageError)?;
-        let after = self.entries.split_off(cleaned);
-        self.entries = entries.into();
-        let marker_stays = |offset: i64, entries: &std::collections::VecDeque<Entry>| {
-            entries.binary_search_by_key(&offset, |entry| entry.base_offset).is_ok()
-        };
-        let entries = &self.entries;
-        self.transactions.forget_aborted(|marker| marker < below && !marker_stays(marker, entries));
-        self.entries.extend(after);
+        let headers: Vec<BatchHeader> = kept.iter().map(header_of).collect();
+        let stored = kept.into_iter().zip(&headers);
+        let stored = stored.map(|(bytes, header)| StoredBatch { base_offset: header.base_offset, bytes });
+        storage.replace_below(self.id, below, stored.collect()).map_err(|_| ErrorCode::KafkaStorageError)?;
+        let untouched = self.entries.split_off(cleaned);
+        self.entries = headers.iter().map(Entry::of).chain(untouched).collect();
+        let markers: BTreeSet<i64> = headers
+            .iter()
+            .filter(|header| header.is_control() && header.records_count > 0)
+            .map(|header| header.base_offset)
+            .collect();
+        self.transactions.forget_aborted(|marker| marker < below && !markers.contains(&marker));
         Ok(report)
     }
 
