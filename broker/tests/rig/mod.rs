@@ -1,4 +1,5 @@
 //! A rig for tests: a broker, a clock that is moved by hand, and requests in one line each.
+#![allow(clippy::unwrap_used, reason = "a failed step ends the test")]
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses its own part of the rig")]
 
 use std::sync::Arc;
