@@ -1,29 +1,36 @@
 //! Stream processing on Apache Kafka.
 
-pub mod application;
-pub mod codec;
-pub mod commit;
-pub mod config;
-pub mod consume;
-pub mod error;
-pub mod group;
-pub mod kafka;
-pub mod operator;
-pub mod produce;
-pub mod query;
-pub mod record;
-pub mod state;
-pub mod task;
-pub mod telemetry;
-pub mod testkit;
-pub mod time;
 pub mod topic;
-pub mod topology;
+pub mod time;
+pub mod record;
+pub mod error;
+pub mod telemetry;
+pub mod codec;
+pub mod kafka;
+pub mod config;
+pub mod state;
 pub mod window;
+pub mod operator;
+pub mod topology;
+pub mod dsl;
+pub mod consume;
+pub mod task;
+pub mod produce;
+pub mod commit;
+pub mod group;
 pub mod worker;
+pub mod application;
+pub mod query;
+pub mod testkit;
 
 pub use codec::{HasSerde, Serde};
+pub use config::Config;
+pub use dsl::{
+    BranchedKStream, Consumed, Grouped, Joined, KGroupedStream, KGroupedTable, KStream, KTable, Materialized,
+    Produced, Repartitioned, SessionWindowedKStream, StreamsBuilder, TimeWindowedKStream,
+};
 pub use error::{Error, Result};
-pub use record::{Record, RecordBatch};
-pub use topic::{TaskId, TopicPartition};
+pub use record::{Record, RecordBatch, Window, Windowed};
+pub use topic::{TaskId, TopicName, TopicPartition};
+pub use topology::Topology;
 pub use window::{EmitStrategy, SessionWindows, TimeWindows};

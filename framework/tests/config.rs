@@ -244,7 +244,7 @@ fn unknown_names_are_refused_with_the_nearest() {
         ("comit.interval.ms", "did you mean `commit.interval.ms`?"),
         ("commit.interval", "did you mean `commit.interval.ms`?"),
         ("commit_interval_ms", "did you mean `commit.interval.ms`?"),
-        ("Application.Id", "did you mean `application.id`?"),
+        ("APPLICATION_ID", "did you mean `application.id`?"),
         ("bootstrap.server", "did you mean `bootstrap.servers`?"),
         ("num.threads", "did you mean `num.stream.threads`?"),
         ("dead.letter.queue.topic.name", "did you mean `errors.dead.letter.queue.topic.name`?"),
@@ -434,6 +434,19 @@ fn contradictions_are_refused_by_name() {
 }
 
 #[test]
+fn a_refused_value_is_not_a_contradiction_as_well() {
+    let name = "1 to 249 of the characters a-z A-Z 0-9 . _ - (and not `.` or `..`)";
+    refused(
+        "processing.exception.handler=skip\nerrors.dead.letter.queue.topic.name=dead",
+        "`processing.exception.handler` cannot be `skip`; allowed: fail | continue | dead-letter",
+    );
+    refused(
+        "processing.exception.handler=dead-letter\nerrors.dead.letter.queue.topic.name=a/b",
+        &format!("`errors.dead.letter.queue.topic.name` cannot be `a/b`; allowed: {name}"),
+    );
+}
+
+#[test]
 fn all_problems_are_told_at_once() {
     let error = configure(
         "comit.interval.ms=5
@@ -527,7 +540,8 @@ fn files_are_refused_with_their_lines() {
         (
             5,
             "state.dir=b\nstate.dir=a\nstate.dir=b",
-            "`state.dir` is `b`, but `state.dir` (file PATH:4) is `a`; they are the same setting: give `state.dir` once",
+            "`state.dir` is `b`, but `state.dir` (file PATH:4) is `a`; they are the same setting: give `state.dir` \
+             once",
         ),
     ];
     for (number, (line, text, expected)) in cases.into_iter().enumerate() {

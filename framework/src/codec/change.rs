@@ -106,16 +106,15 @@ mod tests {
         let mut long_bytes = vec![0x80, 1];
         long_bytes.extend_from_slice(&long);
         long_bytes.extend_from_slice(b"o\x02");
-        let table: [(Option<&[u8]>, Option<&[u8]>, &[u8]); 6] = [
-            (Some(b"new"), None, b"new\x01"),
-            (None, Some(b"old"), b"old\x00"),
-            (Some(b"new"), Some(b"old"), b"\x06newold\x02"),
-            (Some(b""), None, b"\x01"),
-            (Some(b""), Some(b""), b"\x00\x02"),
-            (Some(&long), Some(b"o"), &long_bytes),
+        let table: [(Change<'_>, &[u8]); 6] = [
+            (Change { new: Some(b"new"), old: None }, b"new\x01"),
+            (Change { new: None, old: Some(b"old") }, b"old\x00"),
+            (Change { new: Some(b"new"), old: Some(b"old") }, b"\x06newold\x02"),
+            (Change { new: Some(b""), old: None }, b"\x01"),
+            (Change { new: Some(b""), old: Some(b"") }, b"\x00\x02"),
+            (Change { new: Some(&long), old: Some(b"o") }, &long_bytes),
         ];
-        for (new, old, bytes) in table {
-            let change = Change { new, old };
+        for (change, bytes) in table {
             let mut out = Vec::new();
             change.encode(&mut out).unwrap();
             assert_eq!(out, bytes);

@@ -10,11 +10,14 @@
 //! | `()`                          | [`VoidSerde`]                  | null                                            |
 //! | `Option<T>`                   | [`Nullable`]                   | null, or those of `T`                           |
 //! | what serde can write and read | none; [`Json`] is one to name  | JSON text                                       |
+//! | `Vec<T>`                      | none; [`ListSerde`]            | a count, then the elements                      |
 //! | [`Windowed`](crate::record::Windowed) | none; [`TimeWindowedSerde`], [`SessionWindowedSerde`] | key, then the window |
 //!
 //! All are Kafka's own formats, byte for byte, as are the parts of stores and internal topics in [`store_key`],
 //! [`change`] and [`partition`]: a Headwater application can take over a Java application's topics.
 
+#[cfg(feature = "avro")]
+pub mod avro;
 mod boolean;
 mod bytes;
 pub mod change;
@@ -22,6 +25,7 @@ mod fixed;
 mod float;
 mod integer;
 mod json;
+mod list;
 mod nullable;
 pub mod partition;
 pub mod store_key;
@@ -32,6 +36,7 @@ mod void;
 mod windowed;
 
 use std::fmt;
+use std::sync::Arc;
 
 use ::bytes::Bytes;
 
@@ -40,6 +45,7 @@ pub use bytes::BytesSerde;
 pub use float::{DoubleSerde, FloatSerde};
 pub use integer::{IntegerSerde, LongSerde, ShortSerde};
 pub use json::Json;
+pub use list::ListSerde;
 pub use nullable::Nullable;
 pub use text::StringSerde;
 pub use void::VoidSerde;
@@ -82,6 +88,28 @@ pub trait Serde<T>: Send + Sync {
     }
 }
 
+impl<T, S: Serde<T> + ?Sized> Serde<T> for Arc<S> {
+    fn serialize(&self, value: &T, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
+        (**self).serialize(value, out)
+    }
+
+    fn deserialize(&self, bytes: Option<&[u8]>) -> Result<T, SerdeError> {
+        (**self).deserialize(bytes)
+    }
+
+    fn deserialize_shared(&self, bytes: Option<&[u8]>, memory: &Bytes) -> Result<T, SerdeError> {
+        (**self).deserialize_shared(bytes, memory)
+    }
+
+    fn partition_part<'a>(&self, key: &'a [u8]) -> &'a [u8] {
+        (**self).partition_part(key)
+    }
+
+    fn is_null(&self, value: &T) -> bool {
+        (**self).is_null(value)
+    }
+}
+
 /// Types that have a usual serde.
 ///
 /// ```
@@ -107,13 +135,16 @@ pub struct SerdeError {
     pub problem: String,
     /// The first bytes, 16 at most; `None` for null or when writing.
     pub first_bytes: Option<Vec<u8>>,
+    /// Whether the same call may work later: it is not the record that is at fault, but a schema registry that does not
+    /// answer. Who skips bad records must not skip this one.
+    pub retry: bool,
 }
 
 impl SerdeError {
     /// An error about `bytes`.
     pub fn new(expected: impl Into<String>, problem: impl Into<String>, bytes: Option<&[u8]>) -> Self {
         let first_bytes = bytes.map(|bytes| bytes[..bytes.len().min(16)].to_vec());
-        Self { expected: expected.into(), problem: problem.into(), first_bytes }
+        Self { expected: expected.into(), problem: problem.into(), first_bytes, retry: false }
     }
 }
 

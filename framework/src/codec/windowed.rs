@@ -101,6 +101,10 @@ impl<S> SessionWindowedSerde<S> {
 }
 
 impl<K, S: Serde<K>> Serde<Windowed<K>> for TimeWindowedSerde<S> {
+    fn partition_part<'a>(&self, key: &'a [u8]) -> &'a [u8] {
+        self.inner.partition_part(&key[..key.len().saturating_sub(8)])
+    }
+
     /// As [`Serde::serialize`]; a window of another size is refused, as its end would not come back.
     fn serialize(&self, value: &Windowed<K>, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
         let window = value.window;
@@ -125,6 +129,10 @@ impl<K, S: Serde<K>> Serde<Windowed<K>> for TimeWindowedSerde<S> {
 }
 
 impl<K, S: Serde<K>> Serde<Windowed<K>> for SessionWindowedSerde<S> {
+    fn partition_part<'a>(&self, key: &'a [u8]) -> &'a [u8] {
+        self.inner.partition_part(&key[..key.len().saturating_sub(16)])
+    }
+
     fn serialize(&self, value: &Windowed<K>, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
         let Window { start, end } = value.window;
         if start < 0 || end < start {

@@ -85,12 +85,13 @@ impl ConfigBuilder {
         self
     }
 
-    /// Takes the variables that begin with `HEADWATER_`: `HEADWATER_APPLICATION_ID` is `application.id`. Wins over files.
-    /// Other variables do not count; [`RESERVED_VARIABLES`] are no properties.
+    /// Takes the variables that begin with `HEADWATER_`: `HEADWATER_APPLICATION_ID` is `application.id`. Wins
+    /// over files. Other variables do not count; [`RESERVED_VARIABLES`] are no properties.
     ///
     /// ```
     /// use headwater::config::Config;
-    /// let config = Config::builder().environment([("HEADWATER_APPLICATION_ID", "orders"), ("HOME", "/")]).build()?;
+    /// let variables = [("HEADWATER_APPLICATION_ID", "orders"), ("HOME", "/")];
+    /// let config = Config::builder().environment(variables).build()?;
     /// assert_eq!(config.settings().application_id, "orders");
     ///
     /// // In a program:
@@ -126,13 +127,16 @@ impl ConfigBuilder {
     ///
     /// ```
     /// use headwater::config::Config;
-    /// let error = Config::builder().set("application.id", "orders").set("comit.interval.ms", "50").build().unwrap_err();
-    /// assert_eq!(error.to_string(), "unknown property `comit.interval.ms`; did you mean `commit.interval.ms`?");
+    /// let misspelt = Config::builder().set("application.id", "orders").set("comit.interval.ms", "50");
+    /// assert_eq!(
+    ///     misspelt.build().unwrap_err().to_string(),
+    ///     "unknown property `comit.interval.ms`; did you mean `commit.interval.ms`?"
+    /// );
     /// ```
     ///
     /// # Errors
-    /// One error that tells all that is wrong: files that cannot be read, unknown names, values that are not allowed,
-    /// settings that contradict each other.
+    /// One error that tells all that is wrong: files that cannot be read, unknown names, values that are not
+    /// allowed, settings that contradict each other.
     pub fn build(self) -> Result<Config> {
         let mut problems = self.problems;
         let mut known: Vec<(&'static Property, Given)> = Vec::with_capacity(self.given.len());

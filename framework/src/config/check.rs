@@ -3,7 +3,8 @@
 use super::problem::Problem;
 use super::values::{DEAD_LETTER_TOPIC, HANDLERS, Values};
 
-/// Every contradiction in `values`. One that involves a refused value is not told: its other side may be right.
+/// Every contradiction in `values`. One that involves a refused value is not told: its other side may be
+/// right.
 pub(super) fn contradictions(values: &Values) -> Vec<Problem> {
     let mut problems: Vec<Problem> = RULES.iter().filter_map(|rule| rule.check(values)).collect();
     problems.extend(HANDLERS.iter().filter_map(|handler| handler_without_topic(values, handler)));

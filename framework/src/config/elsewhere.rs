@@ -1,4 +1,5 @@
-//! Names that users of Kafka and Kafka Streams know, and that are no properties here: why, and what to do instead.
+//! Names that users of Kafka and Kafka Streams know, and that are no properties here: why, and what to do
+//! instead.
 
 /// Names (one that ends in `.` stands for all that begin so), why they are no properties, what to do instead.
 type Elsewhere = (&'static [&'static str], &'static str, &'static str);
@@ -209,3 +210,27 @@ const NAMES: &[Elsewhere] = &[
         LEAVE_OUT,
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::{NAMES, elsewhere};
+    use crate::config::table::{properties, property};
+
+    #[test]
+    fn no_property_is_elsewhere() {
+        for property in properties() {
+            assert_eq!(elsewhere(property.name), None, "{}", property.name);
+        }
+    }
+
+    #[test]
+    fn what_is_advised_exists() {
+        for (names, _, instead) in NAMES {
+            // Every second piece stands between backticks.
+            let named = instead.split('`').skip(1).step_by(2).filter(|name| name.contains('.'));
+            for name in named {
+                assert!(property(name).is_some(), "{names:?} advise `{name}`");
+            }
+        }
+    }
+}

@@ -1,10 +1,12 @@
 //! A file of properties, in the syntax of `java.util.Properties`.
 //!
-//! 1. A line is `name=value`, `name:value` or `name value`; white space around the separator and before the name does
-//!    not count.
+//! 1. A line is `name=value`, `name:value` or `name value`; white space around the separator and before the
+//!    name does not count.
 //! 2. A line that begins with `#` or `!` is a comment. Blank lines do not count.
-//! 3. A backslash at the end of a line joins the next one, without its leading white space. A comment cannot be continued.
-//! 4. `\t`, `\n`, `\r`, `\f` and `\uXXXX` are escapes; before any other character a backslash only takes away its meaning.
+//! 3. A backslash at the end of a line joins the next one, without its leading white space. A comment cannot
+//!    be continued.
+//! 4. `\t`, `\n`, `\r`, `\f` and `\uXXXX` are escapes; before any other character a backslash only takes away
+//!    its meaning.
 //! 5. The text is UTF-8 (Java reads ISO 8859-1 or UTF-8, as it is told; both agree on ASCII).
 
 /// One `name=value`.

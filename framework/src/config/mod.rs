@@ -1,11 +1,13 @@
-//! Configuration: Kafka's own property names from code, environment and files, checked once, then passed down as a value.
+//! Configuration: Kafka's own property names from code, environment and files, checked once, then passed down
+//! as a value.
 //!
 //! 1. Code wins over the environment, the environment over files, files over defaults.
-//! 2. A name that is unknown is refused with the nearest valid one; a name that only Kafka knows, with what to do instead;
-//!    a value, with what is allowed; settings that contradict each other, with both values and where they come from.
+//! 2. A name that is unknown is refused with the nearest valid one; a name that only Kafka knows, with what
+//!    to do instead; a value, with what is allowed; settings that contradict each other, with both values and
+//!    where they come from.
 //! 3. All that is wrong is told in one error.
-//! 4. `consumer.`, `main.consumer.` and `producer.` may stand before the settings of that client. They name the same
-//!    setting as the bare name.
+//! 4. `consumer.`, `main.consumer.` and `producer.` may stand before the settings of that client. They name
+//!    the same setting as the bare name.
 
 mod builder;
 mod check;
@@ -33,7 +35,8 @@ use values::Values;
 ///
 /// ```
 /// use headwater::config::{Config, ProcessingGuarantee};
-/// let config = Config::from_properties([("application.id", "orders"), ("processing.guarantee", "exactly_once_v2")])?;
+/// let properties = [("application.id", "orders"), ("processing.guarantee", "exactly_once_v2")];
+/// let config = Config::from_properties(properties)?;
 /// assert_eq!(config.settings().processing_guarantee, ProcessingGuarantee::ExactlyOnceV2);
 /// assert_eq!(config.settings().commit_interval_ms, 100);
 /// # Ok::<(), headwater::Error>(())
@@ -66,9 +69,9 @@ impl Config {
     ///
     /// ```
     /// use headwater::config::Config;
-    /// let error = Config::from_properties([("application.id", "orders"), ("session.timeout.ms", "45s")]).unwrap_err();
+    /// let properties = [("application.id", "orders"), ("session.timeout.ms", "45s")];
     /// assert_eq!(
-    ///     error.to_string(),
+    ///     Config::from_properties(properties).unwrap_err().to_string(),
     ///     "`session.timeout.ms` cannot be `45s`; allowed: a whole number of milliseconds, 1 to 2147483647"
     /// );
     /// ```
@@ -98,9 +101,10 @@ impl Config {
 
     /// The settings of the group member of worker number `worker` in the process `process`.
     ///
-    /// Brokers make member ids of client ids, and `range` gives partitions to members in the order of their ids
-    /// (instance ids, for static members): so the worker's number has three digits, which keeps the order when the
-    /// process starts again, and stands before the process, so that every process gets work before any gets it twice.
+    /// Brokers make member ids of client ids, and `range` gives partitions to members in the order of their
+    /// ids (instance ids, for static members): so the worker's number has three digits, which keeps the order
+    /// when the process starts again, and stands before the process, so that every process gets work before
+    /// any gets it twice.
     ///
     /// ```
     /// use headwater::config::Config;
@@ -125,12 +129,13 @@ impl Config {
 
     /// The settings of the producer of worker number `worker` in the process `process`.
     ///
-    /// `process` has to be the same whenever this process starts again, and differ from all others: the next producer
-    /// of the same transactional id ends the transaction that a crash has left open.
+    /// `process` has to be the same whenever this process starts again, and differ from all others: the next
+    /// producer of the same transactional id ends the transaction that a crash has left open.
     ///
     /// ```
     /// use headwater::config::Config;
-    /// let config = Config::from_properties([("application.id", "orders"), ("processing.guarantee", "exactly_once_v2")])?;
+    /// let properties = [("application.id", "orders"), ("processing.guarantee", "exactly_once_v2")];
+    /// let config = Config::from_properties(properties)?;
     /// assert_eq!(config.producer_options("4f1c", 2).transactional_id.as_deref(), Some("orders-4f1c-2"));
     /// # Ok::<(), headwater::Error>(())
     /// ```
@@ -178,9 +183,9 @@ impl Config {
     ///
     /// ```
     /// use headwater::config::Config;
-    /// let about_threads = "num.stream.threads\n    how many workers of this process share its tasks, each with a thread, \
-    ///     a consumer and a producer\n    a whole number of workers, 1 to 999; default: 1\n";
-    /// assert!(Config::help().contains(about_threads));
+    /// let help = Config::help();
+    /// assert!(help.contains("\nnum.stream.threads\n    how many workers of this process share its tasks"));
+    /// assert!(help.contains("\n    a whole number of workers, 1 to 999; default: 1\n"));
     /// ```
     #[must_use]
     pub fn help() -> String {

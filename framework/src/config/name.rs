@@ -1,7 +1,7 @@
 //! The property that a written name stands for, or why there is none.
 //!
-//! A name is, in this order: a property's own or other name; a client's prefix before one; a name that only Kafka
-//! knows ([`elsewhere`]); unknown, which is answered with the nearest valid name.
+//! A name is, in this order: a property's own or other name; a client's prefix before one; a name that only
+//! Kafka knows ([`elsewhere`]); unknown, which is answered with the nearest valid name.
 
 use super::elsewhere::elsewhere;
 use super::problem::Problem;
@@ -51,7 +51,7 @@ pub(super) fn resolve(name: &str, source: &Source) -> Result<&'static Property, 
 
 /// The valid name that is nearest to `name`, under the same `prefix` where there is one.
 fn nearest(name: &str, prefix: Option<&'static str>) -> Option<String> {
-    let written = name.to_ascii_lowercase().replace(['_', '-'], ".");
+    let written = name.to_ascii_lowercase();
     let under_prefix = properties()
         .filter_map(|property| {
             property.clients.iter().find(|&&client| Some(client) == prefix).map(|client| (client, property))

@@ -189,8 +189,8 @@ fn choose(words: &[Word], text: &str) -> Option<&'static str> {
     Some(word)
 }
 
-/// The number of bytes that `text` stands for. Units count in 1024s, as the JVM's `-Xmx64m` does; `MB`, which may mean
-/// either, is none of them.
+/// The number of bytes that `text` stands for. Units count in 1024s, as the JVM's `-Xmx64m` does; `MB`, which
+/// may mean either, is none of them.
 fn bytes(text: &str) -> Option<i64> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);

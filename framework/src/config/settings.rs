@@ -1,5 +1,5 @@
-//! The settings of an application, typed. Every field is a property of the same name; [`Config`](super::Config) checks
-//! them.
+//! The settings of an application, typed. Every field is a property of the same name;
+//! [`Config`](super::Config) checks them.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,8 @@
 //! The table of properties: every name that is known, as data.
 //!
 //! 1. A property stands here only when something reads it; its doc names the decision that it changes.
-//! 2. Names, units and defaults are those of Kafka Streams 4 where it has them; a comment says why where ours differ.
+//! 2. Names, units and defaults are those of Kafka Streams 4 where it has them; a comment says why where ours
+//!    differ.
 
 use super::property::{Fallback, Kind, Property, Word};
 
@@ -57,7 +58,8 @@ const IDENTITY: &[Property] = &[
         "application.id",
         Kind::Name(200),
         Fallback::Required,
-        "names the consumer group, the internal topics and the state folder: processes with the same id share the work",
+        "names the consumer group, the internal topics and the state folder: processes with the same id \
+         share the work",
     ),
     Property::new(
         "bootstrap.servers",
@@ -85,7 +87,8 @@ const COMMITS: &[Property] = &[
         "processing.guarantee",
         Kind::Choice(GUARANTEES),
         Fallback::Text("at_least_once"),
-        "whether results, state and offsets are committed in one transaction, or results may repeat after a failure",
+        "whether results, state and offsets are committed in one transaction, or results may repeat after a \
+         failure",
     ),
     Property::new(
         "commit.interval.ms",
@@ -97,7 +100,8 @@ const COMMITS: &[Property] = &[
         "transaction.timeout.ms",
         Kind::number(1, LONGEST_TRANSACTION_MS, MS),
         Fallback::Derived("ten times commit.interval.ms, 10000 to 900000"),
-        "after how long the coordinator aborts the transaction of a worker that is gone, which holds up readers till then",
+        "after how long the coordinator aborts the transaction of a worker that is gone, which holds up \
+         readers till then",
     )
     .of(PRODUCER),
     // Half of the transaction's time: a request that is repeated later than that cannot save the transaction.
@@ -137,7 +141,8 @@ const MEMBERSHIP: &[Property] = &[
         "group.instance.id",
         Kind::Name(245),
         Fallback::Unset("every restart moves tasks"),
-        "makes the workers static members: a restart within session.timeout.ms moves no task; differs for each process",
+        "makes the workers static members: a restart within session.timeout.ms moves no task; differs for \
+         each process",
     )
     .of(CONSUMER),
 ];
@@ -147,7 +152,8 @@ const INTAKE: &[Property] = &[
         "auto.offset.reset",
         Kind::Choice(OFFSETS),
         Fallback::Text("earliest"),
-        "where reading starts where no offset is committed, or the committed one is gone; none: stop with an error",
+        "where reading starts where no offset is committed, or the committed one is gone; none: stop with \
+         an error",
     )
     .of(CONSUMER),
     Property::new(
@@ -173,7 +179,8 @@ const INTAKE: &[Property] = &[
         "task.timeout.ms",
         Kind::number(0, LONG, MS),
         Fallback::Text("300000"),
-        "how long a task repeats what fails for want of an answer before the error stops it; 0: the first error stops it",
+        "how long a task repeats what fails for want of an answer before the error stops it; 0: the first \
+         error stops it",
     ),
 ];
 
@@ -201,7 +208,8 @@ const TOPICS: &[Property] = &[
         "emit.interval.ms.kstreams.windowed.aggregation",
         Kind::number(0, LONG, MS),
         Fallback::Text("0"),
-        "how often closed windows are looked for where results are emitted on window close; 0: whenever time advances",
+        "how often closed windows are looked for where results are emitted on window close; 0: whenever \
+         time advances",
     )
     .also("__emit.interval.ms.kstreams.windowed.aggregation__"),
 ];
@@ -211,19 +219,22 @@ const ERRORS: &[Property] = &[
         "deserialization.exception.handler",
         Kind::Choice(ON_DESERIALIZATION),
         Fallback::Text("fail"),
-        "what happens to a record whose bytes cannot be read: stop, skip it, or skip it and keep it in the dead letter queue",
+        "what happens to a record whose bytes cannot be read: stop, skip it, or skip it and keep it in the \
+         dead letter queue",
     ),
     Property::new(
         "processing.exception.handler",
         Kind::Choice(ON_PROCESSING),
         Fallback::Text("fail"),
-        "what happens to a record on which an operator fails: stop, skip it, or skip it and keep it in the dead letter queue",
+        "what happens to a record on which an operator fails: stop, skip it, or skip it and keep it in the \
+         dead letter queue",
     ),
     Property::new(
         "production.exception.handler",
         Kind::Choice(ON_PRODUCTION),
         Fallback::Text("fail"),
-        "what happens to a result that cannot be written: stop, drop it, or drop it and keep its input in the dead letter queue",
+        "what happens to a result that cannot be written: stop, drop it, or drop it and keep its input in \
+         the dead letter queue",
     ),
     Property::new(
         "errors.dead.letter.queue.topic.name",
@@ -251,7 +262,8 @@ const STATE: &[Property] = &[
         "state.flush.bytes",
         Kind::Bytes(1),
         Fallback::Derived("64 MiB, but at most a quarter of memory.max"),
-        "how much committed state waits in memory until it goes to disk, even before state.flush.interval.ms is over",
+        "how much committed state waits in memory until it goes to disk, even before \
+         state.flush.interval.ms is over",
     ),
     Property::new(
         "memory.max",

@@ -12,7 +12,8 @@ pub(super) struct Chosen {
     pub(super) source: Source,
     /// Whether the property was refused: then the value only fills its place.
     pub(super) refused: bool,
-    /// Whether it was written as Java's handler that goes on and also feeds a dead letter queue, if there is one.
+    /// Whether it was written as Java's handler that goes on and also feeds a dead letter queue, if there is
+    /// one.
     pub(super) dead_letters_if_possible: bool,
 }
 

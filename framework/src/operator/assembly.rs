@@ -8,7 +8,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::{Context, Intake, Outlet, Process};
+use super::{Context, Intake, Outlet, Process, TimestampExtractor};
+use crate::config::DefaultTimestampExtractor;
 use crate::error::Result;
 use crate::state::{ByteStore, Shelf, Space, StateStore};
 use crate::topic::TaskId;
@@ -41,9 +42,21 @@ struct StoreHandle {
     typed: Rc<dyn Any>,
 }
 
+/// What operators need of the configuration.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// `application.id`.
+    pub application: String,
+    /// `default.timestamp.extractor`.
+    pub extractor: DefaultTimestampExtractor,
+    /// `emit.interval.ms.kstreams.windowed.aggregation`: how long, by the wall clock, results of closed windows wait.
+    pub emit_interval_ms: i64,
+}
+
 /// The parts of a task, under construction and after.
 pub struct Assembly {
     task: TaskId,
+    setup: Setup,
     bytes: Rc<dyn ByteStore>,
     spaces: BTreeMap<String, Space>,
     outlets: BTreeMap<usize, Rc<dyn Any>>,
@@ -55,9 +68,15 @@ pub struct Assembly {
 
 impl Assembly {
     /// An empty assembly; `spaces` are the places of the sub-topology's stores in `bytes`.
-    pub fn new(task: TaskId, bytes: Rc<dyn ByteStore>, spaces: BTreeMap<String, Space>) -> Self {
+    pub fn new(
+        task: TaskId,
+        setup: Setup,
+        bytes: Rc<dyn ByteStore>,
+        spaces: BTreeMap<String, Space>,
+    ) -> Self {
         Self {
             task,
+            setup,
             bytes,
             spaces,
             outlets: BTreeMap::new(),
@@ -71,6 +90,11 @@ impl Assembly {
     /// The task.
     pub fn task(&self) -> TaskId {
         self.task
+    }
+
+    /// What operators need of the configuration.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
     }
 
     /// The task's byte store.
@@ -109,10 +133,24 @@ impl Assembly {
         }
     }
 
-    /// Adds the entrance for the records of `topics`.
-    pub fn intake(&mut self, topics: &[String], intake: &Rc<RefCell<impl Intake + 'static>>) {
+    /// Adds the entrance for the records of `topics`; internal ones are named without application id.
+    pub fn intake(&mut self, topics: &[String], internal: bool, intake: impl Intake + 'static) {
+        let intake: Rc<RefCell<dyn Intake>> = Rc::new(RefCell::new(intake));
         for topic in topics {
-            self.intakes.insert(topic.clone(), intake.clone());
+            let name = if internal { format!("{}-{topic}", self.setup.application) } else { topic.clone() };
+            self.intakes.insert(name, Rc::clone(&intake));
+        }
+    }
+
+    /// The timestamp extractor for sources that name none (`default.timestamp.extractor`).
+    pub fn default_extractor<K, V>(&self) -> TimestampExtractor<K, V> {
+        match self.setup.extractor {
+            DefaultTimestampExtractor::FailOnInvalidTimestamp => TimestampExtractor::FailOnInvalid,
+            DefaultTimestampExtractor::LogAndSkipOnInvalidTimestamp => TimestampExtractor::LogAndSkip,
+            DefaultTimestampExtractor::UsePartitionTimeOnInvalidTimestamp => {
+                TimestampExtractor::UsePartitionTime
+            }
+            DefaultTimestampExtractor::Wallclock => TimestampExtractor::Wallclock,
         }
     }
 

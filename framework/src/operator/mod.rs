@@ -17,7 +17,7 @@ mod table_aggregate;
 mod window_aggregate;
 
 pub use aggregate::{Adder, Aggregate, Nulls};
-pub use assembly::{Assembly, Tick, TimeCell};
+pub use assembly::{Assembly, Setup, Tick, TimeCell};
 pub use context::{Context, HandlerResponse, Handlers, Input, OutRecord, Output, Stage, Target};
 pub use filter::{Branch, BranchPredicate, Filter, TableFilter};
 pub use map::{Fallible, FlatMap, FlatMapFn, Map, MapValues, TableMapValues, TryMap};
@@ -26,8 +26,8 @@ pub use session_aggregate::{SessionAggregate, SessionMerger};
 pub use sink::{Sink, TopicOf};
 pub use source::{At, ExtractFn, Intake, Source, TimestampExtractor};
 pub use stream_table_join::{FilteredLookup, Joiner, Lookup, MappedLookup, StreamTableJoin};
-pub use table::{TableSource, ToStream, ToTable};
-pub use table_aggregate::{Subtractor, TableAggregate, TableGroup};
+pub use table::{TableKeep, TableSource, ToStream, ToTable};
+pub use table_aggregate::{ChangeSerde, Subtractor, TableAggregate, TableGroup};
 pub use window_aggregate::WindowAggregate;
 
 use std::cell::RefCell;

@@ -26,6 +26,10 @@ pub struct SessionAggregate<K, V, A> {
     pub windows: SessionWindows,
     /// When results are told.
     pub emit: EmitStrategy,
+    /// How long, by the wall clock, results of closed sessions wait at least for the next ones.
+    pub emit_interval_ms: i64,
+    /// Wall-clock time before which nothing is told.
+    pub emit_after_ms: i64,
     /// Which records are dropped.
     pub nulls: Nulls<K, V>,
     /// Adds a value to an aggregate.
@@ -113,9 +117,10 @@ impl<K: Clone, V, A: Clone> SessionAggregate<K, V, A> {
 
     fn emit_closed(&mut self, context: &mut Context<'_>, close: i64, headers: &Headers) -> Result<()> {
         let last = self.emitted.get();
-        if close <= last || close < 1 {
+        if close <= last || close < 1 || context.now_ms < self.emit_after_ms {
             return Ok(());
         }
+        self.emit_after_ms = context.now_ms.saturating_add(self.emit_interval_ms);
         let closed = self.store.borrow_mut().ended(last.max(0), close - 1)?;
         self.emitted.set(close);
         for (key, Session { start, end, value }) in closed {

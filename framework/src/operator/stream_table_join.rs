@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::{Context, Outlet, Process};
 use crate::codec::Serde;
 use crate::error::Result;
-use crate::record::Record;
-use crate::state::KeyValueStore;
+use crate::record::{Record, Windowed};
+use crate::state::{KeyValueStore, SessionStore, WindowStore};
 use crate::telemetry::DropReason;
 
 /// Finds a table's row; through filters and maps, if the table itself is not kept.
@@ -23,6 +23,26 @@ pub trait Lookup<K, V> {
 impl<K, V: Clone> Lookup<K, V> for Rc<RefCell<KeyValueStore<K, V>>> {
     fn lookup(&self, key: &K, found: &mut dyn FnMut(Option<&V>)) -> Result<()> {
         found(self.borrow_mut().get(key)?.map(|(value, _)| value));
+        Ok(())
+    }
+}
+
+impl<K, V: Clone> Lookup<Windowed<K>, V> for Rc<RefCell<WindowStore<K, V>>> {
+    fn lookup(&self, key: &Windowed<K>, found: &mut dyn FnMut(Option<&V>)) -> Result<()> {
+        let mut store = self.borrow_mut();
+        let start = key.window.start;
+        let slot = store.slot(&key.key, start)?;
+        found(slot.and_then(|slot| store.value(start, slot)));
+        Ok(())
+    }
+}
+
+impl<K, V: Clone> Lookup<Windowed<K>, V> for Rc<RefCell<SessionStore<K, V>>> {
+    fn lookup(&self, key: &Windowed<K>, found: &mut dyn FnMut(Option<&V>)) -> Result<()> {
+        let (start, end) = (key.window.start, key.window.end);
+        let sessions = self.borrow_mut().find(&key.key, end, start)?;
+        let session = sessions.iter().find(|session| (session.start, session.end) == (start, end));
+        found(session.map(|session| &session.value));
         Ok(())
     }
 }

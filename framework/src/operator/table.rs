@@ -13,8 +13,8 @@ use crate::telemetry::DropReason;
 
 /// Keeps the last value of each key: the root of a table. `None` deletes the row.
 pub struct TableSource<K, V> {
-    /// The rows.
-    pub store: Rc<RefCell<KeyValueStore<K, V>>>,
+    /// The rows, where someone needs them.
+    pub store: Option<Rc<RefCell<KeyValueStore<K, V>>>>,
     /// Whether successors need old values.
     pub send_old: bool,
     /// Successors.
@@ -24,13 +24,15 @@ pub struct TableSource<K, V> {
 impl<K: Clone, V: Clone> Process<K, Option<V>> for TableSource<K, V> {
     fn process(&mut self, context: &mut Context<'_>, record: Record<K, Option<V>>) -> Result<()> {
         let Record { key, value: new, timestamp, headers } = record;
-        let old = {
-            let mut store = self.store.borrow_mut();
+        let mut old = None;
+        if let Some(store) = &self.store {
+            let mut store = store.borrow_mut();
             let slot = store.slot(&key)?;
-            let old = if self.send_old { store.take(slot) } else { None };
+            if self.send_old {
+                old = store.take(slot);
+            }
             store.set(slot, new.clone(), timestamp);
-            old
-        };
+        }
         self.out.forward(context, Record { key, value: Change { new, old }, timestamp, headers })
     }
 }
@@ -67,5 +69,32 @@ impl<K: Clone, V: Clone> Process<K, V> for ToTable<K, V> {
         let Record { key, value, timestamp, headers } = record;
         let value = (!self.values.is_null(&value)).then_some(value);
         self.table.process(context, Record { key, value, timestamp, headers })
+    }
+}
+
+/// Keeps the rows of a table that was filtered or mapped.
+pub struct TableKeep<K, V> {
+    /// The rows.
+    pub store: Rc<RefCell<KeyValueStore<K, V>>>,
+    /// Whether successors need old values.
+    pub send_old: bool,
+    /// Successors.
+    pub out: Outlet<K, Change<V>>,
+}
+
+impl<K: Clone, V: Clone> Process<K, Change<V>> for TableKeep<K, V> {
+    fn process(&mut self, context: &mut Context<'_>, record: Record<K, Change<V>>) -> Result<()> {
+        let Record { key, value, timestamp, headers } = record;
+        let old = {
+            let mut store = self.store.borrow_mut();
+            let slot = store.slot(&key)?;
+            let old = store.take(slot);
+            store.set(slot, value.new.clone(), timestamp);
+            old.filter(|_| self.send_old)
+        };
+        if self.send_old && old.is_none() && value.new.is_none() {
+            return Ok(());
+        }
+        self.out.forward(context, Record { key, value: Change { new: value.new, old }, timestamp, headers })
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::aggregate::Adder;
 use super::{Change, Context, Outlet, Process};
-use crate::codec::Serde;
+use crate::codec::{Serde, SerdeError, change};
 use crate::error::{Error, Reaction, Result};
 use crate::record::Record;
 use crate::state::KeyValueStore;
@@ -117,5 +117,31 @@ impl<K: Clone, V, A: Clone> Process<K, Change<V>> for TableAggregate<K, V, A> {
 impl<K, V, A> TableAggregate<K, V, A> {
     fn live(&self, aggregate: A) -> Option<A> {
         (!self.aggregates.is_null(&aggregate)).then_some(aggregate)
+    }
+}
+
+/// Serde of changes on a repartition topic (Kafka Streams' `ChangedSerializer`, KIP-904).
+pub struct ChangeSerde<V>(
+    /// Serde of the values.
+    pub Arc<dyn Serde<V>>,
+);
+
+impl<V> Serde<Change<V>> for ChangeSerde<V> {
+    fn serialize(&self, change: &Change<V>, out: &mut Vec<u8>) -> std::result::Result<bool, SerdeError> {
+        let bytes = |value: &Option<V>| {
+            let mut bytes = Vec::new();
+            let present = value.as_ref().map(|value| self.0.serialize(value, &mut bytes)).transpose()?;
+            Ok(present.unwrap_or(false).then_some(bytes))
+        };
+        let (new, old) = (bytes(&change.new)?, bytes(&change.old)?);
+        change::Change { new: new.as_deref(), old: old.as_deref() }.encode(out)?;
+        Ok(true)
+    }
+
+    fn deserialize(&self, bytes: Option<&[u8]>) -> std::result::Result<Change<V>, SerdeError> {
+        let bytes = bytes.ok_or_else(|| SerdeError::new("change", "found null", None))?;
+        let change = change::Change::decode(bytes)?;
+        let value = |bytes: Option<&[u8]>| bytes.map(|bytes| self.0.deserialize(Some(bytes))).transpose();
+        Ok(Change { new: value(change.new)?, old: value(change.old)? })
     }
 }

@@ -25,6 +25,10 @@ pub struct WindowAggregate<K, V, A> {
     pub windows: TimeWindows,
     /// When results are told.
     pub emit: EmitStrategy,
+    /// How long, by the wall clock, results of closed windows wait at least for the next ones.
+    pub emit_interval_ms: i64,
+    /// Wall-clock time before which nothing is told.
+    pub emit_after_ms: i64,
     /// Which records are dropped.
     pub nulls: Nulls<K, V>,
     /// Adds a value to an aggregate.
@@ -97,9 +101,10 @@ impl<K: Clone, V, A: Clone> WindowAggregate<K, V, A> {
 
     fn emit_closed(&mut self, context: &mut Context<'_>, close: i64, headers: &Headers) -> Result<()> {
         let (size, last) = (self.windows.size_ms(), self.emitted.get());
-        if close <= last || close < size {
+        if close <= last || close < size || context.now_ms < self.emit_after_ms {
             return Ok(());
         }
+        self.emit_after_ms = context.now_ms.saturating_add(self.emit_interval_ms);
         let from = (last - size + 1).max(0);
         let closed = self.store.borrow().between(from, close - size)?;
         self.emitted.set(close);

@@ -20,8 +20,8 @@ pub struct Window {
 
 /// A key and a window: the key of a windowed table. Ordered by key, then by start, then by end.
 ///
-/// On Kafka the bytes of a window depend on its kind: `TimeWindowedSerde` is for
-/// windows of one size, `SessionWindowedSerde` for sessions. There is no usual
+/// On Kafka the bytes of a window depend on its kind: [`TimeWindowedSerde`](crate::codec::TimeWindowedSerde) is for
+/// windows of one size, [`SessionWindowedSerde`](crate::codec::SessionWindowedSerde) for sessions. There is no usual
 /// one, so it has to be named where such a key is read from a topic.
 ///
 /// ```

@@ -69,7 +69,6 @@ impl<K, V: Clone> WindowStore<K, V> {
     /// # Errors
     /// If the key cannot be serialised or the stored value cannot be read.
     pub fn slot(&mut self, key: &K, start: i64) -> Result<Option<SlotId>> {
-        self.newest = self.newest.max(start);
         if start < self.horizon() {
             return Ok(None);
         }
@@ -141,6 +140,7 @@ impl<K, V: Clone> WindowStore<K, V> {
     /// # Panics
     /// As [`WindowStore::value`].
     pub fn set(&mut self, start: i64, id: SlotId, value: Option<V>, timestamp: i64) {
+        self.newest = self.newest.max(start);
         self.overlay_mut(start).set(id, value, timestamp);
     }
 

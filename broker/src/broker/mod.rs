@@ -1,0 +1,232 @@
+//! The broker: topics, groups and transactions behind one door.
+//!
+//! 1. Clients [`submit`](Broker::submit) a request and [`poll`](Broker::poll) for the answer. JoinGroup and SyncGroup
+//!    are answered when the group is ready; everything else at once, unless a fault delays it.
+//! 2. Time comes in with every call and never runs backwards. [`tick`](Broker::tick) does what is due: sessions,
+//!    rebalances, transaction time-outs, delayed markers, compaction and retention.
+//!    [`next_deadline`](Broker::next_deadline) says when that will be.
+//! 3. The same calls with the same times and seed give the same answers.
+
+mod admin;
+mod clean;
+mod configs;
+mod crash;
+mod data;
+mod door;
+mod groups;
+mod inspect;
+mod offsets;
+mod timers;
+mod transactions;
+
+use std::collections::BTreeMap;
+
+use crate::api::{Request, Response, Ticket};
+use crate::faults::Faults;
+use crate::group::{GroupRules, Groups, Turn};
+use crate::identity::IdSource;
+use crate::storage::{MemoryStorage, Storage};
+use crate::topic::Catalogue;
+use crate::transaction::Coordinator;
+
+pub use inspect::{OwnedRecord, PartitionView, PendingOffset, RecordState, TransactionView};
+
+use door::{Claim, Late};
+
+/// Settings of a broker; the names and defaults are Kafka's where it has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerConfig {
+    /// Topic and member ids follow from it.
+    pub seed: u64,
+    /// `num.partitions`: for topics created without a number.
+    pub default_partitions: i32,
+    /// `auto.create.topics.enable`: whether asking for a topic's metadata creates it. Off, unlike Kafka's default.
+    pub auto_create_topics: bool,
+    /// `group.min.session.timeout.ms`.
+    pub group_min_session_timeout_ms: i64,
+    /// `group.max.session.timeout.ms`.
+    pub group_max_session_timeout_ms: i64,
+    /// `group.initial.rebalance.delay.ms`. 0, unlike Kafka's 3 s.
+    pub group_initial_rebalance_delay_ms: i64,
+    /// `transaction.max.timeout.ms`.
+    pub transaction_max_timeout_ms: i64,
+    /// `offset.metadata.max.bytes`.
+    pub offset_metadata_max_bytes: usize,
+    /// How often [`Broker::tick`] compacts; `None` leaves it to [`Broker::compact`].
+    pub compaction_interval_ms: Option<i64>,
+    /// How often [`Broker::tick`] applies `retention.*`; `None` leaves it to [`Broker::apply_retention`].
+    pub retention_interval_ms: Option<i64>,
+}
+
+impl Default for BrokerConfig {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            default_partitions: 1,
+            auto_create_topics: false,
+            group_min_session_timeout_ms: 6_000,
+            group_max_session_timeout_ms: 1_800_000,
+            group_initial_rebalance_delay_ms: 0,
+            transaction_max_timeout_ms: 900_000,
+            offset_metadata_max_bytes: 4_096,
+            compaction_interval_ms: None,
+            retention_interval_ms: None,
+        }
+    }
+}
+
+/// A broker of one node.
+pub struct Broker {
+    config: BrokerConfig,
+    group_rules: GroupRules,
+    storage: Box<dyn Storage>,
+    catalogue: Catalogue,
+    groups: Groups,
+    coordinator: Coordinator,
+    faults: Faults,
+    ids: IdSource,
+    now: i64,
+    version: u64,
+    data_version: u64,
+    down: bool,
+    next_ticket: u64,
+    next_late: u64,
+    /// Tickets that have no answer yet.
+    claims: BTreeMap<Ticket, Claim>,
+    /// Answers that nobody has fetched yet.
+    ready: BTreeMap<Ticket, Response>,
+    /// Requests and answers under way, by time of arrival and order of departure.
+    late: BTreeMap<(i64, u64), Late>,
+    next_compaction: Option<i64>,
+    next_retention: Option<i64>,
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broker")
+            .field("now", &self.now)
+            .field("version", &self.version)
+            .field("topics", &self.catalogue.topics.len())
+            .field("faults", &self.faults)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Broker {
+    /// A broker that keeps everything in memory.
+    #[must_use]
+    pub fn new(config: BrokerConfig) -> Self {
+        Self::with_storage(config, Box::new(MemoryStorage::new()))
+    }
+
+    /// A broker over this (empty) storage.
+    #[must_use]
+    pub fn with_storage(config: BrokerConfig, storage: Box<dyn Storage>) -> Self {
+        Self {
+            group_rules: GroupRules {
+                least_session_timeout_ms: config.group_min_session_timeout_ms,
+                most_session_timeout_ms: config.group_max_session_timeout_ms,
+                initial_rebalance_delay_ms: config.group_initial_rebalance_delay_ms,
+                most_metadata_bytes: config.offset_metadata_max_bytes,
+            },
+            storage,
+            catalogue: Catalogue::default(),
+            groups: Groups::default(),
+            coordinator: Coordinator::default(),
+            faults: Faults::default(),
+            ids: IdSource::new(config.seed),
+            now: i64::MIN,
+            version: 0,
+            data_version: 0,
+            down: false,
+            next_ticket: 0,
+            next_late: 0,
+            claims: BTreeMap::new(),
+            ready: BTreeMap::new(),
+            late: BTreeMap::new(),
+            next_compaction: None,
+            next_retention: None,
+            config,
+        }
+    }
+
+    /// Its settings.
+    #[must_use]
+    pub fn config(&self) -> &BrokerConfig {
+        &self.config
+    }
+
+    /// What may go wrong, to read.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// What may go wrong, to change.
+    pub fn faults_mut(&mut self) -> &mut Faults {
+        &mut self.faults
+    }
+
+    /// A number that rises whenever anything happened that somebody may be waiting for: an answer became ready, data
+    /// or a last stable offset moved, a topic came or went.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// A number that rises whenever data was appended or deleted, or a last stable offset moved: when it has not, a
+    /// fetch that found nothing finds nothing again.
+    #[must_use]
+    pub fn data_version(&self) -> u64 {
+        self.data_version
+    }
+
+    fn data_changed(&mut self) {
+        self.data_version += 1;
+        self.version += 1;
+    }
+
+    /// Lets groups do something, and passes their answers on.
+    fn with_groups<T>(&mut self, act: impl FnOnce(&mut Groups, &mut Turn<'_>) -> T) -> T {
+        let mut answers = Vec::new();
+        let mut turn =
+            Turn { now: self.now, rules: &self.group_rules, ids: &mut self.ids, answers: &mut answers };
+        let result = act(&mut self.groups, &mut turn);
+        for (ticket, response) in answers {
+            self.answer(ticket, response);
+        }
+        result
+    }
+
+    /// Applies a request. Parked requests are answered later.
+    fn apply(&mut self, client: &crate::api::ClientId, request: Request, ticket: Ticket) {
+        let response = match request {
+            Request::JoinGroup(request) => return self.join_group(client, &request, ticket),
+            Request::SyncGroup(request) => return self.sync_group(request, ticket),
+            Request::Produce(request) => self.produce(request).into(),
+            Request::Fetch(request) => self.fetch(request).into(),
+            Request::ListOffsets(request) => self.list_offsets(request).into(),
+            Request::DeleteRecords(request) => self.delete_records(request).into(),
+            Request::OffsetForLeaderEpoch(request) => self.offset_for_leader_epoch(request).into(),
+            Request::Metadata(request) => self.metadata(request).into(),
+            Request::CreateTopics(request) => self.create_topics(request).into(),
+            Request::DeleteTopics(request) => self.delete_topics(request).into(),
+            Request::CreatePartitions(request) => self.create_partitions(request).into(),
+            Request::DescribeConfigs(request) => self.describe_configs(request).into(),
+            Request::AlterConfigs(request) => self.alter_configs(request).into(),
+            Request::Heartbeat(request) => self.heartbeat(&request).into(),
+            Request::LeaveGroup(request) => self.leave_group(&request).into(),
+            Request::OffsetCommit(request) => self.offset_commit(&request).into(),
+            Request::OffsetFetch(request) => self.offset_fetch(request).into(),
+            Request::ListGroups(request) => self.list_groups(&request).into(),
+            Request::DescribeGroups(request) => self.describe_groups(request).into(),
+            Request::DeleteGroups(request) => self.delete_groups(request).into(),
+            Request::InitProducerId(request) => self.init_producer_id(&request).into(),
+            Request::AddPartitionsToTxn(request) => self.add_partitions_to_txn(&request).into(),
+            Request::AddOffsetsToTxn(request) => self.add_offsets_to_txn(&request).into(),
+            Request::TxnOffsetCommit(request) => self.txn_offset_commit(&request).into(),
+            Request::EndTxn(request) => self.end_txn(&request).into(),
+        };
+        self.answer(ticket, response);
+    }
+}

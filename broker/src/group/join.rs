@@ -1,0 +1,223 @@
+//! Joining: a new member, a known one that joins again, or a static one that returns under a new id.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Caller, Group, Member, Turn, Waiting};
+use crate::api::{GroupState, JoinGroupRequest, JoinGroupResponse, JoinedMember, MemberClaim, Ticket};
+use crate::error::ErrorCode;
+
+/// The answer to a member that is not let in.
+pub(super) fn refused(error: ErrorCode, member_id: &Arc<str>) -> JoinGroupResponse {
+    JoinGroupResponse {
+        error,
+        generation: -1,
+        protocol_type: Arc::from(""),
+        protocol_name: Arc::from(""),
+        leader: Arc::from(""),
+        member_id: member_id.clone(),
+        members: Vec::new(),
+    }
+}
+
+impl Group {
+    /// Takes a JoinGroup; it is answered now or when the rebalance is complete.
+    pub(crate) fn join(&mut self, request: &JoinGroupRequest, caller: Caller<'_>, turn: &mut Turn<'_>) {
+        let outcome = self.check_protocols(request).and_then(|()| {
+            if request.member_id.is_empty() {
+                self.join_new(request, caller, turn)
+            } else {
+                self.join_known(request, caller, turn)
+            }
+        });
+        if let Err(error) = outcome {
+            turn.answer(caller.ticket, refused(error, &request.member_id));
+        }
+    }
+
+    fn check_protocols(&self, request: &JoinGroupRequest) -> Result<(), ErrorCode> {
+        if request.protocols.is_empty() || request.protocol_type.is_empty() {
+            return Err(ErrorCode::InconsistentGroupProtocol);
+        }
+        if self.members.is_empty() {
+            return Ok(());
+        }
+        let shared = request.protocols.iter().any(|offered| {
+            let others = self.members.iter().filter(|(id, _)| **id != request.member_id);
+            others
+                .into_iter()
+                .all(|(_, member)| member.protocols.iter().any(|known| known.name == offered.name))
+        });
+        if self.protocol_type == request.protocol_type && shared {
+            Ok(())
+        } else {
+            Err(ErrorCode::InconsistentGroupProtocol)
+        }
+    }
+
+    fn join_new(
+        &mut self,
+        request: &JoinGroupRequest,
+        caller: Caller<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), ErrorCode> {
+        if let Some(instance) = &request.group_instance_id {
+            let member_id = turn.ids.member_id(instance);
+            match self.instances.get(instance).cloned() {
+                Some(old) => self.replace_static(request, (old, member_id), caller.ticket, turn),
+                None => self.add_member(request, member_id, caller, turn),
+            }
+            return Ok(());
+        }
+        let member_id = turn.ids.member_id(caller.client.as_str());
+        if request.member_id_required {
+            self.promised.insert(member_id.clone(), turn.now.saturating_add(request.session_timeout_ms));
+            turn.answer(caller.ticket, refused(ErrorCode::MemberIdRequired, &member_id));
+        } else {
+            self.add_member(request, member_id, caller, turn);
+        }
+        Ok(())
+    }
+
+    fn join_known(
+        &mut self,
+        request: &JoinGroupRequest,
+        caller: Caller<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), ErrorCode> {
+        if self.promised.remove(&request.member_id).is_some() {
+            self.add_member(request, request.member_id.clone(), caller, turn);
+            return Ok(());
+        }
+        let claim = MemberClaim {
+            generation: -1,
+            member_id: request.member_id.clone(),
+            group_instance_id: request.group_instance_id.clone(),
+        };
+        self.check_member(&claim)?;
+        let member = self.members.get(&request.member_id).ok_or(ErrorCode::UnknownMemberId)?;
+        let changed = member.protocols != request.protocols;
+        let is_leader = self.leader.as_ref() == Some(&request.member_id);
+        let rebalances = match self.state {
+            GroupState::PreparingRebalance => false,
+            // The answer to the first JoinGroup was lost: give it again.
+            GroupState::CompletingRebalance => changed,
+            // The leader joins again when it wants a new assignment.
+            GroupState::Stable => changed || is_leader,
+            GroupState::Empty | GroupState::Dead => return Err(ErrorCode::UnknownMemberId),
+        };
+        if self.state != GroupState::PreparingRebalance && !rebalances {
+            let answer = self.current_answer(&request.member_id);
+            self.refresh(&request.member_id, turn.now);
+            turn.answer(caller.ticket, answer);
+            return Ok(());
+        }
+        self.update_member(request, &request.member_id, caller.ticket);
+        if rebalances {
+            self.prepare_rebalance(turn);
+        } else {
+            self.complete_join_if_all_joined(turn);
+        }
+        Ok(())
+    }
+
+    fn add_member(
+        &mut self,
+        request: &JoinGroupRequest,
+        member_id: Arc<str>,
+        caller: Caller<'_>,
+        turn: &mut Turn<'_>,
+    ) {
+        if let Some(instance) = &request.group_instance_id {
+            self.instances.insert(instance.clone(), member_id.clone());
+        }
+        if self.members.is_empty() {
+            self.protocol_type = request.protocol_type.clone();
+        }
+        let member = Member {
+            instance_id: request.group_instance_id.clone(),
+            client_id: Arc::from(caller.client.as_str()),
+            session_timeout_ms: request.session_timeout_ms,
+            rebalance_timeout_ms: request.rebalance_timeout_ms,
+            protocols: request.protocols.clone(),
+            assignment: Bytes::new(),
+            waiting: Waiting::Join(caller.ticket),
+            expires_at: i64::MAX,
+        };
+        self.members.insert(member_id.clone(), member);
+        self.leader.get_or_insert(member_id);
+        if self.state == GroupState::PreparingRebalance {
+            self.extend_initial_delay(turn);
+            self.complete_join_if_all_joined(turn);
+        } else {
+            self.prepare_rebalance(turn);
+        }
+    }
+
+    fn update_member(&mut self, request: &JoinGroupRequest, member_id: &str, ticket: Ticket) {
+        let member = self.members.get_mut(member_id).expect("the caller has found the member");
+        member.session_timeout_ms = request.session_timeout_ms;
+        member.rebalance_timeout_ms = request.rebalance_timeout_ms;
+        member.protocols.clone_from(&request.protocols);
+        member.waiting = Waiting::Join(ticket);
+    }
+
+    /// A static member has come back (or somebody else took its name): it gets a new id, and whoever holds the
+    /// old one is fenced. A stable group stays as it is.
+    fn replace_static(
+        &mut self,
+        request: &JoinGroupRequest,
+        (old, new): (Arc<str>, Arc<str>),
+        ticket: Ticket,
+        turn: &mut Turn<'_>,
+    ) {
+        let member = self.members.remove(&old).expect("every instance id belongs to a member");
+        self.answer_waiting(&old, member.waiting, ErrorCode::FencedInstanceId, turn);
+        if let Some(instance) = &member.instance_id {
+            self.instances.insert(instance.clone(), new.clone());
+        }
+        self.members.insert(new.clone(), Member { waiting: Waiting::Nothing, ..member });
+        if self.unsynced.remove(&old) {
+            self.unsynced.insert(new.clone());
+        }
+        // The answer names the old id as leader: the returning member must not think that it has to assign.
+        let named_leader = self.leader.clone().unwrap_or_else(|| Arc::from(""));
+        if self.leader.as_ref() == Some(&old) {
+            self.leader = Some(new.clone());
+        }
+        self.update_member(request, &new, ticket);
+        let keeps = self.state == GroupState::Stable && self.choose_protocol() == self.protocol_name;
+        if keeps {
+            let member = self.members.get_mut(&new).expect("it was inserted above");
+            member.waiting = Waiting::Nothing;
+            member.refresh(turn.now);
+            let answer =
+                JoinGroupResponse { leader: named_leader, members: Vec::new(), ..self.current_answer(&new) };
+            turn.answer(ticket, answer);
+        } else if self.state == GroupState::PreparingRebalance {
+            self.complete_join_if_all_joined(turn);
+        } else {
+            self.prepare_rebalance(turn);
+        }
+    }
+
+    /// What a member is told about the generation that has started.
+    pub(super) fn current_answer(&self, member_id: &Arc<str>) -> JoinGroupResponse {
+        let is_leader = self.leader.as_ref() == Some(member_id);
+        let joined = |(id, member): (&Arc<str>, &Member)| JoinedMember {
+            member_id: id.clone(),
+            group_instance_id: member.instance_id.clone(),
+            metadata: member.metadata(&self.protocol_name),
+        };
+        JoinGroupResponse {
+            error: ErrorCode::None,
+            generation: self.generation,
+            protocol_type: self.protocol_type.clone(),
+            protocol_name: self.protocol_name.clone(),
+            leader: self.leader.clone().unwrap_or_else(|| Arc::from("")),
+            member_id: member_id.clone(),
+            members: if is_leader { self.members.iter().map(joined).collect() } else { Vec::new() },
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Appending: a client's batch is checked, placed and kept; a marker is written by the broker itself.
+
+use bytes::{Bytes, BytesMut};
+
+use super::producers::Sequence;
+use super::{Entry, PartitionLog};
+use crate::batch::{self, Batch, BatchError, BatchHeader, Compression, Marker, TimestampType};
+use crate::error::ErrorCode;
+use crate::storage::{Storage, StoredBatch};
+
+/// What a batch has to obey, from the topic's settings and the transaction coordinator.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AppendRules {
+    pub(crate) max_bytes: usize,
+    pub(crate) timestamp_type: TimestampType,
+    /// Compacted topics take no records without a key.
+    pub(crate) keys_required: bool,
+    /// Whether the partition belongs to the producer's ongoing transaction. Asked of transactional batches only.
+    pub(crate) in_transaction: Result<(), ErrorCode>,
+    pub(crate) now: i64,
+}
+
+/// Where a batch went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Appended {
+    pub(crate) base_offset: i64,
+    /// It was there already, so nothing was appended.
+    pub(crate) duplicate: bool,
+}
+
+impl PartitionLog {
+    /// Appends a client's batch.
+    pub(crate) fn append(
+        &mut self,
+        storage: &mut dyn Storage,
+        bytes: Bytes,
+        rules: &AppendRules,
+    ) -> Result<Appended, ErrorCode> {
+        let header = check_batch(&bytes, rules)?;
+        if header.has_producer() {
+            match self.producers.check(&header)? {
+                Sequence::Next => {}
+                Sequence::Duplicate(base_offset) => return Ok(Appended { base_offset, duplicate: true }),
+            }
+            if header.is_transactional() {
+                rules.in_transaction?;
+            } else if self.transactions.is_open(header.producer_id) {
+                return Err(ErrorCode::InvalidTxnState);
+            }
+        }
+        // Copies only when somebody else still holds the bytes.
+        let mut placed = bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(shared.as_ref()));
+        if rules.timestamp_type == TimestampType::LogAppendTime {
+            batch::restamp_append_time(&mut placed, rules.now);
+        }
+        let base_offset = self.end;
+        self.keep(storage, placed)?;
+        Ok(Appended { base_offset, duplicate: false })
+    }
+
+    /// Appends a marker; it takes one offset and ends the producer's transaction in this partition.
+    pub(crate) fn append_marker(
+        &mut self,
+        storage: &mut dyn Storage,
+        marker: &Marker,
+    ) -> Result<(), ErrorCode> {
+        self.keep(storage, BytesMut::from(marker.encode().as_slice()))
+    }
+
+    fn keep(&mut self, storage: &mut dyn Storage, mut placed: BytesMut) -> Result<(), ErrorCode> {
+        batch::set_placement(&mut placed, self.end, self.leader_epoch);
+        let bytes = placed.freeze();
+        let stored = StoredBatch { base_offset: self.end, bytes: bytes.clone() };
+        storage.append(self.id, stored).map_err(|_| ErrorCode::KafkaStorageError)?;
+        self.note(&Batch::parse(&bytes).expect("a batch that was checked or built here parses"));
+        Ok(())
+    }
+
+    /// Takes a batch at the end of the log into index, producers and transactions.
+    pub(super) fn note(&mut self, batch: &Batch<'_>) {
+        let header = batch.header();
+        self.entries.push_back(Entry::of(header));
+        self.end = header.next_offset();
+        if !header.has_producer() {
+            return;
+        }
+        if header.is_control() {
+            self.producers.note_marker(header);
+            if let Some(marker) = Marker::decode(batch) {
+                self.transactions.end(header.producer_id, marker.kind, header.base_offset);
+            }
+            return;
+        }
+        self.producers.note_data(header);
+        // What compaction emptied was decided long ago and must not open a transaction again.
+        if header.is_transactional() && header.records_count > 0 {
+            self.transactions.begin(header.producer_id, header.base_offset);
+        }
+    }
+}
+
+/// What every batch of a client has to be, whoever sent it.
+fn check_batch(bytes: &[u8], rules: &AppendRules) -> Result<BatchHeader, ErrorCode> {
+    let batch = Batch::parse(bytes).map_err(code_of)?;
+    let header = *batch.header();
+    if header.size() != bytes.len() {
+        return Err(ErrorCode::InvalidRecord);
+    }
+    if header.size() > rules.max_bytes {
+        return Err(ErrorCode::MessageTooLarge);
+    }
+    batch.verify().map_err(code_of)?;
+    let counts_agree = header.records_count > 0 && header.last_offset_delta == header.records_count - 1;
+    let producer_fits = header.has_producer() || !header.is_transactional();
+    let sequence_fits = !header.has_producer() || header.base_sequence >= 0 && header.producer_epoch >= 0;
+    if header.is_control() || !counts_agree || !producer_fits || !sequence_fits {
+        return Err(ErrorCode::InvalidRecord);
+    }
+    if rules.keys_required && header.compression() == Compression::None {
+        for record in batch.records() {
+            if record.map_err(code_of)?.key.is_none() {
+                return Err(ErrorCode::InvalidRecord);
+            }
+        }
+    }
+    Ok(header)
+}
+
+fn code_of(error: BatchError) -> ErrorCode {
+    match error {
+        BatchError::WrongMagic(_) => ErrorCode::UnsupportedForMessageFormat,
+        BatchError::MalformedRecord => ErrorCode::InvalidRecord,
+        _ => ErrorCode::CorruptMessage,
+    }
+}

@@ -1,0 +1,164 @@
+//! Producers: what a partition remembers of idempotent producers, to know duplicates and gaps.
+//!
+//! 1. A lower epoch than the last one seen is fenced.
+//! 2. A batch whose first and last sequence equal one of the last five is a duplicate: answered, not appended.
+//! 3. A higher epoch starts at sequence 0; within an epoch each batch continues the last one.
+//! 4. A producer that the partition does not know may start anywhere, as in Kafka since 2.4: its earlier
+//!    batches may have been deleted.
+//! 5. Markers carry epochs too: after a fencing the zombie's batches are refused.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::batch::{BatchHeader, advance_sequence};
+use crate::error::ErrorCode;
+
+/// As many as a client may have in flight.
+const REMEMBERED_BATCHES: usize = 5;
+
+#[derive(Clone, Copy, Debug)]
+struct SequenceRange {
+    first: i32,
+    last: i32,
+    base_offset: i64,
+    last_offset: i64,
+}
+
+#[derive(Clone, Debug)]
+struct Producer {
+    epoch: i16,
+    batches: VecDeque<SequenceRange>,
+    /// Offset of its last marker.
+    marker: Option<i64>,
+}
+
+/// What a batch's sequence number says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sequence {
+    Next,
+    /// Stored before, at this offset.
+    Duplicate(i64),
+}
+
+/// The producers of one partition.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Producers {
+    by_id: BTreeMap<i64, Producer>,
+}
+
+impl Producers {
+    pub(super) fn check(&self, header: &BatchHeader) -> Result<Sequence, ErrorCode> {
+        let Some(known) = self.by_id.get(&header.producer_id) else { return Ok(Sequence::Next) };
+        if header.producer_epoch < known.epoch {
+            return Err(ErrorCode::InvalidProducerEpoch);
+        }
+        if header.producer_epoch > known.epoch {
+            return if header.base_sequence == 0 {
+                Ok(Sequence::Next)
+            } else {
+                Err(ErrorCode::OutOfOrderSequenceNumber)
+            };
+        }
+        let (first, last) = (header.base_sequence, header.last_sequence());
+        if let Some(seen) = known.batches.iter().find(|seen| seen.first == first && seen.last == last) {
+            return Ok(Sequence::Duplicate(seen.base_offset));
+        }
+        let expected = known.batches.back().map_or(0, |newest| advance_sequence(newest.last, 1));
+        if first == expected { Ok(Sequence::Next) } else { Err(ErrorCode::OutOfOrderSequenceNumber) }
+    }
+
+    pub(super) fn note_data(&mut self, header: &BatchHeader) {
+        let producer = self.at_epoch(header);
+        if producer.batches.len() == REMEMBERED_BATCHES {
+            producer.batches.pop_front();
+        }
+        producer.batches.push_back(SequenceRange {
+            first: header.base_sequence,
+            last: header.last_sequence(),
+            base_offset: header.base_offset,
+            last_offset: header.last_offset(),
+        });
+    }
+
+    pub(super) fn note_marker(&mut self, header: &BatchHeader) {
+        self.at_epoch(header).marker = Some(header.base_offset);
+    }
+
+    fn at_epoch(&mut self, header: &BatchHeader) -> &mut Producer {
+        let epoch = header.producer_epoch;
+        let producer = self.by_id.entry(header.producer_id).or_insert_with(|| Producer {
+            epoch,
+            batches: VecDeque::new(),
+            marker: None,
+        });
+        if producer.epoch != epoch {
+            producer.epoch = epoch;
+            producer.batches.clear();
+        }
+        producer
+    }
+
+    /// Whether compaction has to leave this batch's header, because a crash would else lose what it says
+    /// about its producer.
+    pub(super) fn depends_on(&self, header: &BatchHeader) -> bool {
+        let Some(known) = self.by_id.get(&header.producer_id) else { return false };
+        if known.epoch != header.producer_epoch {
+            return false;
+        }
+        match known.batches.back() {
+            Some(newest) => newest.last_offset == header.last_offset(),
+            None => known.marker == Some(header.base_offset),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Producers, Sequence};
+    use crate::batch::{BatchHeader, BatchOptions, Record, encode};
+    use crate::error::ErrorCode;
+
+    fn header(epoch: i16, sequence: i32, count: usize) -> BatchHeader {
+        let records = vec![Record::new(0, None, None); count];
+        BatchHeader::parse(&encode(&BatchOptions::idempotent(1, epoch, sequence), records)).unwrap()
+    }
+
+    /// Each line: epoch, sequence, count, and what is expected of the batch.
+    #[test]
+    fn sequences_and_epochs() {
+        let cases: &[(i16, i32, usize, Result<Sequence, ErrorCode>)] = &[
+            (0, 7, 2, Ok(Sequence::Next)), // unknown producers start anywhere
+            (0, 7, 2, Ok(Sequence::Duplicate(0))),
+            (0, 7, 1, Err(ErrorCode::OutOfOrderSequenceNumber)), // part of a batch is no duplicate
+            (0, 10, 1, Err(ErrorCode::OutOfOrderSequenceNumber)),
+            (0, 9, 1, Ok(Sequence::Next)),
+            (0, 10, 1, Ok(Sequence::Next)),
+            (0, 11, 1, Ok(Sequence::Next)),
+            (0, 12, 1, Ok(Sequence::Next)),
+            (0, 7, 2, Ok(Sequence::Duplicate(0))), // the fifth last
+            (0, 13, 1, Ok(Sequence::Next)),
+            (0, 7, 2, Err(ErrorCode::OutOfOrderSequenceNumber)), // forgotten
+            (2, 1, 1, Err(ErrorCode::OutOfOrderSequenceNumber)), // a new epoch starts at 0
+            (2, 0, 1, Ok(Sequence::Next)),
+            (1, 0, 1, Err(ErrorCode::InvalidProducerEpoch)),
+            (3, 0, 1, Ok(Sequence::Next)),
+            (3, i32::MAX - 1, 2, Err(ErrorCode::OutOfOrderSequenceNumber)),
+        ];
+        let mut producers = Producers::default();
+        for (i, (epoch, sequence, count, expected)) in cases.iter().enumerate() {
+            let header = header(*epoch, *sequence, *count);
+            let found = producers.check(&header);
+            assert_eq!(found, *expected, "line {i}");
+            if found == Ok(Sequence::Next) {
+                producers.note_data(&header);
+            }
+        }
+    }
+
+    #[test]
+    fn sequences_wrap_to_zero() {
+        let mut producers = Producers::default();
+        producers.note_data(&header(0, i32::MAX - 1, 2));
+        assert_eq!(producers.check(&header(0, 0, 1)), Ok(Sequence::Next));
+        assert_eq!(producers.check(&header(0, 1, 1)), Err(ErrorCode::OutOfOrderSequenceNumber));
+    }
+}

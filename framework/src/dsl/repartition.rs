@@ -1,0 +1,158 @@
+//! Through a repartition topic: a sink, the topic, a source that begins a new sub-topology.
+
+use std::sync::Arc;
+
+use super::{Draft, SharedSerde};
+use crate::operator::{Filter, Sink, Source, TimestampExtractor};
+use crate::telemetry::DropReason;
+use crate::topology::{Node, NodeId, NodeKind, RepartitionNode, SinkTopic};
+
+/// A repartition topic to be drawn.
+pub(crate) struct Repartition<K, V> {
+    /// Name without `-repartition`; where it was given, the nodes are named after it.
+    pub(crate) base: String,
+    /// Whether the base name was given by the user.
+    pub(crate) named: bool,
+    /// Serde of keys.
+    pub(crate) keys: SharedSerde<K>,
+    /// Serde of values.
+    pub(crate) values: SharedSerde<V>,
+    /// Number of partitions, where the user set one.
+    pub(crate) partitions: Option<i32>,
+    /// Whether records with a null key are dropped before the topic.
+    pub(crate) filter_null_keys: bool,
+}
+
+impl<K: Clone + 'static, V: Clone + 'static> Repartition<K, V> {
+    /// Draws sink, topic and source behind `parent`; returns the source.
+    pub(crate) fn draw(self, draft: &Draft, parent: NodeId) -> NodeId {
+        let topic = format!("{}-repartition", self.base);
+        if let Some(source) = draft.edit(|graph| {
+            graph.nodes.iter().position(
+                |node| matches!(&node.kind, NodeKind::Source { topics, .. } if *topics == [topic.clone()]),
+            )
+        }) {
+            return source;
+        }
+        let given = |suffix: &str| self.named.then(|| format!("{topic}-{suffix}"));
+        let sink_name = draft.name(given("sink"), "KSTREAM-SINK-");
+        let filter_name = self.filter_null_keys.then(|| draft.name(given("filter"), "KSTREAM-FILTER-"));
+        let source_name = draft.name(given("source"), "KSTREAM-SOURCE-");
+        let mut above = parent;
+        if let Some(filter_name) = filter_name {
+            let keys = Arc::clone(&self.keys);
+            above = draft.operator::<K, V, _, _>(filter_name, &[parent], move |assembly, node| {
+                let keys = Arc::clone(&keys);
+                Ok(Filter {
+                    predicate: Arc::new(move |key, _| !keys.is_null(key)),
+                    drop: Some(DropReason::NullKey),
+                    out: assembly.outlet(node),
+                })
+            });
+        }
+        let sink = draw_sink(
+            draft,
+            above,
+            SinkPlan {
+                name: sink_name,
+                topic: SinkTopic::Repartition(topic.clone()),
+                keys: Arc::clone(&self.keys),
+                values: Arc::clone(&self.values),
+            },
+        );
+        let partitions = self.partitions;
+        draft.edit(|graph| {
+            graph.repartitions.push(RepartitionNode { topic: topic.clone(), partitions, sink })
+        });
+        draw_source(
+            draft,
+            SourceDraft {
+                name: source_name,
+                topics: vec![topic],
+                start_at: None,
+                internal: true,
+                keys: self.keys,
+                values: self.values,
+                extractor: Some(TimestampExtractor::FailOnInvalid),
+                needs_key: false,
+            },
+        )
+    }
+}
+
+/// A sink to be drawn.
+pub(crate) struct SinkPlan<K, V> {
+    pub(crate) name: String,
+    pub(crate) topic: SinkTopic,
+    pub(crate) keys: SharedSerde<K>,
+    pub(crate) values: SharedSerde<V>,
+}
+
+/// Draws a sink with one topic behind `parent`.
+pub(crate) fn draw_sink<K, V>(draft: &Draft, parent: NodeId, plan: SinkPlan<K, V>) -> NodeId
+where
+    K: Clone + 'static,
+    V: Clone + 'static,
+{
+    let SinkPlan { name, topic, keys, values } = plan;
+    let number = draft.edit(|graph| graph.sinks.len());
+    let node = Node {
+        name: name.clone(),
+        kind: NodeKind::Sink(topic),
+        parents: vec![parent],
+        stores: Vec::new(),
+        assemble: None,
+    };
+    let id = draft.node::<K, V, _, _>(node, move |_, _| {
+        let (keys, values) = (Arc::clone(&keys), Arc::clone(&values));
+        Ok(Sink { node: name.clone(), number, topic_of: None, keys, values, buffer: Vec::new() })
+    });
+    draft.edit(|graph| graph.sinks.push(id));
+    id
+}
+
+/// A source to be drawn.
+pub(crate) struct SourceDraft<K, V> {
+    pub(crate) name: String,
+    pub(crate) topics: Vec<String>,
+    pub(crate) start_at: Option<crate::kafka::StartAt>,
+    pub(crate) internal: bool,
+    pub(crate) keys: SharedSerde<K>,
+    pub(crate) values: SharedSerde<V>,
+    pub(crate) extractor: Option<TimestampExtractor<K, V>>,
+    pub(crate) needs_key: bool,
+}
+
+/// Draws a source.
+pub(crate) fn draw_source<K, V>(draft: &Draft, source: SourceDraft<K, V>) -> NodeId
+where
+    K: Clone + 'static,
+    V: Clone + 'static,
+{
+    let SourceDraft { name, topics, start_at, internal, keys, values, extractor, needs_key } = source;
+    let node = Node {
+        name: name.clone(),
+        kind: NodeKind::Source { topics: topics.clone(), start_at, internal },
+        parents: Vec::new(),
+        stores: Vec::new(),
+        assemble: None,
+    };
+    draft.edit(|graph| {
+        let id = graph.add(node);
+        graph.nodes[id].assemble = Some(Arc::new(move |assembly| {
+            let usual = || assembly.default_extractor();
+            let source = Source {
+                node: name.clone(),
+                keys: Arc::clone(&keys),
+                values: Arc::clone(&values),
+                extractor: extractor.clone().unwrap_or_else(usual),
+                needs_key,
+                heads: Vec::new(),
+                out: assembly.outlet(id),
+            };
+            assembly.intake(&topics, internal, source);
+            Ok(())
+        }));
+        id
+    })
+}
