@@ -136,7 +136,6 @@ impl Outbox {
         for route in self.holding.drain(..) {
             self.routes[route].held.clear();
         }
-        self.asked.clear();
         self.bytes = 0;
     }
 
@@ -172,7 +171,7 @@ impl Outbox {
     /// # Errors
     /// As the cluster says.
     pub fn resolve(&mut self, admin: &mut dyn Admin, now_ms: i64) -> Result<Poll<Vec<Refused>>> {
-        if self.holding.is_empty() {
+        if self.holding.is_empty() && self.asked.is_empty() {
             return Ok(Poll::Ready(Vec::new()));
         }
         if self.asked.is_empty() {
