@@ -8,6 +8,7 @@ use crate::codec::partition::partition_for_key;
 use crate::codec::{HasSerde, Serde, SerdeError};
 use crate::config::Config;
 use crate::error::{Error, Reaction, Result};
+use crate::group::subscription;
 use crate::kafka::memory::MemoryCluster;
 use crate::kafka::{Cluster, Isolation};
 use crate::query::Look;
@@ -246,7 +247,7 @@ impl Testkit {
         let mut waited_ms = 0;
         while waited_ms <= PATIENCE_MS {
             self.settle()?;
-            if self.instances.iter().filter_map(|instance| instance.worker.as_ref()).all(Worker::is_idle) {
+            if self.is_at_rest() {
                 return Ok(());
             }
             self.parts.clock.advance_ms(PATIENCE_STEP_MS);
@@ -255,6 +256,23 @@ impl Testkit {
         let state = |instance: &Instance| instance.worker.as_ref().map(Worker::state);
         let states: Vec<_> = self.instances.iter().map(state).collect();
         Err(Error::new(Reaction::Stop, format!("the instances do not come to rest: {states:?}")))
+    }
+
+    /// Whether every input partition has found its instance, and none has anything to do.
+    fn is_at_rest(&self) -> bool {
+        let workers = || self.instances.iter().filter_map(|instance| instance.worker.as_ref());
+        let mut wanted = 0;
+        for topic in subscription(&self.parts.plan) {
+            wanted += usize::try_from(self.partitions_if_made(&topic)).unwrap_or(0);
+        }
+        let lanes = |worker: &Worker| worker.tasks().values().map(|task| task.lanes().len()).sum::<usize>();
+        let alive = workers().filter(|worker| !worker.state().is_final());
+        let owned: usize = alive.clone().map(lanes).sum();
+        workers().all(Worker::is_idle) && (owned == wanted || alive.count() == 0)
+    }
+
+    fn partitions_if_made(&self, topic: &str) -> i32 {
+        self.parts.cluster.broker().partition_count(topic).unwrap_or(0)
     }
 
     /// Moves the wall clock forward, in steps that sessions survive.
