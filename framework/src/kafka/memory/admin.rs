@@ -1,6 +1,6 @@
 //! Admin: looks after topics and looks up offsets.
 
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use headwater_broker::api::{
     CreateTopicsRequest, CreateTopicsResponse, DeleteRecordsPartition, DeleteRecordsRequest,
@@ -62,24 +62,14 @@ impl MemoryAdmin {
     }
 }
 
-/// The value of a ready, good answer; else the enclosing call answers the same.
-macro_rules! ready {
-    ($answer:expr) => {
-        match $answer {
-            Poll::Ready(Ok(value)) => value,
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-            Poll::Pending => return Poll::Pending,
-        }
-    };
-}
-
 impl Admin for MemoryAdmin {
     fn describe(&mut self, names: &[TopicName], now_ms: i64) -> Answer<Vec<Option<TopicInfo>>> {
         let request = MetadataRequest { topics: Some(names.to_vec()), allow_auto_creation: false };
-        let topics = ready!(self.ask(0, request, |response: MetadataResponse| Ok(response.topics), now_ms));
+        let topics =
+            ready!(self.ask(0, request, |response: MetadataResponse| Ok(response.topics), now_ms)?);
         let request = DescribeConfigsRequest { topics: names.to_vec() };
         let configs =
-            ready!(self.ask(1, request, |response: DescribeConfigsResponse| Ok(response.topics), now_ms));
+            ready!(self.ask(1, request, |response: DescribeConfigsResponse| Ok(response.topics), now_ms)?);
         let infos = topics.into_iter().zip(configs).map(|(topic, configs)| info(topic, configs)).collect();
         match infos {
             Ok(infos) => self.done(infos),
@@ -89,7 +79,7 @@ impl Admin for MemoryAdmin {
 
     fn create(&mut self, topics: &[NewTopic], now_ms: i64) -> Answer<()> {
         let request = CreateTopicsRequest::new(topics.iter().map(new_topic).collect());
-        ready!(self.ask(0, request, |response: CreateTopicsResponse| created(response.topics), now_ms));
+        ready!(self.ask(0, request, |response: CreateTopicsResponse| created(response.topics), now_ms)?);
         self.done(())
     }
 
@@ -100,9 +90,9 @@ impl Admin for MemoryAdmin {
         now_ms: i64,
     ) -> Answer<Vec<(i64, i64)>> {
         let earliest = offsets_request(partitions, OffsetSpec::Earliest, isolation);
-        let starts = ready!(self.ask(0, earliest, listed, now_ms));
+        let starts = ready!(self.ask(0, earliest, listed, now_ms)?);
         let latest = offsets_request(partitions, OffsetSpec::Latest, isolation);
-        let ends = ready!(self.ask(1, latest, listed, now_ms));
+        let ends = ready!(self.ask(1, latest, listed, now_ms)?);
         self.done(starts.into_iter().zip(ends).collect())
     }
 
@@ -112,7 +102,7 @@ impl Admin for MemoryAdmin {
             before_offset: *offset,
         };
         let request = DeleteRecordsRequest { partitions: before.iter().map(one).collect() };
-        ready!(self.ask(0, request, deleted, now_ms));
+        ready!(self.ask(0, request, deleted, now_ms)?);
         self.done(())
     }
 }

@@ -10,11 +10,6 @@ pub(super) fn at(partition: &TopicPartition) -> api::TopicPartition {
     api::TopicPartition { topic: partition.topic.clone(), partition: partition.partition }
 }
 
-/// The partition as we name it.
-pub(super) fn partition(at: &api::TopicPartition) -> TopicPartition {
-    TopicPartition { topic: at.topic.clone(), partition: at.partition }
-}
-
 /// The isolation as the broker names it.
 pub(super) fn isolation(isolation: Isolation) -> api::Isolation {
     match isolation {

@@ -8,7 +8,7 @@
 //! A producer without transactional id stays Ready.
 
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use headwater_broker::api::{InitProducerIdRequest, InitProducerIdResponse, ProducerStamp};
 
@@ -137,7 +137,7 @@ impl MemoryProducer {
         self.check()?;
         if self.is_transactional() && !self.outbox.is_empty() {
             let step =
-                self.transaction.add_partitions(self.outbox.waiting(), (&self.door, &self.sender), now_ms);
+                self.transaction.add_partitions(self.outbox.waiting(), &self.door, &self.sender, now_ms);
             if let Poll::Ready(Err(error)) = self.judge(step) {
                 return Err(error);
             }
@@ -276,9 +276,7 @@ impl Producer for MemoryProducer {
     }
 
     fn flush(&mut self, now_ms: i64) -> Answer<()> {
-        if let Err(error) = self.pump(now_ms) {
-            return Poll::Ready(Err(error));
-        }
+        self.pump(now_ms)?;
         if self.outbox.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
@@ -287,13 +285,11 @@ impl Producer for MemoryProducer {
     }
 
     fn send_offsets(&mut self, offsets: &[OffsetCommit], group: &GroupMetadata, now_ms: i64) -> Answer<()> {
-        if let Err(error) = self.check_open() {
-            return Poll::Ready(Err(error));
-        }
+        self.check_open()?;
         if offsets.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        let step = self.transaction.send_offsets((offsets, group), (&self.door, &self.sender), now_ms);
+        let step = self.transaction.send_offsets((offsets, group), &self.door, &self.sender, now_ms);
         let answer = self.judge(step);
         if answer.is_pending() && self.transaction.offsets_age_ms(now_ms) >= self.transaction_timeout_ms {
             let message = format!("{}: offsets were not taken in time", self.name());
@@ -304,25 +300,21 @@ impl Producer for MemoryProducer {
     }
 
     fn commit(&mut self, now_ms: i64) -> Answer<()> {
-        if let Err(error) = self.check_open() {
-            return Poll::Ready(Err(error));
-        }
-        match self.flush(now_ms) {
-            Poll::Ready(Ok(())) => {}
-            unfinished => return unfinished,
-        }
+        self.check_open()?;
+        ready!(self.flush(now_ms)?);
         if self.transaction.is_begun() {
-            let step = self.transaction.end(true, (&self.door, &self.sender), now_ms);
-            match self.judge(step) {
-                Poll::Ready(Ok(())) => {}
-                unfinished => return unfinished,
-            }
+            let step = self.transaction.end(true, &self.door, &self.sender, now_ms);
+            ready!(self.judge(step)?);
         }
         self.close_transaction()
     }
 
     fn abort(&mut self, now_ms: i64) -> Answer<()> {
         match &self.stage {
+            Stage::Open if self.transaction.is_ending() && !self.aborting => {
+                let message = format!("{} is committing its transaction", self.name());
+                return Poll::Ready(Err(KafkaError { code: "_CONFLICT", fault: Fault::Refused, message }));
+            }
             Stage::Open | Stage::Failed(_) => {}
             Stage::Dead(error) => return Poll::Ready(Err(error.clone())),
             Stage::New | Stage::Ready => {
@@ -332,23 +324,15 @@ impl Producer for MemoryProducer {
         }
         self.aborting = true;
         self.outbox.drop_queued();
-        match self.settle(now_ms) {
-            Poll::Ready(Ok(())) => {}
-            unfinished => return unfinished,
-        }
-        let ended = if self.bump {
+        ready!(self.settle(now_ms)?);
+        if self.bump {
             // Getting a new epoch aborts what is open.
-            self.get_epoch(Some(self.sender.stamp), now_ms)
+            ready!(self.get_epoch(Some(self.sender.stamp), now_ms)?);
         } else if self.transaction.is_begun() {
-            let step = self.transaction.end(false, (&self.door, &self.sender), now_ms);
-            self.judge(step)
-        } else {
-            Poll::Ready(Ok(()))
-        };
-        match ended {
-            Poll::Ready(Ok(())) => self.close_transaction(),
-            unfinished => unfinished,
+            let step = self.transaction.end(false, &self.door, &self.sender, now_ms);
+            ready!(self.judge(step)?);
         }
+        self.close_transaction()
     }
 
     fn tainted(&self) -> bool {

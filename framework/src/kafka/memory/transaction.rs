@@ -67,7 +67,8 @@ impl Transaction {
     pub(super) fn add_partitions<'a>(
         &mut self,
         wanted: impl Iterator<Item = &'a TopicPartition>,
-        (door, sender): (&Door, &Sender),
+        door: &Door,
+        sender: &Sender,
         now_ms: i64,
     ) -> Step {
         if self.adding.is_none() {
@@ -100,7 +101,8 @@ impl Transaction {
     pub(super) fn send_offsets(
         &mut self,
         (offsets, group): (&[OffsetCommit], &GroupMetadata),
-        (door, sender): (&Door, &Sender),
+        door: &Door,
+        sender: &Sender,
         now_ms: i64,
     ) -> Step {
         self.offsets_since_ms.get_or_insert(now_ms);
@@ -180,7 +182,7 @@ impl Transaction {
     }
 
     /// Commits or aborts at the coordinator.
-    pub(super) fn end(&mut self, commit: bool, (door, sender): (&Door, &Sender), now_ms: i64) -> Step {
+    pub(super) fn end(&mut self, commit: bool, door: &Door, sender: &Sender, now_ms: i64) -> Step {
         let request = EndTxnRequest { transactional_id: name(sender), producer: sender.stamp, commit };
         let errand = Errand::resume(&mut self.ending, request, sender.request_timeout_ms);
         let answer = errand.poll::<EndTxnResponse>(door, now_ms);
