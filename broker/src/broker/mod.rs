@@ -1,9 +1,9 @@
 //! The broker: topics, groups and transactions behind one door.
 //!
-//! 1. Clients [`submit`](Broker::submit) a request and [`poll`](Broker::poll) for the answer. JoinGroup and SyncGroup
-//!    are answered when the group is ready; everything else at once, unless a fault delays it.
-//! 2. Time comes in with every call and never runs backwards. [`tick`](Broker::tick) does what is due: sessions,
-//!    rebalances, transaction time-outs, delayed markers, compaction and retention.
+//! 1. Clients [`submit`](Broker::submit) a request and [`poll`](Broker::poll) for the answer. JoinGroup and
+//!    SyncGroup are answered when the group is ready; everything else at once, unless a fault delays it.
+//! 2. Time comes in with every call and never runs backwards. [`tick`](Broker::tick) does what is due:
+//!    sessions, rebalances, transaction time-outs, delayed markers, compaction and retention.
 //!    [`next_deadline`](Broker::next_deadline) says when that will be.
 //! 3. The same calls with the same times and seed give the same answers.
 
@@ -21,7 +21,7 @@ mod transactions;
 
 use std::collections::BTreeMap;
 
-use crate::api::{Request, Response, Ticket};
+use crate::api::{ClientId, Request, Response, Ticket};
 use crate::faults::Faults;
 use crate::group::{GroupRules, Groups, Turn};
 use crate::identity::IdSource;
@@ -40,7 +40,8 @@ pub struct BrokerConfig {
     pub seed: u64,
     /// `num.partitions`: for topics created without a number.
     pub default_partitions: i32,
-    /// `auto.create.topics.enable`: whether asking for a topic's metadata creates it. Off, unlike Kafka's default.
+    /// `auto.create.topics.enable`: whether asking for a topic's metadata creates it. Off, unlike Kafka's
+    /// default.
     pub auto_create_topics: bool,
     /// `group.min.session.timeout.ms`.
     pub group_min_session_timeout_ms: i64,
@@ -167,15 +168,15 @@ impl Broker {
         &mut self.faults
     }
 
-    /// A number that rises whenever anything happened that somebody may be waiting for: an answer became ready, data
-    /// or a last stable offset moved, a topic came or went.
+    /// A number that rises whenever anything happened that somebody may be waiting for: an answer became
+    /// ready, data or a last stable offset moved, a topic came or went.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// A number that rises whenever data was appended or deleted, or a last stable offset moved: when it has not, a
-    /// fetch that found nothing finds nothing again.
+    /// A number that rises whenever data was appended or deleted, or a last stable offset moved: when it has
+    /// not, a fetch that found nothing finds nothing again.
     #[must_use]
     pub fn data_version(&self) -> u64 {
         self.data_version
@@ -199,7 +200,7 @@ impl Broker {
     }
 
     /// Applies a request. Parked requests are answered later.
-    fn apply(&mut self, client: &crate::api::ClientId, request: Request, ticket: Ticket) {
+    fn apply(&mut self, client: &ClientId, request: Request, ticket: Ticket) {
         let response = match request {
             Request::JoinGroup(request) => return self.join_group(client, &request, ticket),
             Request::SyncGroup(request) => return self.sync_group(request, ticket),
