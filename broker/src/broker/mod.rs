@@ -77,6 +77,53 @@ impl Default for BrokerConfig {
 }
 
 /// A broker of one node.
+///
+/// ```
+/// # use headwater_broker::batch::{self, BatchOptions, Record};
+/// # use headwater_broker::{api::*, Broker, BrokerConfig, ErrorCode};
+/// let mut broker = Broker::new(BrokerConfig::default());
+/// let (client, now) = (ClientId::new("app"), 0);
+/// let mut ask =
+///     |request: Request| broker.call(&client, request, now).ok_or(ErrorCode::RequestTimedOut);
+/// ask(CreateTopicsRequest::new(vec![NewTopic::new("clicks", 1)]).into())?;
+/// let at = TopicPartition::new("clicks", 0);
+///
+/// // A transaction: a producer, its partitions, a batch, the end.
+/// let init = InitProducerIdRequest {
+///     transactional_id: Some("app-0".into()), transaction_timeout_ms: 60_000, current: None,
+/// };
+/// let producer = InitProducerIdResponse::try_from(ask(init.into())?)?.producer;
+/// let add = AddPartitionsToTxnRequest {
+///     transactional_id: "app-0".into(), producer, partitions: vec![at.clone()],
+/// };
+/// ask(add.into())?;
+/// let options = BatchOptions::transactional(producer.id, producer.epoch, 0);
+/// let batch = batch::encode(&options, [Record::new(1_000, Some(b"user"), Some(b"click"))]).into();
+/// let partitions = vec![ProducePartition { at: at.clone(), batch }];
+/// ask(ProduceRequest { transactional_id: Some("app-0".into()), partitions }.into())?;
+/// ask(EndTxnRequest { transactional_id: "app-0".into(), producer, commit: true }.into())?;
+///
+/// let wanted = FetchPartition { at, offset: 0, max_bytes: 1 << 20, current_leader_epoch: None };
+/// let isolation = Isolation::ReadCommitted;
+/// let fetch = FetchRequest { isolation, max_bytes: 1 << 20, partitions: vec![wanted] };
+/// let fetched = FetchResponse::try_from(ask(fetch.into())?)?.partitions.remove(0);
+/// assert_eq!((fetched.batches.len(), fetched.high_watermark), (2, 2)); // the record, and the marker
+///
+/// // A group of one: join, then sync with the assignment that the leader made.
+/// let join = JoinGroupRequest {
+///     group_id: "g".into(), member_id: "".into(), group_instance_id: None, protocol_type: "consumer".into(),
+///     protocols: vec![Protocol { name: "range".into(), metadata: "clicks".into() }],
+///     session_timeout_ms: 10_000, rebalance_timeout_ms: 60_000, member_id_required: false,
+/// };
+/// let joined = JoinGroupResponse::try_from(ask(join.into())?)?;
+/// let assignment = MemberAssignment { member_id: joined.member_id.clone(), assignment: "all".into() };
+/// let sync = SyncGroupRequest {
+///     group_id: "g".into(), member: MemberClaim::new(joined.generation, joined.member_id),
+///     protocol_type: None, protocol_name: None, assignments: vec![assignment],
+/// };
+/// assert_eq!(SyncGroupResponse::try_from(ask(sync.into())?)?.assignment, "all");
+/// # Ok::<(), ErrorCode>(())
+/// ```
 pub struct Broker {
     config: BrokerConfig,
     group_rules: GroupRules,
