@@ -2,12 +2,11 @@
 //!
 //! 1. A fetch lists the aborted transactions that overlap it: producer and first offset.
 //! 2. From that offset on, the producer's transactional batches are dropped,
-//! 3. until its abort marker passes. Markers themselves are never handed on.
+//! 3. until its marker passes. Markers themselves are never handed on.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::header::Batch;
-use super::marker::{Marker, MarkerKind};
 
 /// Walks along with a fetch, batch by batch.
 #[derive(Clone, Debug, Default)]
@@ -34,20 +33,19 @@ impl CommittedFilter {
     /// Whether the batch's records may be handed on. Call it for every batch, in order.
     pub fn admits(&mut self, batch: &Batch<'_>) -> bool {
         let header = batch.header();
-        if header.is_control() {
-            if Marker::decode(batch).is_some_and(|marker| marker.kind == MarkerKind::Abort) {
-                self.aborting.remove(&header.producer_id);
-            }
-            return false;
-        }
-        if !header.is_transactional() {
-            return true;
-        }
+        // Markers count too: compaction may have removed an aborted transaction's records but not its marker.
         if let Some(firsts) = self.ahead.get_mut(&header.producer_id) {
             while firsts.front().is_some_and(|&first| first <= header.last_offset()) {
                 firsts.pop_front();
                 self.aborting.insert(header.producer_id);
             }
+        }
+        if header.is_control() {
+            self.aborting.remove(&header.producer_id);
+            return false;
+        }
+        if !header.is_transactional() {
+            return true;
         }
         !self.aborting.contains(&header.producer_id)
     }

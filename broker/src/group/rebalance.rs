@@ -54,7 +54,6 @@ impl Group {
 
     /// Ends the phase of joining: who has not joined is out, unless it is static.
     pub(super) fn complete_join(&mut self, turn: &mut Turn<'_>) {
-        self.promised.clear();
         self.not_before = None;
         self.members.retain(|_, member| member.is_joining() || member.instance_id.is_some());
         if !self.members.is_empty() && !self.members.values().any(super::Member::is_joining) {
