@@ -45,6 +45,10 @@ impl Coordinator {
             return Err(ErrorCode::ConcurrentTransactions);
         }
         if transaction.state == TransactionState::Ongoing {
+            if repeated {
+                // The bump was heard, for a transaction has begun since: this is a late copy of its request.
+                return Err(ErrorCode::ProducerFenced);
+            }
             fence(transaction);
             if request.current.is_some() {
                 // The producer itself asks: it may come again with the epoch it knows.
