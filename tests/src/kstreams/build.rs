@@ -13,17 +13,32 @@ use super::handle::{Aggregation, Fold, Handle, Made, Regroup, Step, Stream, Tabl
 use super::value::{Kind, Val};
 use super::{Trouble, stream, table};
 
+/// Operators that the framework does not have yet.
+const UNSUPPORTED: &[&str] = &["global_table", "cogroup", "suppress"];
+
+/// A case's topology.
+pub(super) struct Built {
+    /// The topology.
+    pub(super) topology: Topology,
+    /// Sizes of the windows of the window stores, in the order in which the topology has these.
+    pub(super) window_sizes: Vec<i64>,
+}
+
 /// Builds the topology of a case.
-pub(super) fn build(case: &Case) -> Result<Topology, Trouble> {
+pub(super) fn build(case: &Case) -> Result<Built, Trouble> {
     if case.config.optimization.as_deref().is_some_and(|level| level != "none") {
         return Err(Trouble::unsupported("topology optimization".to_owned()));
     }
-    let mut pipeline =
-        Pipeline { builder: StreamsBuilder::new(), topics: &case.topics, made: BTreeMap::new() };
+    let mut pipeline = Pipeline {
+        builder: StreamsBuilder::new(),
+        topics: &case.topics,
+        made: BTreeMap::new(),
+        window_sizes: Vec::new(),
+    };
     for op in &case.pipeline {
         pipeline.step(op)?;
     }
-    Ok(pipeline.builder.build()?)
+    Ok(Built { topology: pipeline.builder.build()?, window_sizes: pipeline.window_sizes })
 }
 
 /// A topology under construction.
@@ -31,10 +46,14 @@ struct Pipeline<'a> {
     builder: StreamsBuilder,
     topics: &'a BTreeMap<String, Topic>,
     made: BTreeMap<&'a str, Handle>,
+    window_sizes: Vec<i64>,
 }
 
 impl<'a> Pipeline<'a> {
     fn step(&mut self, op: &'a Op) -> Made<()> {
+        if UNSUPPORTED.contains(&op.op.as_str()) {
+            return Err(Trouble::unsupported(format!("operator `{}`", op.op)));
+        }
         if let Some((name, _)) = op.rest.iter().next() {
             return Err(Trouble::unsupported(format!("`{}` with the field `{name}`", op.op)));
         }
@@ -47,7 +66,7 @@ impl<'a> Pipeline<'a> {
         Ok(())
     }
 
-    fn make(&self, op: &Op) -> Made {
+    fn make(&mut self, op: &Op) -> Made {
         match op.op.as_str() {
             "stream" => {
                 let name = op.need("topic", &op.topic)?;
@@ -62,9 +81,6 @@ impl<'a> Pipeline<'a> {
                 let other = self.stream(op.need("with", &op.with)?)?;
                 self.stream(op.need("from", &op.from)?)?.merge(&*other)
             }
-            "global_table" | "cogroup" | "suppress" => {
-                Err(Trouble::unsupported(format!("operator `{}`", op.op)))
-            }
             _ => {
                 let from = op.need("from", &op.from)?;
                 match self.find(from)? {
@@ -72,7 +88,12 @@ impl<'a> Pipeline<'a> {
                     Handle::Table(table) => on_table(op, &*table),
                     Handle::Group(stream) if op.op == "window" => Ok(Handle::Windows(stream, windows(op)?)),
                     Handle::Group(stream) => stream.aggregate(aggregation(op)?, None),
-                    Handle::Windows(stream, windows) => stream.aggregate(aggregation(op)?, Some(windows)),
+                    Handle::Windows(stream, windows) => {
+                        if let Windows::Time(windows, _) = windows {
+                            self.window_sizes.push(windows.size_ms());
+                        }
+                        stream.aggregate(aggregation(op)?, Some(windows))
+                    }
                     Handle::TableGroup(group) => group.aggregate(aggregation(op)?),
                 }
             }

@@ -9,6 +9,7 @@ mod case;
 mod function;
 mod handle;
 mod run;
+mod stores;
 mod stream;
 mod table;
 mod value;
@@ -96,7 +97,7 @@ fn files(cases: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn result(case: &Case) -> Json {
-    let mut result = match build::build(case).and_then(|topology| run::run(case, topology)) {
+    let mut result = match build::build(case).and_then(|built| run::run(case, &built)) {
         Ok(outcome) => outcome,
         Err(Trouble::Unsupported(why)) => json!({ "unsupported": why }),
         Err(Trouble::Failed(why)) => json!({ "error": why }),

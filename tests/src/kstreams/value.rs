@@ -62,6 +62,11 @@ impl Kind {
         }
     }
 
+    /// A value of this type from bytes of a topic.
+    pub(super) fn decode(self, bytes: Option<&[u8]>) -> Result<Json, Trouble> {
+        Ok(ValSerde::of(self).deserialize(bytes)?.json())
+    }
+
     /// The value of this type that `json` stands for.
     pub(super) fn read(self, json: &Json) -> Result<Val, Trouble> {
         let bad = || Trouble::failed(format!("{json} is no {self:?}"));
@@ -115,7 +120,7 @@ impl KeyKind {
     pub(super) fn decode(self, bytes: Option<&[u8]>) -> Result<Json, Trouble> {
         match self {
             _ if bytes.is_none() => Ok(Json::Null),
-            Self::Plain(kind) => Ok(ValSerde::of(kind).deserialize(bytes)?.json()),
+            Self::Plain(kind) => kind.decode(bytes),
             Self::Window(..) | Self::Session(_) => Ok(Windowed::key_serde(self)?.deserialize(bytes)?.json()),
         }
     }
