@@ -135,7 +135,9 @@ impl Application {
                 Ok(thread) => threads.push(thread),
                 Err(error) => {
                     shared.stop.store(true, Ordering::Relaxed);
-                    return Err(Error::new(Reaction::Stop, "a worker's thread cannot be started").because(error));
+                    return Err(
+                        Error::new(Reaction::Stop, "a worker's thread cannot be started").because(error)
+                    );
                 }
             }
         }

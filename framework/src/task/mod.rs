@@ -416,12 +416,7 @@ fn run_one(lane: &mut Lane, budget: usize, scene: &mut Scene<'_>) -> Result<bool
     Ok(true)
 }
 
-fn run_many(
-    lanes: &mut [Lane],
-    budget: usize,
-    idle_ms: Option<i64>,
-    scene: &mut Scene<'_>,
-) -> Result<bool> {
+fn run_many(lanes: &mut [Lane], budget: usize, idle_ms: Option<i64>, scene: &mut Scene<'_>) -> Result<bool> {
     for _ in 0..budget {
         for lane in &mut *lanes {
             lane.load(scene)?;

@@ -97,11 +97,7 @@ pub struct RestoreOptions {
 
 impl Default for RestoreOptions {
     fn default() -> Self {
-        Self {
-            auto_offset_reset: Some(StartAt::Earliest),
-            target: Isolation::ReadUncommitted,
-            rewind: true,
-        }
+        Self { auto_offset_reset: Some(StartAt::Earliest), target: Isolation::ReadUncommitted, rewind: true }
     }
 }
 
@@ -310,8 +306,7 @@ impl Restore {
     }
 
     fn ask_bounds(&mut self, desk: &mut RestoreDesk<'_>, restored: &mut Restored) -> Result<Poll<()>> {
-        let partitions: Vec<_> =
-            self.changelogs.iter().map(|(_, _, partition)| partition.clone()).collect();
+        let partitions: Vec<_> = self.changelogs.iter().map(|(_, _, partition)| partition.clone()).collect();
         let Poll::Ready(answer) = self.admin.bounds(&partitions, self.options.target, desk.now_ms) else {
             return Ok(Poll::Pending);
         };

@@ -131,7 +131,13 @@ impl Testkit {
     ///
     /// # Errors
     /// If the key or value has no bytes, there is no such topic, or the application fails.
-    pub fn pipe<K: HasSerde, V: HasSerde>(&mut self, topic: &str, key: &K, value: &V, timestamp: i64) -> Result<()> {
+    pub fn pipe<K: HasSerde, V: HasSerde>(
+        &mut self,
+        topic: &str,
+        key: &K,
+        value: &V,
+        timestamp: i64,
+    ) -> Result<()> {
         self.pipe_record(topic, &Record::new(key.clone(), value.clone(), timestamp))
     }
 
@@ -139,7 +145,11 @@ impl Testkit {
     ///
     /// # Errors
     /// As [`Testkit::pipe`].
-    pub fn pipe_record<K: HasSerde, V: HasSerde>(&mut self, topic: &str, record: &Record<K, V>) -> Result<()> {
+    pub fn pipe_record<K: HasSerde, V: HasSerde>(
+        &mut self,
+        topic: &str,
+        record: &Record<K, V>,
+    ) -> Result<()> {
         self.pipe_as(topic, record, (&K::Serde::default(), &V::Serde::default()))
     }
 
@@ -155,7 +165,8 @@ impl Testkit {
     ) -> Result<()> {
         let (mut key, mut value) = (Vec::new(), Vec::new());
         let has_key = keys.serialize(&record.key, &mut key).map_err(|error| unfit(topic, "key", error))?;
-        let has_value = values.serialize(&record.value, &mut value).map_err(|error| unfit(topic, "value", error))?;
+        let has_value =
+            values.serialize(&record.value, &mut value).map_err(|error| unfit(topic, "value", error))?;
         let partition = has_key.then(|| keys.partition_part(&key));
         let partition = self.partition_of(topic, partition)?;
         let mut batch = RecordBatch::default();
@@ -366,7 +377,11 @@ impl Testkit {
         let member = worker.member();
         drop(worker);
         // A member that never got in is not known to the coordinator.
-        let _ = self.parts.cluster.broker().expire_member(&member.group, &member.member, self.parts.clock.now_ms());
+        let _ = self.parts.cluster.broker().expire_member(
+            &member.group,
+            &member.member,
+            self.parts.clock.now_ms(),
+        );
         self.wait_until_running()
     }
 

@@ -89,8 +89,7 @@ impl Worker {
             consumer: self.cluster.consumer(&client, Isolation::ReadCommitted),
             backend: Arc::clone(&self.backend),
         };
-        let mut desk =
-            RestoreDesk { tasks: &mut self.tasks, membership: self.membership.as_mut(), now_ms };
+        let mut desk = RestoreDesk { tasks: &mut self.tasks, membership: self.membership.as_mut(), now_ms };
         self.restore = Some(Restore::begin(options, ports, &mut desk)?);
         Ok(())
     }
@@ -106,8 +105,7 @@ impl Worker {
             }
             self.unanswered = None;
         }
-        let mut desk =
-            RestoreDesk { tasks: &mut self.tasks, membership: self.membership.as_mut(), now_ms };
+        let mut desk = RestoreDesk { tasks: &mut self.tasks, membership: self.membership.as_mut(), now_ms };
         let rewinds = restore.rewinds();
         let restored = restore.advance(&mut desk)?;
         progress.busy |= !restored.started.is_empty() || !restored.progress.is_empty();

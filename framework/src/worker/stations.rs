@@ -129,7 +129,9 @@ impl Worker {
         if !self.outbox.is_holding() {
             return Ok(());
         }
-        let Poll::Ready(refused) = self.outbox.resolve(self.resolver.as_mut(), now_ms)? else { return Ok(()) };
+        let Poll::Ready(refused) = self.outbox.resolve(self.resolver.as_mut(), now_ms)? else {
+            return Ok(());
+        };
         for one in refused {
             self.refused(one)?;
         }
