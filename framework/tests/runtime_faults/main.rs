@@ -69,6 +69,7 @@ fn every_planted_fault_is_noticed() {
             bench.run();
             bench.outputs() != undisturbed(*seed)
         });
+        println!("{planted:?}: noticed with seed {noticed:?}");
         assert!(noticed.is_some(), "{planted:?} goes unnoticed");
     }
 }
