@@ -141,7 +141,7 @@ impl Application {
                 }
             }
         }
-        Ok(Running { shared, threads, cluster: self.cluster })
+        Ok(Running { shared, threads })
     }
 
     fn worker(&self, number: usize) -> WorkerOptions {
@@ -188,7 +188,6 @@ impl Shared {
 pub struct Running {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-    cluster: Arc<dyn Cluster>,
 }
 
 impl Running {
@@ -235,11 +234,8 @@ impl Running {
                 self.shared.board().error.get_or_insert(error);
             }
         }
-        let _ = &self.cluster;
-        match self.shared.board().error.take() {
-            Some(error) => Err(error),
-            None => Ok(self.figures()),
-        }
+        let error = self.shared.board().error.take();
+        error.map_or_else(|| Ok(self.figures()), Err)
     }
 }
 

@@ -61,6 +61,22 @@ fn everything_at_once_repeats_and_loses_nothing() {
 }
 
 #[test]
+fn at_least_once_loses_nothing() {
+    for seed in 0..12 {
+        let chaos =
+            Chaos { network: 60, crashes: 150, at_least_once: true, ..Chaos::default() };
+        let mut bench = Bench::new(seed, 2, chaos, Planted::Nothing);
+        bench.run();
+        let mut calm = Bench::new(seed, 1, Chaos { at_least_once: true, ..Chaos::default() }, Planted::Nothing);
+        calm.run();
+        let counts = bench.counts();
+        for (key, count) in calm.counts() {
+            assert!(counts[&key] >= count, "seed {seed}: {} of {count}", counts[&key]);
+        }
+    }
+}
+
+#[test]
 fn every_planted_fault_is_noticed() {
     for planted in Planted::ALL {
         let noticed = (0..20).find(|seed| {
