@@ -80,11 +80,8 @@ fn failing(handler: &str) -> Testkit {
     let builder = StreamsBuilder::new();
     builder.stream::<String, i64>("in").map_values(|number| number + 1).to("out");
     let kit = Testkit::builder().set("deserialization.exception.handler", handler);
-    let kit = if handler == "dead-letter" {
-        kit.set("errors.dead.letter.queue.topic.name", "dead")
-    } else {
-        kit
-    };
+    let kit =
+        if handler == "dead-letter" { kit.set("errors.dead.letter.queue.topic.name", "dead") } else { kit };
     kit.build(&builder.build().unwrap()).unwrap()
 }
 
@@ -123,7 +120,10 @@ fn start_up_tells_what_is_wrong_with_topics() {
     let cluster = MemoryCluster::new();
     cluster.create_topic_with("testkit-counts-changelog", 3, &[("cleanup.policy", "compact")]).unwrap();
     let error = start(&cluster);
-    assert!(error.contains("`testkit-counts-changelog` has 3 partitions, but the topology needs 1"), "{error}");
+    assert!(
+        error.contains("`testkit-counts-changelog` has 3 partitions, but the topology needs 1"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -144,9 +144,12 @@ fn an_application_runs_on_threads_until_it_is_stopped() {
     ]);
     let backend = Arc::new(MemoryBackend::default());
     let topology = counting().build().unwrap();
-    let application = Application::new(&topology, config.unwrap(), Arc::new(cluster.clone()), backend).unwrap();
+    let application =
+        Application::new(&topology, config.unwrap(), Arc::new(cluster.clone()), backend).unwrap();
     let running = application.start().unwrap();
-    let all = || cluster.read_all("out", Isolation::ReadCommitted).unwrap().iter().map(RecordBatch::len).sum::<usize>();
+    let all = || {
+        cluster.read_all("out", Isolation::ReadCommitted).unwrap().iter().map(RecordBatch::len).sum::<usize>()
+    };
     for _ in 0..2_000 {
         if all() == 400 {
             break;
@@ -154,7 +157,10 @@ fn an_application_runs_on_threads_until_it_is_stopped() {
         cluster.wait(10);
     }
     let figures = running.stop().unwrap();
-    assert_eq!((all(), figures.total().to_string()), (400, "consumed 400, processed 400, produced 400".to_owned()));
+    assert_eq!(
+        (all(), figures.total().to_string()),
+        (400, "consumed 400, processed 400, produced 400".to_owned())
+    );
     assert!(figures.commit_us.len() == figures.commits && figures.commits > 0);
 }
 
