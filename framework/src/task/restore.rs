@@ -219,6 +219,20 @@ impl Restore {
         self.options.rewind
     }
 
+    /// What the restore waits for, for people.
+    #[must_use]
+    pub fn waits_for(&self) -> String {
+        match self.stage {
+            Stage::Committed => format!("the committed offsets of {} input partitions", self.inputs.len()),
+            Stage::Topics | Stage::Bounds => format!("the bounds of {} changelog partitions", self.changelogs.len()),
+            Stage::Starts => format!("the bounds of {} input partitions", self.without_offset.len()),
+            Stage::Read => {
+                let one = |one: &Reading| format!("{} ({} of {})", one.partition, one.position, one.target);
+                format!("changelogs {}", self.readings.iter().map(one).collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+
     /// The partitions of a question to the group that is not answered yet, if there is one.
     #[must_use]
     pub fn into_unanswered(self) -> Option<Vec<TopicPartition>> {
