@@ -141,7 +141,7 @@ impl Application {
                 }
             }
         }
-        Ok(Running { shared, threads, cluster: self.cluster })
+        Ok(Running { shared, threads })
     }
 
     fn worker(&self, number: usize) -> WorkerOptions {
@@ -188,7 +188,6 @@ impl Shared {
 pub struct Running {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-    cluster: Arc<dyn Cluster>,
 }
 
 impl Running {
@@ -235,8 +234,9 @@ impl Running {
                 self.shared.board().error.get_or_insert(error);
             }
         }
-        let _ = &self.cluster;
-        match self.shared.board().error.take() {
+        // Taken before the match: its guard would live on, and the figures lie under the same lock.
+        let error = self.shared.board().error.take();
+        match error {
             Some(error) => Err(error),
             None => Ok(self.figures()),
         }

@@ -224,7 +224,9 @@ impl Restore {
     pub fn waits_for(&self) -> String {
         match self.stage {
             Stage::Committed => format!("the committed offsets of {} input partitions", self.inputs.len()),
-            Stage::Topics | Stage::Bounds => format!("the bounds of {} changelog partitions", self.changelogs.len()),
+            Stage::Topics | Stage::Bounds => {
+                format!("the bounds of {} changelog partitions", self.changelogs.len())
+            }
             Stage::Starts => format!("the bounds of {} input partitions", self.without_offset.len()),
             Stage::Read => {
                 let one = |one: &Reading| format!("{} ({} of {})", one.partition, one.position, one.target);

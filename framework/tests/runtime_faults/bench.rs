@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use headwater::codec::partition::partition_for_key;
 use headwater::commit::{CommitRecord, Planted, Window};
 use headwater::consume::Lane;
 use headwater::kafka::memory::MemoryCluster;
@@ -15,11 +16,10 @@ use headwater::time::{Clock, ManualClock};
 use headwater::topology::{Plan, PlanOptions};
 use headwater::worker::{Observer, Worker, WorkerOptions};
 use headwater::{
-    Config, Materialized, RecordBatch, StreamsBuilder, TaskId, TimeWindows, Topology, TopicPartition,
+    Config, Materialized, RecordBatch, StreamsBuilder, TaskId, TimeWindows, TopicPartition, Topology,
 };
 use headwater_broker::api::{ClientId, Request};
 use headwater_broker::faults::{MarkerDelay, Network, Verdict};
-use headwater::codec::partition::partition_for_key;
 
 const PARTITIONS: i32 = 3;
 const INPUTS: usize = 400;
@@ -169,7 +169,8 @@ impl Bench {
         let plan = Arc::new(topology().plan(&options).unwrap());
         let network_on = Arc::new(Mutex::new(true));
         if chaos.network > 0 {
-            let weather = Weather { random: Random::new(seed + 77), one_of: chaos.network, on: network_on.clone() };
+            let weather =
+                Weather { random: Random::new(seed + 77), one_of: chaos.network, on: network_on.clone() };
             cluster.broker().faults_mut().network = Some(Box::new(weather));
         }
         if chaos.markers {
@@ -312,7 +313,8 @@ impl Bench {
                     let show = |bytes: Option<&[u8]>| {
                         bytes.map_or("null".to_owned(), |bytes| bytes.escape_ascii().to_string())
                     };
-                    let _ = writeln!(text, "{} {} @{}", show(record.key), show(record.value), record.timestamp);
+                    let _ =
+                        writeln!(text, "{} {} @{}", show(record.key), show(record.value), record.timestamp);
                 }
                 texts.push(text);
             }

@@ -17,8 +17,10 @@ fn check(seed: u64, instances: usize, chaos: Chaos) {
     bench.run();
     let (expected, found) = (undisturbed(seed), bench.outputs());
     for (expected, found) in expected.iter().zip(&found) {
-        let same = expected.lines().zip(found.lines()).take_while(|(expected, found)| expected == found).count();
-        let after = |text: &str| text.lines().skip(same.saturating_sub(2)).take(8).collect::<Vec<_>>().join("\n");
+        let same =
+            expected.lines().zip(found.lines()).take_while(|(expected, found)| expected == found).count();
+        let after =
+            |text: &str| text.lines().skip(same.saturating_sub(2)).take(8).collect::<Vec<_>>().join("\n");
         assert!(
             expected == found,
             "seed {seed}, {instances} instances, {chaos:?}\nexpected\n{}\nfound\n{}",
