@@ -1,122 +1,26 @@
 //! The leaderboard store: the members of each board in the order of their scores, all of them, so that the next one
 //! is known when one of the first leaves.
 //!
-//! 1. Byte store: `len(board):u32 | board | member -> ts:i64 | row`, and `u32::MAX | board -> ts:i64` for a board that
-//!    is due: it has changed and has not been told yet. In the next space, for boards of windows, an index by time:
-//!    `first ms after the window | start | board -> nothing`. It may name boards that are empty meanwhile; a range of
-//!    it goes when its windows have been dropped.
-//! 2. Changelog: the same keys, `-> row` (a due board: `-> nothing`); the record's timestamp is `ts`. One record for
-//!    each member whose row changed, once per commit; never a list.
+//! 1. Byte store: `len(board):u32 | board | member -> ts:i64 | row`, and what [`DueBoards`] keep. In the next space,
+//!    for boards of windows, an index by time: `first ms after the window | start | board -> nothing`. It may name
+//!    boards that are empty meanwhile; a range of it goes when its windows have been dropped.
+//! 2. Changelog: the same keys, `-> row`; the record's timestamp is `ts`. One record for each member whose row
+//!    changed, once per commit; never a list.
 //! 3. In memory a board is there as a whole or not at all, since its order is needed. Scores are not stored: they are
 //!    told again from the rows when a board is loaded.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
-use super::ranking::{Effect, Ranking, Score, board_bytes, member_bytes};
-use super::{Change, KeyRange, Shelf, StateStore, stamp, unstamp};
-use crate::codec::{HasSerde, Json, Serde, WindowKind};
+use super::due::{DUE, DueBoards};
+use super::ranking::{Effect, RankBy, Ranking, Score, board_bytes, member_bytes};
+use super::{Board, BoardRow, Change, KeyRange, Shelf, StateStore, stamp, unstamp};
+use crate::codec::{Serde, WindowKind};
 use crate::error::Result;
 use crate::record::{RawRecord, RecordBatch};
-
-/// Stands where a board's length would, before the name of a due board.
-const DUE: u32 = u32::MAX;
-
-/// The first members of a board, best first. Where keys and values are JSON, so are boards.
-///
-/// ```
-/// use headwater::{Board, BoardRow, HasSerde, Serde};
-/// let rows = vec![BoardRow { key: "AA".to_owned(), value: 12 }];
-/// let mut json = Vec::new();
-/// <Board<String, i64> as HasSerde>::Serde::default().serialize(&Board { rows }, &mut json)?;
-/// assert_eq!(json, br#"{"rows":[{"key":"AA","value":12}]}"#);
-/// # Ok::<(), headwater::codec::SerdeError>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Board<K, V> {
-    /// The rows; the rank of a row is its index plus one.
-    pub rows: Vec<BoardRow<K, V>>,
-}
-
-/// A member of a board.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BoardRow<K, V> {
-    /// The member: the key of the table that was grouped.
-    pub key: K,
-    /// Its row; the score is told from it.
-    pub value: V,
-}
-
-impl<K, V> HasSerde for Board<K, V>
-where
-    K: Clone + Serialize + DeserializeOwned + 'static,
-    V: Clone + Serialize + DeserializeOwned + 'static,
-{
-    type Serde = Json;
-}
-
-/// A floating-point score. NaN is below every number, and 0 and -0 are the same.
-///
-/// ```
-/// use headwater::FloatScore;
-/// assert!(FloatScore(0.5) > FloatScore(-1.0));
-/// assert!(FloatScore(f64::NAN) < FloatScore(f64::NEG_INFINITY));
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct FloatScore(
-    /// The number.
-    pub f64,
-);
-
-impl Ord for FloatScore {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        // What cannot be compared has a NaN in it: whoever is a number is above.
-        self.0.partial_cmp(&other.0).unwrap_or_else(|| (!self.0.is_nan()).cmp(&!other.0.is_nan()))
-    }
-}
-
-impl PartialOrd for FloatScore {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for FloatScore {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for FloatScore {}
-
-/// How members are ordered and how many are shown.
-pub struct RankBy<V, S> {
-    /// How many members are shown.
-    pub shown: usize,
-    /// Whether the lowest score comes first.
-    pub lowest_first: bool,
-    /// Tells the score of a row. It must tell the same for the same row, today and after a restart.
-    pub score: Arc<dyn Fn(&V) -> S + Send + Sync>,
-}
-
-impl<V, S> Clone for RankBy<V, S> {
-    fn clone(&self) -> Self {
-        Self { shown: self.shown, lowest_first: self.lowest_first, score: Arc::clone(&self.score) }
-    }
-}
-
-impl<V, S> RankBy<V, S> {
-    fn score(&self, row: &V) -> Score<S> {
-        let score = (self.score)(row);
-        if self.lowest_first { Score::Lowest(score) } else { Score::Highest(Reverse(score)) }
-    }
-}
 
 /// How the parts of a leaderboard store are written.
 pub struct LeaderboardSerdes<K, V> {
@@ -160,14 +64,6 @@ pub enum Shown<K, V> {
     },
 }
 
-/// A change that waits to be told.
-struct Due {
-    /// Time of the last change; `None` once it has been told.
-    timestamp: Option<i64>,
-    dirty: bool,
-    unflushed: bool,
-}
-
 type BoardKey = Rc<[u8]>;
 
 /// The members of each board, in the order of their scores.
@@ -182,7 +78,7 @@ pub struct LeaderboardStore<K, V, S> {
     earliest_end: i64,
     /// The index of windows that end before is no longer needed.
     dropped_to: Option<i64>,
-    due: BTreeMap<BoardKey, Due>,
+    due: DueBoards,
     /// Board and member, in the order of their first change.
     dirty: Vec<(BoardKey, Rc<[u8]>)>,
     unflushed: BTreeSet<(BoardKey, Rc<[u8]>)>,
@@ -206,7 +102,7 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
             by_end: BTreeSet::new(),
             earliest_end: i64::MAX,
             dropped_to: None,
-            due: BTreeMap::new(),
+            due: DueBoards::default(),
             dirty: Vec::new(),
             unflushed: BTreeSet::new(),
             complete: true,
@@ -446,42 +342,15 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
         Ok(())
     }
 
-    /// Notes that the shown part of `board` has changed and waits to be told; survives a restart.
-    pub fn set_due(&mut self, board: &[u8], timestamp: i64) {
-        let due =
-            self.due.entry(board.into()).or_insert(Due { timestamp: None, dirty: false, unflushed: false });
-        due.timestamp = Some(due.timestamp.map_or(timestamp, |before| before.max(timestamp)));
-        due.dirty = true;
-    }
-
-    /// Whether `board` waits to be told.
+    /// The boards that wait to be told.
     #[must_use]
-    pub fn is_due(&self, board: &[u8]) -> bool {
-        self.due.get(board).is_some_and(|due| due.timestamp.is_some())
+    pub fn due(&self) -> &DueBoards {
+        &self.due
     }
 
-    /// The boards that wait to be told, with the time of their last change, in the order of their bytes.
-    #[must_use]
-    pub fn due(&self) -> Vec<(Rc<[u8]>, i64)> {
-        self.due.iter().filter_map(|(board, due)| Some((Rc::clone(board), due.timestamp?))).collect()
-    }
-
-    /// Notes that `board` has been told.
-    pub fn set_told(&mut self, board: &[u8]) {
-        if let Some(due) = self.due.get_mut(board) {
-            due.timestamp = None;
-            due.dirty = true;
-        }
-    }
-
-    fn read_due(&mut self) -> Result<()> {
-        let from = DUE.to_be_bytes();
-        let due = &mut self.due;
-        self.shelf.bytes.scan(self.shelf.space, KeyRange { from: &from, to: None }, &mut |key, stored| {
-            let timestamp = unstamp(stored).map(|(timestamp, _)| timestamp);
-            due.insert(key[from.len()..].into(), Due { timestamp, dirty: false, unflushed: false });
-            true
-        })
+    /// The same, to be changed.
+    pub fn due_mut(&mut self) -> &mut DueBoards {
+        &mut self.due
     }
 
     fn read_earliest_end(&mut self) -> Result<()> {
@@ -515,10 +384,7 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
             let key = row_key(board, member);
             changelog.push(slot.timestamp, Some(&key), present.then_some(&bytes), 0);
         }
-        for (board, due) in self.due.iter().filter(|(_, due)| due.dirty) {
-            let value = due.timestamp.map(|_| &b""[..]);
-            changelog.push(due.timestamp.unwrap_or_default(), Some(&due_key(board)), value, 0);
-        }
+        self.due.log(changelog);
         Ok(())
     }
 
@@ -529,9 +395,7 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
             (slot.dirty, slot.unflushed) = (false, true);
             self.unflushed.insert((board, member));
         }
-        for due in self.due.values_mut() {
-            due.unflushed |= std::mem::take(&mut due.dirty);
-        }
+        self.due.committed();
     }
 
     fn unflushed(&mut self, changes: &mut Vec<Change>) -> Result<()> {
@@ -560,12 +424,7 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
             self.write_row(row, &mut stored)?;
             changes.push(Change::Put(space, row_key(board, member), stored));
         }
-        for (board, due) in self.due.iter().filter(|(_, due)| due.unflushed) {
-            changes.push(match due.timestamp {
-                Some(timestamp) => Change::Put(space, due_key(board), timestamp.to_be_bytes().to_vec()),
-                None => Change::Delete(space, due_key(board)),
-            });
-        }
+        self.due.unflushed(space, changes);
         Ok(())
     }
 
@@ -583,10 +442,7 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
             }
             self.unload_idle(&board);
         }
-        self.due.retain(|_, due| {
-            due.unflushed = false;
-            due.timestamp.is_some()
-        });
+        self.due.flushed();
         self.dropped_to = None;
         self.period = self.period.wrapping_add(1);
     }
@@ -594,14 +450,13 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
     fn discard(&mut self) -> Result<()> {
         self.boards.clear();
         self.by_end.clear();
-        self.due.clear();
         self.dirty.clear();
         self.unflushed.clear();
         self.dropped_to = None;
         self.earliest_end = i64::MAX;
         self.bytes = 0;
         self.complete = self.shelf.is_empty(KeyRange::default())?;
-        self.read_due()?;
+        self.due = DueBoards::read(&self.shelf)?;
         self.read_earliest_end()
     }
 
@@ -612,18 +467,7 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
         let len = u32::from_be_bytes(*len);
         self.complete = false;
         if len == DUE {
-            match record.value {
-                Some(_) => {
-                    let timestamp = Some(record.timestamp);
-                    self.due.insert(rest.into(), Due { timestamp, dirty: false, unflushed: false });
-                    let stored = record.timestamp.to_be_bytes().to_vec();
-                    changes.push(Change::Put(self.shelf.space, key.to_vec(), stored));
-                }
-                None => {
-                    self.due.remove(rest);
-                    changes.push(Change::Delete(self.shelf.space, key.to_vec()));
-                }
-            }
+            changes.push(self.due.restore(self.shelf.space, rest, record));
             return Ok(());
         }
         let (board, _) = rest
@@ -682,12 +526,6 @@ fn prefix(board: &[u8]) -> Vec<u8> {
 fn row_key(board: &[u8], member: &[u8]) -> Vec<u8> {
     let mut key = prefix(board);
     key.extend_from_slice(member);
-    key
-}
-
-fn due_key(board: &[u8]) -> Vec<u8> {
-    let mut key = DUE.to_be_bytes().to_vec();
-    key.extend_from_slice(board);
     key
 }
 
