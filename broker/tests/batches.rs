@@ -1,4 +1,5 @@
 //! The batch codec: what goes in comes out, and nonsense is refused without a panic.
+#![allow(clippy::unwrap_used, reason = "a failed step ends the test")]
 
 use headwater_broker::batch::{
     Batch, BatchBuilder, BatchError, BatchHeader, BatchOptions, Header, Marker, MarkerKind, Record,

@@ -13,6 +13,15 @@ pub mod window;
 pub mod operator;
 pub mod topology;
 pub mod dsl;
+pub mod consume;
+pub mod task;
+pub mod produce;
+pub mod commit;
+pub mod group;
+pub mod worker;
+pub mod application;
+pub mod query;
+pub mod testkit;
 
 pub use codec::{HasSerde, Serde};
 pub use config::Config;

@@ -2,11 +2,13 @@
 //!
 //! 1. Only batches wholly below the last stable offset (and older than `min.compaction.lag.ms`) are touched.
 //! 2. A record goes when a later committed record has its key. Records of aborted transactions always go.
-//! 3. A tombstone that is the last record of its key stays for `delete.retention.ms`. The first pass that sees it
-//!    writes the time when it may go into its batch, the *delete horizon* (KIP-534).
-//! 4. A marker stays while its transaction has records in the log, and then until a delete horizon of its own.
-//! 5. Offsets never change, and batches keep theirs. A batch stays without records when it is the last one of the
-//!    log, or when it is the last that says what a producer has written.
+//! 3. A tombstone that is the last record of its key stays for `delete.retention.ms`. The first pass that
+//!    sees it writes the time when it may go into its batch, the *delete horizon* (KIP-534).
+//! 4. A marker stays while its transaction has records in the log, and then until a delete horizon of its
+//!    own.
+//! 5. Offsets never change, and batches keep theirs. A batch stays without records when it is the last one
+//!    that was touched (so that readers get past the gap, and the log's end is known after a crash), or when
+//!    it is the last that says what a producer has written.
 //! 6. Compressed batches cannot be looked into: they stay as they are (unless aborted as a whole).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -72,8 +74,7 @@ impl PartitionLog {
         let below = last.base_offset + 1;
         let bytes =
             storage.read(self.id, i64::MIN..below, usize::MAX).map_err(|_| ErrorCode::KafkaStorageError)?;
-        let keep_last = (cleaned == self.entries.len()).then_some(last.base_offset);
-        let kept = self.clean(&bytes, rules, keep_last)?;
+        let kept = self.clean(&bytes, rules, last.base_offset)?;
         let report = report(&bytes, &kept);
         let headers: Vec<BatchHeader> = kept.iter().map(header_of).collect();
         let stored = kept.into_iter().zip(&headers);
@@ -103,7 +104,7 @@ impl PartitionLog {
         &self,
         bytes: &[Bytes],
         rules: CompactionRules,
-        keep_last: Option<i64>,
+        keep_last: i64,
     ) -> Result<Vec<Bytes>, ErrorCode> {
         let batches: Vec<Batch<'_>> = bytes
             .iter()
@@ -121,7 +122,7 @@ impl PartitionLog {
             match pass.decide(batch, committed)? {
                 Fate::Keep => kept.push(bytes.clone()),
                 Fate::Rewrite(rewritten) => kept.push(Bytes::from(rewritten)),
-                Fate::Empty if keep_last == Some(header.base_offset) || self.producers.depends_on(header) => {
+                Fate::Empty if header.base_offset == keep_last || self.producers.depends_on(header) => {
                     kept.push(Bytes::from(emptied(header)));
                 }
                 Fate::Empty => {}

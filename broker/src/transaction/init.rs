@@ -45,6 +45,10 @@ impl Coordinator {
             return Err(ErrorCode::ConcurrentTransactions);
         }
         if transaction.state == TransactionState::Ongoing {
+            if repeated {
+                // The bump was heard, for a transaction has begun since: this is a late copy of its request.
+                return Err(ErrorCode::ProducerFenced);
+            }
             fence(transaction);
             if request.current.is_some() {
                 // The producer itself asks: it may come again with the epoch it knows.
@@ -92,7 +96,8 @@ fn fence(transaction: &mut Transaction) {
     transaction.last_epoch = NO_PRODUCER_EPOCH;
 }
 
-/// KIP-360: who says which producer it is has to be the current one. `true` when its last bump is asked for again.
+/// KIP-360: who says which producer it is has to be the current one. `true` when its last bump is asked for
+/// again.
 fn check_current(transaction: &Transaction, current: Option<ProducerStamp>) -> Result<bool, ErrorCode> {
     let Some(current) = current else { return Ok(false) };
     if transaction.producer.epoch == NO_PRODUCER_EPOCH {

@@ -1,4 +1,5 @@
 //! A rig for tests: a broker, a clock that is moved by hand, and requests in one line each.
+#![allow(clippy::unwrap_used, reason = "a failed step ends the test")]
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses its own part of the rig")]
 
 use std::sync::Arc;
@@ -6,16 +7,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use headwater_broker::api::{
     AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
-    CommittedOffset, CreateTopicsRequest, CreateTopicsResponse, EndTxnRequest, EndTxnResponse, FetchPartition,
-    FetchRequest, FetchResponse, FetchedPartition, HeartbeatRequest, HeartbeatResponse, InitProducerIdRequest,
-    InitProducerIdResponse, Isolation, JoinGroupRequest, JoinGroupResponse, ListOffsetsPartition,
-    ListOffsetsRequest, ListOffsetsResponse, ListedOffset, MemberAssignment, MemberClaim, NewTopic,
-    OffsetCommitPartition, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
-    OffsetSpec, ProducePartition, ProduceRequest, ProduceResponse, ProducedPartition, ProducerStamp, Protocol,
-    SyncGroupRequest, SyncGroupResponse, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
+    CommittedOffset, CreateTopicsRequest, CreateTopicsResponse, EndTxnRequest, EndTxnResponse,
+    FetchPartition, FetchRequest, FetchResponse, FetchedPartition, HeartbeatRequest, HeartbeatResponse,
+    InitProducerIdRequest, InitProducerIdResponse, Isolation, JoinGroupRequest, JoinGroupResponse,
+    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListedOffset, MemberAssignment,
+    MemberClaim, NewTopic, OffsetCommitPartition, OffsetCommitRequest, OffsetCommitResponse,
+    OffsetFetchRequest, OffsetFetchResponse, OffsetSpec, ProducePartition, ProduceRequest, ProduceResponse,
+    ProducedPartition, ProducerStamp, Protocol, SyncGroupRequest, SyncGroupResponse, TxnOffsetCommitRequest,
+    TxnOffsetCommitResponse,
 };
 use headwater_broker::batch::{self, Batch, BatchOptions, CommittedFilter, Record};
-use headwater_broker::{Broker, BrokerConfig, ClientId, ErrorCode, Request, Response, Ticket, TopicPartition};
+use headwater_broker::{
+    Broker, BrokerConfig, ClientId, ErrorCode, Request, Response, Ticket, TopicPartition,
+};
 
 pub const SESSION_MS: i64 = 10_000;
 pub const REBALANCE_MS: i64 = 60_000;

@@ -156,6 +156,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_number_stands_where_kafka_puts_it() {
+        let mut out = Vec::new();
+        WindowKey { key: b"w", start: 1, seq: 2 }.encode(&mut out);
+        SessionKey { key: b"s", start: 3, end: 4 }.encode(&mut out);
+        TimestampedValue { timestamp: -1, value: b"v" }.encode(&mut out);
+        let (window, rest) = out.split_at(13);
+        let (session, value) = rest.split_at(17);
+        assert_eq!(window, b"w\0\0\0\0\0\0\0\x01\0\0\0\x02");
+        assert_eq!(session, b"s\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x03");
+        assert_eq!(value, b"\xff\xff\xff\xff\xff\xff\xff\xffv");
+        assert_eq!(WindowKey::decode(window), Ok(WindowKey { key: b"w", start: 1, seq: 2 }));
+        assert_eq!(SessionKey::decode(session), Ok(SessionKey { key: b"s", start: 3, end: 4 }));
+        assert_eq!(TimestampedValue::decode(value), Ok(TimestampedValue { timestamp: -1, value: b"v" }));
+    }
+
+    #[test]
     fn an_empty_key_is_a_key_and_one_byte_less_is_an_error() {
         assert_eq!(WindowKey::decode(&[0; 12]), Ok(WindowKey { key: b"", start: 0, seq: 0 }));
         assert_eq!(SessionKey::decode(&[0; 16]), Ok(SessionKey { key: b"", start: 0, end: 0 }));

@@ -5,6 +5,7 @@
 //! 2. A [`KafkaError`] carries a [`Fault`]: what its class means for the caller, as in librdkafka's transactional API.
 //! 3. Only this folder knows how a cluster is reached.
 
+mod fault;
 pub mod memory;
 
 use std::fmt;

@@ -8,9 +8,10 @@ use std::fmt::Write;
 use super::{Graph, NodeId, NodeKind, SinkTopic};
 
 pub(super) fn describe(graph: &Graph, groups: &[Vec<NodeId>]) -> String {
-    let mut text = String::from("Topologies:\n");
+    // One blank more before the first sub-topology than before the others: so Kafka Streams writes it.
+    let mut text = String::from("Topologies:\n ");
     for (number, nodes) in groups.iter().enumerate() {
-        let _ = writeln!(text, "   Sub-topology: {number}");
+        let _ = writeln!(text, "  Sub-topology: {number}");
         let mut sized: Vec<_> = nodes.iter().map(|id| (size(graph, *id), *id)).collect();
         sized.sort_by(|(a_size, a), (b_size, b)| {
             b_size.cmp(a_size).then_with(|| graph.nodes[*a].name.cmp(&graph.nodes[*b].name))

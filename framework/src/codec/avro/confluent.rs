@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use apache_avro::Schema;
 use apache_avro::types::Value;
 
-use super::datum::{self, DatumReader};
+use super::datum::{DatumReader, DatumWriter};
 use super::known::Known;
 use super::plain::{expected, not_this_type, not_writable};
 use super::schema::SourceSchema;
@@ -68,6 +68,7 @@ pub struct ConfluentAvroSerde<F = Typed> {
 struct Written {
     id: i32,
     schema: SourceSchema,
+    writer: DatumWriter,
 }
 
 /// What reads the data of one id.
@@ -123,7 +124,7 @@ impl<F> ConfluentAvroSerde<F> {
             Some(own) if !self.write_latest => {
                 let id = self.registry.register(&self.subject, &own.text());
                 let id = id.map_err(|error| Trouble::from(&error, &format!("subject `{subject}`")))?;
-                Written { id, schema: own.clone() }
+                Written::new(id, own.clone())
             }
             _ => {
                 let latest = self.registry.latest(&self.subject);
@@ -135,7 +136,7 @@ impl<F> ConfluentAvroSerde<F> {
                     ),
                     retry: false,
                 })?;
-                Written { id, schema: parse_registered(id, &text)? }
+                Written::new(id, parse_registered(id, &text)?)
             }
         };
         Ok(self.written.get_or_init(|| written))
@@ -177,6 +178,21 @@ impl<F> ConfluentAvroSerde<F> {
     }
 }
 
+impl Written {
+    fn new(id: i32, schema: SourceSchema) -> Self {
+        let writer = DatumWriter::new(&schema);
+        Self { id, schema, writer }
+    }
+
+    fn write(&self, value: Value, out: &mut Vec<u8>) -> Result<(), String> {
+        match (&self.schema.parsed, value) {
+            (Schema::Bytes, Value::Bytes(bytes)) => out.extend_from_slice(&bytes),
+            (_, value) => self.writer.write(value, out)?,
+        }
+        Ok(())
+    }
+}
+
 impl Reader {
     fn decode(&self, body: &[u8]) -> Result<Value, String> {
         if matches!(self.schema.parsed, Schema::Bytes) {
@@ -192,13 +208,8 @@ impl<T, F: Form<T>> Serde<T> for ConfluentAvroSerde<F> {
         let start = out.len();
         out.push(MAGIC);
         out.extend_from_slice(&written.id.to_be_bytes());
-        let result = F::to_value(value).and_then(|value| match (&written.schema.parsed, value) {
-            (Schema::Bytes, Value::Bytes(bytes)) => {
-                out.extend_from_slice(&bytes);
-                Ok(())
-            }
-            (schema, value) => datum::write(value, schema, out),
-        });
+        let result =
+            F::to_value(value).map_err(|error| error.to_string()).and_then(|value| written.write(value, out));
         result.map_err(|error| {
             out.truncate(start);
             not_writable::<T, F>(&written.schema, &error)

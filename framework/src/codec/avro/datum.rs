@@ -4,6 +4,7 @@ use apache_avro::headers::HeaderBuilder;
 use apache_avro::types::Value;
 use apache_avro::{GenericSingleObjectReader, Schema};
 
+use super::fit::{Fit, Unknown};
 use super::schema::SourceSchema;
 use super::shape::Shape;
 
@@ -13,7 +14,7 @@ pub(super) struct DatumReader {
     writer: GenericSingleObjectReader,
     shape: Shape,
     /// The reader's schema, where it differs.
-    reader: Option<Schema>,
+    reader: Option<Fit>,
 }
 
 struct NoHeader;
@@ -33,7 +34,7 @@ impl DatumReader {
         Ok(Self {
             writer: resolved.map_err(|error| error.to_string())?,
             shape,
-            reader: differs.map(|reader| reader.parsed.clone()),
+            reader: differs.map(|reader| Fit::new(&reader.parsed, Unknown::Dropped)),
         })
     }
 
@@ -49,17 +50,30 @@ impl DatumReader {
     /// The same value in the reader's schema.
     pub(super) fn resolve(&self, value: Value) -> Result<Value, String> {
         match &self.reader {
-            Some(schema) => value.resolve(schema).map_err(|error| error.to_string()),
+            Some(reader) => reader.apply(value),
             None => Ok(value),
         }
     }
 }
 
-/// Appends `value` as `schema` says.
-///
-/// Not by apache-avro's writer for serde types: that one writes fields in the struct's order, not the schema's.
-pub(super) fn write(value: Value, schema: &Schema, out: &mut Vec<u8>) -> Result<(), apache_avro::Error> {
-    let datum = apache_avro::to_avro_datum(schema, value.resolve(schema)?)?;
-    out.extend_from_slice(&datum);
-    Ok(())
+/// Writes data of one schema.
+pub(super) struct DatumWriter {
+    schema: Schema,
+    fit: Fit,
+}
+
+impl DatumWriter {
+    pub(super) fn new(schema: &SourceSchema) -> Self {
+        Self { schema: schema.parsed.clone(), fit: Fit::new(&schema.parsed, Unknown::Refused) }
+    }
+
+    /// Appends `value` as the schema says; an error leaves `out` as it was.
+    ///
+    /// Not by apache-avro's writer for serde types: that one writes fields in the struct's order, not the schema's.
+    pub(super) fn write(&self, value: Value, out: &mut Vec<u8>) -> Result<(), String> {
+        let fitted = self.fit.apply(value)?;
+        let datum = apache_avro::to_avro_datum(&self.schema, fitted).map_err(|error| error.to_string())?;
+        out.extend_from_slice(&datum);
+        Ok(())
+    }
 }

@@ -70,6 +70,8 @@ mod tests {
                     for id in (0..50).chain(0..50) {
                         let item: Result<_, ()> = known.get_or_make(id, || {
                             made.fetch_add(1, Ordering::Relaxed);
+                            // Time for the others to come in, were they let.
+                            (0..1_000).for_each(|_| std::thread::yield_now());
                             Ok(id * 2)
                         });
                         assert_eq!(item, Ok(&(id * 2)));

@@ -4,15 +4,16 @@
 //!    [`Value`](apache_avro::types::Value). No null datum: wrap the type in `Option`, and the serde in
 //!    [`Nullable`](super::Nullable), where Kafka's null is meant.
 //! 2. A struct is written through its schema, field by name: the order of its fields does not matter, a field that it
-//!    lacks takes the schema's default, a field that the schema lacks is not written.
-//! 3. Data written with another schema are resolved to the reader's (new fields take their defaults, numbers widen).
-//!    Aliases are not followed: apache-avro does not.
+//!    lacks takes the schema's default, a field that the schema lacks is an error.
+//! 3. Data written with another schema are made to fit the reader's: new fields take their defaults, fields that are
+//!    gone are dropped, renamed ones are found by their aliases, numbers widen.
 //! 4. Every datum is measured by its schema before it is decoded (`shape`): bytes that end early or
 //!    announce more than there is are an error, never a null or a huge allocation.
 //! 5. Keys are found by their bytes: a type used as a key must not hold an Avro map, whose order is arbitrary.
 
 mod confluent;
 mod datum;
+mod fit;
 mod form;
 mod known;
 mod plain;

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::datum::{self, DatumReader};
+use super::datum::{DatumReader, DatumWriter};
 use super::schema::SourceSchema;
 use super::{Dynamic, Form, Typed};
 use crate::codec::fixed::not_null;
@@ -35,6 +35,7 @@ use crate::codec::{Serde, SerdeError};
 pub struct AvroSerde<F = Typed> {
     schema: SourceSchema,
     reader: DatumReader,
+    writer: DatumWriter,
     form: PhantomData<F>,
 }
 
@@ -72,14 +73,16 @@ impl<F> AvroSerde<F> {
         let source = SourceSchema::parse(schema)?;
         let reader = DatumReader::new(&source, None)
             .map_err(|problem| SerdeError::new("an avro schema", problem, Some(schema.as_bytes())))?;
-        Ok(Self { schema: source, reader, form: PhantomData })
+        let writer = DatumWriter::new(&source);
+        Ok(Self { schema: source, reader, writer, form: PhantomData })
     }
 }
 
 impl<T, F: Form<T>> Serde<T> for AvroSerde<F> {
     fn serialize(&self, value: &T, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
         F::to_value(value)
-            .and_then(|value| datum::write(value, &self.schema.parsed, out))
+            .map_err(|error| error.to_string())
+            .and_then(|value| self.writer.write(value, out))
             .map_err(|error| not_writable::<T, F>(&self.schema, &error))?;
         Ok(true)
     }
@@ -101,7 +104,7 @@ pub(super) fn expected<T, F: Form<T>>() -> String {
 }
 
 #[cold]
-pub(super) fn not_writable<T, F: Form<T>>(schema: &SourceSchema, error: &apache_avro::Error) -> SerdeError {
+pub(super) fn not_writable<T, F: Form<T>>(schema: &SourceSchema, error: &str) -> SerdeError {
     let problem = format!("does not fit the schema `{}`: {error}", schema.name());
     SerdeError::new(expected::<T, F>(), problem, None)
 }

@@ -1,0 +1,41 @@
+# Headwater. `make` alone prints this list.
+#
+#   make setup     make this machine ready: missing Debian packages, the check's Python environment
+#   make demo      replay a month of flights, show the live leaderboard, check it against DuckDB
+#   make test      all tests that need no network and no Kafka cluster
+#   make bench     what a record costs, in nanoseconds, allocations and instructions
+#   make soak      the long forms: 1,000 seeds of the simulation (SEEDS=n), kept under tests/results/
+#   make data      get the whole year of flights (the repository ships January)
+#   make help      this list
+
+# One build folder, outside of the clone where the caller says so (CARGO_TARGET_DIR).
+CARGO ?= cargo
+# The demo and the tests of the framework need no C++: the parts that do are default features of later crates.
+DEMO_FLAGS := --release --package headwater-examples --no-default-features
+BOARDS := $(or $(CARGO_TARGET_DIR),target)/leaderboard-boards.jsonl
+SEEDS ?= 1000
+
+.PHONY: help setup demo test bench soak data
+
+help:
+	@awk '/^# ?Headwater/ { on = 1 } on && !/^#/ { exit } on { sub(/^# ?/, ""); print }' $(MAKEFILE_LIST)
+
+setup:
+	@tests/setup
+
+demo: setup
+	$(CARGO) run --quiet $(DEMO_FLAGS) --bin leaderboard -- --boards $(abspath $(BOARDS))
+	@$(MAKE) --no-print-directory -C examples/leaderboard check BOARDS=$(abspath $(BOARDS))
+
+test: setup
+	$(CARGO) test --workspace
+	@$(MAKE) --no-print-directory -C examples/leaderboard test-check
+
+bench: setup
+	tests/bench/run
+
+soak: setup
+	$(CARGO) run --release --package headwater-tests --bin simulation -- --seeds $(SEEDS) --out tests/results
+
+data:
+	$(MAKE) -C examples/leaderboard data

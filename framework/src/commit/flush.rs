@@ -1,0 +1,117 @@
+//! The flush: what is committed goes to the byte stores, and memory is given back.
+
+use std::collections::BTreeMap;
+
+use super::{Planted, Probe, Window};
+use crate::error::{Reaction, Result};
+use crate::state::{Change, META};
+use crate::task::Task;
+use crate::topic::TaskId;
+
+/// When to flush.
+#[derive(Clone, Debug)]
+pub struct FlushOptions {
+    /// `state.flush.interval.ms`.
+    pub interval_ms: i64,
+    /// `state.flush.bytes`: bytes written to changelogs since the last flush.
+    pub bytes: usize,
+    /// The worker's share of `memory.max`.
+    pub memory: usize,
+}
+
+/// Flushes tasks when it is time.
+pub struct Flusher {
+    options: FlushOptions,
+    planted: Planted,
+    last_ms: Option<i64>,
+    bytes: usize,
+    requested: bool,
+    stale: BTreeMap<TaskId, Vec<Change>>,
+}
+
+impl Flusher {
+    /// A flusher that has not flushed yet.
+    #[must_use]
+    pub fn new(options: FlushOptions, planted: Planted) -> Self {
+        Self { options, planted, last_ms: None, bytes: 0, requested: false, stale: BTreeMap::new() }
+    }
+
+    /// Asks for a flush with the next commit.
+    pub fn request(&mut self) {
+        self.requested = true;
+    }
+
+    /// Counts bytes that were written to changelogs.
+    pub fn add_bytes(&mut self, bytes: usize) {
+        self.bytes += bytes;
+    }
+
+    /// Whether it is time.
+    pub fn is_due(&mut self, now_ms: i64) -> bool {
+        let since = *self.last_ms.get_or_insert(now_ms);
+        self.requested
+            || self.bytes >= self.options.bytes
+            || now_ms.saturating_sub(since) >= self.options.interval_ms
+    }
+
+    /// Whether stores hold more in memory than the worker's share.
+    #[must_use]
+    pub fn is_over_budget(&self, tasks: &BTreeMap<TaskId, Task>) -> bool {
+        tasks.values().map(Task::memory_bytes).sum::<usize>() > self.options.memory
+    }
+
+    /// Flushes all tasks with committed changes. Nothing may be uncommitted.
+    ///
+    /// # Errors
+    /// If a byte store cannot be written; then its task must not go on.
+    pub fn flush(
+        &mut self,
+        tasks: &mut BTreeMap<TaskId, Task>,
+        now_ms: i64,
+        probe: &mut Probe,
+    ) -> Result<()> {
+        let mut window = Window::FirstApplied;
+        for (id, task) in tasks.iter_mut().filter(|(_, task)| task.is_unflushed()) {
+            let changes = task.unflushed(now_ms).map_err(|error| error.in_task(*id).reacting(Reaction::Stop))?;
+            let changes = self.plant(changes);
+            let again = (self.planted == Planted::DoubleFlush).then(|| changes.clone());
+            task.apply(changes)?;
+            if let Some(again) = again {
+                let data = again.into_iter().filter(|change| space(change) != META).collect();
+                task.apply(self.stale.insert(*id, data).unwrap_or_default())?;
+            }
+            task.flushed();
+            probe.at(window)?;
+            window = Window::BetweenTasks;
+        }
+        self.last_ms = Some(now_ms);
+        self.bytes = 0;
+        self.requested = false;
+        self.evict(tasks);
+        probe.at(Window::Flushed)
+    }
+
+    fn evict(&self, tasks: &mut BTreeMap<TaskId, Task>) {
+        // First what was not used since the last flush, then everything that can be read again.
+        for periods in [1, 0] {
+            if !self.is_over_budget(tasks) {
+                return;
+            }
+            tasks.values_mut().for_each(|task| task.evict(periods));
+        }
+    }
+
+    fn plant(&self, mut changes: Vec<Change>) -> Vec<Change> {
+        if self.planted == Planted::StreamTimeNotStored {
+            let is_time = |key: &[u8]| key.starts_with(b"time/") || key.starts_with(b"partition/");
+            changes.retain(|change| !matches!(change, Change::Put(META, key, _) if is_time(key)));
+        }
+        changes
+    }
+}
+
+fn space(change: &Change) -> u32 {
+    match change {
+        Change::Put(space, ..) | Change::Delete(space, ..) | Change::DeleteRange(space, ..) => *space,
+    }
+}

@@ -1,0 +1,205 @@
+//! Start-up: before the group is joined, every topic is there and has the form that the plan needs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::{count_partitions, task_counts};
+use crate::error::{Error, Reaction, Result};
+use crate::kafka::{Admin, NewTopic, TopicInfo};
+use crate::topic::TopicName;
+use crate::topology::{Plan, SubtopologyPlan};
+
+/// What start-up found out.
+#[derive(Clone, Debug, Default)]
+pub struct Layout {
+    /// Number of partitions of every topic that is read or written.
+    pub partitions: HashMap<TopicName, i32>,
+    /// Number of tasks of each sub-topology.
+    pub tasks: Vec<i32>,
+}
+
+enum Stage {
+    Describe,
+    Create(Vec<NewTopic>),
+    Verify(Vec<TopicName>),
+}
+
+/// Checks the topics of a plan and makes those that are the application's own.
+pub struct Startup {
+    plan: Arc<Plan>,
+    admin: Box<dyn Admin>,
+    stage: Stage,
+    names: Vec<TopicName>,
+    /// Topics that are only written: sinks and dead letters.
+    outputs: Vec<TopicName>,
+    layout: Layout,
+}
+
+impl Startup {
+    /// Start-up for `plan`; the dead letter topic has to exist as sinks have.
+    #[must_use]
+    pub fn new(plan: Arc<Plan>, admin: Box<dyn Admin>, dead_letters: Option<&TopicName>) -> Self {
+        let internal = |topic: &TopicName| plan.repartitions.iter().any(|one| one.topic == *topic);
+        let sinks = plan.sinks.iter().filter(|topic| !topic.is_empty() && !internal(topic));
+        let outputs: Vec<_> = sinks.chain(dead_letters).cloned().collect();
+        let sources = plan.subtopologies.iter().flat_map(|part| part.sources.iter().map(|one| &one.topic));
+        let stores = plan.subtopologies.iter().flat_map(|part| part.stores.iter().map(|one| &one.changelog));
+        let internals = plan.repartitions.iter().map(|one| &one.topic).chain(stores);
+        let mut names: Vec<_> = sources.chain(internals).chain(&outputs).cloned().collect();
+        names.sort_unstable();
+        names.dedup();
+        names.retain(|name| !name.is_empty());
+        Self { plan: Arc::clone(&plan), admin, stage: Stage::Describe, names, outputs, layout: Layout::default() }
+    }
+
+    /// Goes as far as it can without waiting.
+    ///
+    /// # Errors
+    /// If a topic is missing, or has not the form that it needs; the error says what to do.
+    pub fn advance(&mut self, now_ms: i64) -> Result<Poll<Layout>> {
+        loop {
+            match &self.stage {
+                Stage::Describe => {
+                    let Poll::Ready(answer) = self.admin.describe(&self.names, now_ms) else {
+                        return Ok(Poll::Pending);
+                    };
+                    let topics = self.names.iter().cloned().zip(answer?);
+                    let found = topics.filter_map(|(name, topic)| Some((name, topic?))).collect();
+                    let new = self.check(&found)?;
+                    if new.is_empty() {
+                        return Ok(Poll::Ready(std::mem::take(&mut self.layout)));
+                    }
+                    self.stage = Stage::Create(new);
+                }
+                Stage::Create(new) => {
+                    let Poll::Ready(answer) = self.admin.create(new, now_ms) else { return Ok(Poll::Pending) };
+                    answer?;
+                    for topic in new {
+                        tracing::info!(topic = %topic.name, partitions = topic.partitions, "topic made");
+                    }
+                    self.stage = Stage::Verify(new.iter().map(|topic| topic.name.clone()).collect());
+                }
+                // Brokers learn of new topics one after the other.
+                Stage::Verify(names) => {
+                    let Poll::Ready(answer) = self.admin.describe(names, now_ms) else { return Ok(Poll::Pending) };
+                    if answer?.iter().any(Option::is_none) {
+                        return Ok(Poll::Pending);
+                    }
+                    return Ok(Poll::Ready(std::mem::take(&mut self.layout)));
+                }
+            }
+        }
+    }
+
+    /// Checks what was found, fills the layout, and tells what has to be made.
+    fn check(&mut self, found: &HashMap<TopicName, TopicInfo>) -> Result<Vec<NewTopic>> {
+        let plan = Arc::clone(&self.plan);
+        let sources = plan.subtopologies.iter().flat_map(|part| &part.sources);
+        let external: Vec<_> = sources.filter(|source| !source.internal).map(|source| &source.topic).collect();
+        exist("source topics", external.iter().copied(), found)?;
+        exist("sink topics", self.outputs.iter(), found)?;
+        let given = external.iter().map(|topic| ((*topic).clone(), found[*topic].partitions)).collect();
+        let counts = count_partitions(&plan, &given)?;
+        self.layout.tasks = task_counts(&plan, &counts);
+        let mut new = Vec::new();
+        for repartition in &plan.repartitions {
+            let count = counts[&repartition.topic];
+            match found.get(&repartition.topic) {
+                Some(topic) => same_count(topic, count)?,
+                None => new.push(NewTopic {
+                    name: repartition.topic.clone(),
+                    partitions: count,
+                    configs: repartition.configs.clone(),
+                }),
+            }
+        }
+        for (part, tasks) in plan.subtopologies.iter().zip(&self.layout.tasks) {
+            equal_inputs(part, &counts)?;
+            new.extend(changelogs(part, *tasks, found)?);
+        }
+        self.layout.partitions = counts;
+        for topic in &self.outputs {
+            self.layout.partitions.insert(topic.clone(), found[topic].partitions);
+        }
+        Ok(new)
+    }
+}
+
+fn exist<'a>(
+    what: &str,
+    names: impl Iterator<Item = &'a TopicName>,
+    found: &HashMap<TopicName, TopicInfo>,
+) -> Result<()> {
+    let missing: Vec<_> = names.filter(|name| !found.contains_key(*name)).map(|name| format!("`{name}`")).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(Reaction::Stop, format!("{what} do not exist: {}", missing.join(", ")))
+        .hint("create them, then start again; only the application's own topics are made on the way"))
+}
+
+fn same_count(topic: &TopicInfo, count: i32) -> Result<()> {
+    if topic.partitions == count {
+        return Ok(());
+    }
+    let message = format!(
+        "`{}` has {} partitions, but the topology needs {count}: did an input topic get more partitions?",
+        topic.name, topic.partitions
+    );
+    Err(Error::new(Reaction::Stop, message).hint(
+        "stop all instances and reset the application (delete its internal topics), or use another `application.id`",
+    ))
+}
+
+fn changelogs(
+    part: &SubtopologyPlan,
+    tasks: i32,
+    found: &HashMap<TopicName, TopicInfo>,
+) -> Result<Vec<NewTopic>> {
+    let mut new = Vec::new();
+    for store in part.stores.iter().filter(|store| !store.changelog.is_empty()) {
+        let Some(topic) = found.get(&store.changelog) else {
+            let (name, configs) = (store.changelog.clone(), store.configs.clone());
+            new.push(NewTopic { name, partitions: tasks, configs });
+            continue;
+        };
+        same_count(topic, tasks)?;
+        let (is, wanted) = (policy(&topic.configs), policy(&store.configs));
+        if !is.is_empty() && !wanted.is_empty() && is != wanted {
+            let (is, wanted) = (is.join(","), wanted.join(","));
+            let message =
+                format!("`{}` has cleanup.policy={is}, but store `{}` needs {wanted}", topic.name, store.name);
+            return Err(Error::new(Reaction::Stop, message).hint(format!(
+                "set it with `kafka-configs --alter --topic {} --add-config cleanup.policy=[{wanted}]`",
+                topic.name
+            )));
+        }
+    }
+    Ok(new)
+}
+
+fn policy(configs: &[(String, String)]) -> Vec<&str> {
+    let policy = configs.iter().find(|(name, _)| name == "cleanup.policy").map_or("", |(_, value)| value);
+    let mut words: Vec<_> = policy.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
+    words.sort_unstable();
+    words
+}
+
+/// A task with state must not be split: the `range` assignor keeps partition `i` of several topics together only where
+/// they have equally many.
+fn equal_inputs(part: &SubtopologyPlan, counts: &HashMap<TopicName, i32>) -> Result<()> {
+    let Some(first) = part.sources.first() else { return Ok(()) };
+    let differs = part.sources.iter().find(|source| counts[&source.topic] != counts[&first.topic]);
+    match differs {
+        Some(other) if !part.stores.is_empty() => {
+            let message = format!(
+                "sub-topology {} keeps state and reads `{}` with {} and `{}` with {} partitions",
+                part.id, first.topic, counts[&first.topic], other.topic, counts[&other.topic]
+            );
+            Err(Error::new(Reaction::Stop, message)
+                .hint("give the topics the same number of partitions, or put `repartition` behind the smaller one"))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,41 @@
+//! Records that are held back because nobody knows yet how many partitions their topic has.
+
+use bytes::Bytes;
+
+use crate::operator::OutRecord;
+use crate::record::Headers;
+use crate::topic::TaskId;
+
+/// A record that is held back, copied.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) task: TaskId,
+    key: Option<Bytes>,
+    partition_key: Option<Bytes>,
+    value: Option<Bytes>,
+    timestamp: i64,
+    pub(super) headers: Headers,
+}
+
+impl Held {
+    pub(super) fn new(task: TaskId, record: &OutRecord<'_>) -> Self {
+        Self {
+            task,
+            key: record.key.map(Bytes::copy_from_slice),
+            partition_key: record.partition_key.map(Bytes::copy_from_slice),
+            value: record.value.map(Bytes::copy_from_slice),
+            timestamp: record.timestamp,
+            headers: record.headers.clone(),
+        }
+    }
+
+    pub(super) fn record(&self) -> OutRecord<'_> {
+        OutRecord {
+            key: self.key.as_deref(),
+            partition_key: self.partition_key.as_deref(),
+            value: self.value.as_deref(),
+            timestamp: self.timestamp,
+            headers: &self.headers,
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! The outbox: a batch in hand for each partition that is written to.
+
+use std::collections::HashMap;
+use std::task::Poll;
+
+use super::Sender;
+use super::held::Held;
+use crate::codec::partition::partition_for_key;
+use crate::error::{Error, Reaction, Result};
+use crate::kafka::Admin;
+use crate::operator::{OutRecord, Output, Target};
+use crate::record::{Headers, RecordBatch};
+use crate::topic::{TaskId, TopicName, TopicPartition};
+
+/// What a record takes in a request beside key, value and headers: an upper bound of Kafka's own.
+const RECORD_OVERHEAD: usize = 70;
+
+/// Settings of an outbox.
+#[derive(Clone, Debug)]
+pub struct OutboxOptions {
+    /// `max.request.size`: records that are larger are refused.
+    pub max_request_size: usize,
+    /// The dead letter topic: a record for it that is too large goes without its value.
+    pub dead_letter_topic: Option<TopicName>,
+}
+
+impl Default for OutboxOptions {
+    /// Kafka's default of `max.request.size`, which is a little below the brokers' `message.max.bytes`.
+    fn default() -> Self {
+        Self { max_request_size: 1_048_576, dead_letter_topic: None }
+    }
+}
+
+struct Slot {
+    partition: TopicPartition,
+    batch: RecordBatch,
+}
+
+struct Route {
+    topic: TopicName,
+    /// One slot for each partition; empty while the number is not known.
+    slots: Vec<Slot>,
+    /// The partition of records without key; changes at each send.
+    sticky: usize,
+    held: Vec<Held>,
+}
+
+/// A record whose topic turned out not to exist.
+#[derive(Debug)]
+pub struct Refused {
+    /// The task that wrote it.
+    pub task: TaskId,
+    /// What is wrong.
+    pub error: Error,
+    held: Held,
+}
+
+/// A batch in hand for each partition that is written to.
+pub struct Outbox {
+    options: OutboxOptions,
+    routes: Vec<Route>,
+    by_name: HashMap<TopicName, usize>,
+    /// The route of each sink with a fixed topic.
+    sinks: Vec<Option<usize>>,
+    /// Slots with records, in the order of their first record.
+    filled: Vec<(usize, usize)>,
+    /// Routes with records that are held back.
+    holding: Vec<usize>,
+    asked: Vec<TopicName>,
+    writer: TaskId,
+    bytes: usize,
+    emitted: u64,
+}
+
+impl Outbox {
+    /// An outbox for these sinks; `partitions` tells how many partitions their topics have.
+    #[must_use]
+    pub fn new(options: OutboxOptions, sinks: &[TopicName], partitions: &HashMap<TopicName, i32>) -> Self {
+        let mut outbox = Self {
+            options,
+            routes: Vec::new(),
+            by_name: HashMap::new(),
+            sinks: Vec::new(),
+            filled: Vec::new(),
+            holding: Vec::new(),
+            asked: Vec::new(),
+            writer: TaskId { subtopology: 0, partition: 0 },
+            bytes: 0,
+            emitted: 0,
+        };
+        for topic in sinks {
+            let route = (!topic.is_empty()).then(|| outbox.route(topic));
+            outbox.sinks.push(route);
+        }
+        let known: Vec<_> = outbox.by_name.iter().map(|(topic, route)| (topic.clone(), *route)).collect();
+        for (topic, route) in known {
+            outbox.routes[route].open(partitions.get(&topic).copied().unwrap_or(0));
+        }
+        outbox
+    }
+
+    /// Says which task writes from now on.
+    pub fn set_writer(&mut self, task: TaskId) {
+        self.writer = task;
+    }
+
+    /// Bytes that wait to be sent.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.filled.is_empty() && self.holding.is_empty()
+    }
+
+    /// Whether records are held back until their topic is known.
+    #[must_use]
+    pub fn is_holding(&self) -> bool {
+        !self.holding.is_empty()
+    }
+
+    /// Number of records ever put in.
+    #[must_use]
+    pub fn emitted(&self) -> u64 {
+        self.emitted
+    }
+
+    /// Forgets everything that waits.
+    pub fn clear(&mut self) {
+        for (route, slot) in self.filled.drain(..) {
+            self.routes[route].slots[slot].batch.clear();
+        }
+        for route in self.holding.drain(..) {
+            self.routes[route].held.clear();
+        }
+        self.asked.clear();
+        self.bytes = 0;
+    }
+
+    /// Hands everything that waits for a known partition to the sender.
+    ///
+    /// # Errors
+    /// As [`Sender::send`]; what was not taken waits on.
+    pub fn send(&mut self, sender: &mut Sender, now_ms: i64) -> Result<()> {
+        let mut sent = 0;
+        let mut result = Ok(());
+        for (route, slot) in &self.filled {
+            let route = &mut self.routes[*route];
+            let Slot { partition, batch } = &mut route.slots[*slot];
+            let bytes = batch.byte_len();
+            result = sender.send(partition, batch, now_ms);
+            if result.is_err() {
+                break;
+            }
+            batch.clear();
+            self.bytes = self.bytes.saturating_sub(bytes);
+            if route.sticky == *slot {
+                route.sticky = (route.sticky + 1) % route.slots.len();
+            }
+            sent += 1;
+        }
+        self.filled.drain(..sent);
+        result
+    }
+
+    /// Finds out about the topics of records that are held back. Returns those whose topic does not exist: what happens to
+    /// them is up to the production handler.
+    ///
+    /// # Errors
+    /// As the cluster says.
+    pub fn resolve(&mut self, admin: &mut dyn Admin, now_ms: i64) -> Result<Poll<Vec<Refused>>> {
+        if self.holding.is_empty() {
+            return Ok(Poll::Ready(Vec::new()));
+        }
+        if self.asked.is_empty() {
+            self.asked = self.holding.iter().map(|route| self.routes[*route].topic.clone()).collect();
+        }
+        let Poll::Ready(answer) = admin.describe(&self.asked, now_ms) else { return Ok(Poll::Pending) };
+        let topics = answer?;
+        let mut refused = Vec::new();
+        for (name, topic) in std::mem::take(&mut self.asked).into_iter().zip(topics) {
+            let route = self.by_name[&name];
+            self.holding.retain(|other| *other != route);
+            let held = std::mem::take(&mut self.routes[route].held);
+            match topic {
+                Some(topic) => {
+                    self.routes[route].open(topic.partitions);
+                    for held in held {
+                        self.put(route, &held.record());
+                    }
+                }
+                None => refused.extend(held.into_iter().map(|held| Refused {
+                    task: held.task,
+                    error: Error::new(Reaction::Skip, format!("topic `{name}` does not exist"))
+                        .hint("create it; topics that are chosen record by record are not made on the way"),
+                    held,
+                })),
+            }
+        }
+        Ok(Poll::Ready(refused))
+    }
+
+    /// Writes a refused record to the dead letter topic: the record itself, for its input is gone by now.
+    ///
+    /// # Errors
+    /// If there is no dead letter topic.
+    pub fn bury(&mut self, refused: &Refused) -> Result<()> {
+        let Some(topic) = self.options.dead_letter_topic.clone() else {
+            return Err(Error::new(Reaction::Stop, refused.error.to_string())
+                .hint("set `errors.dead.letter.queue.topic.name`"));
+        };
+        let mut headers = refused.held.headers.clone();
+        headers.push("__streams.errors.stage", Some(b"production"));
+        headers.push("__streams.errors.exception", Some(refused.error.message().as_bytes()));
+        headers.push("__streams.errors.message", Some(refused.error.to_string().as_bytes()));
+        headers.push("__streams.errors.task", Some(refused.task.to_string().as_bytes()));
+        self.writer = refused.task;
+        self.emit(&Target::Named(&topic), &OutRecord { headers: &headers, ..refused.held.record() })
+    }
+
+    fn route(&mut self, topic: &TopicName) -> usize {
+        if let Some(route) = self.by_name.get(topic) {
+            return *route;
+        }
+        self.routes.push(Route {
+            topic: topic.clone(),
+            slots: Vec::new(),
+            sticky: 0,
+            held: Vec::new(),
+        });
+        self.by_name.insert(topic.clone(), self.routes.len() - 1);
+        self.routes.len() - 1
+    }
+
+    #[inline]
+    fn put(&mut self, index: usize, record: &OutRecord<'_>) {
+        let route = &mut self.routes[index];
+        let count = i32::try_from(route.slots.len()).unwrap_or(i32::MAX);
+        let slot = match record.partition_key {
+            Some(key) => usize::try_from(partition_for_key(key, count)).unwrap_or(0),
+            None => route.sticky,
+        };
+        let batch = &mut route.slots[slot].batch;
+        let before = batch.byte_len();
+        if batch.is_empty() {
+            self.filled.push((index, slot));
+        }
+        batch.push(record.timestamp, record.key, record.value, 0);
+        if !record.headers.is_empty() {
+            batch.push_headers(record.headers);
+        }
+        self.bytes += batch.byte_len() - before;
+    }
+
+    fn accept(&mut self, route: usize, record: &OutRecord<'_>) {
+        self.emitted += 1;
+        if self.routes[route].slots.is_empty() {
+            if self.routes[route].held.is_empty() {
+                self.holding.push(route);
+            }
+            let held = Held::new(self.writer, record);
+            self.routes[route].held.push(held);
+        } else {
+            self.put(route, record);
+        }
+    }
+
+    /// A record that is too large: refused, unless it is a dead letter, which goes without its value.
+    #[cold]
+    fn too_large(&mut self, route: usize, record: &OutRecord<'_>, size: usize) -> Result<()> {
+        let topic = self.routes[route].topic.clone();
+        if self.options.dead_letter_topic.as_ref() != Some(&topic) {
+            let message = format!("a record of {size} bytes for topic `{topic}` is too large");
+            let hint = format!("`max.request.size` is {}", self.options.max_request_size);
+            return Err(Error::new(Reaction::Skip, message).hint(hint));
+        }
+        let mut headers = Headers::default();
+        for header in record.headers.as_slice().iter().filter(|header| header.name.starts_with("__streams.")) {
+            let value = header.value.as_deref().map(|value| &value[..value.len().min(1_000)]);
+            headers.push(&header.name, value);
+        }
+        let said = format!("the record had {size} bytes: its value, and headers of its own, are left out");
+        headers.push("__streams.errors.truncated", Some(said.as_bytes()));
+        let fits = |key: &&[u8]| key.len() < self.options.max_request_size / 2;
+        let key = record.key.filter(fits);
+        let short = OutRecord { key, value: None, headers: &headers, ..*record };
+        self.accept(route, &short);
+        Ok(())
+    }
+}
+
+impl Route {
+    fn open(&mut self, partitions: i32) {
+        let slot = |partition| Slot {
+            partition: TopicPartition { topic: self.topic.clone(), partition },
+            batch: RecordBatch::default(),
+        };
+        self.slots = (0..partitions).map(slot).collect();
+    }
+}
+
+impl Output for Outbox {
+    #[inline]
+    fn emit(&mut self, target: &Target<'_>, record: &OutRecord<'_>) -> Result<()> {
+        let route = match target {
+            Target::Sink(number) => self.sinks.get(*number).copied().flatten(),
+            Target::Named(topic) => Some(self.route(topic)),
+        };
+        let Some(route) = route else {
+            return Err(Error::new(Reaction::Stop, "a sink without topic wrote a record"));
+        };
+        let size = RECORD_OVERHEAD + record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+        if size + headers_len(record.headers) > self.options.max_request_size {
+            return self.too_large(route, record, size + headers_len(record.headers));
+        }
+        self.accept(route, record);
+        Ok(())
+    }
+}
+
+fn headers_len(headers: &Headers) -> usize {
+    let len = |header: &crate::record::Header| header.name.len() + header.value.as_ref().map_or(0, |v| v.len());
+    headers.as_slice().iter().map(len).sum()
+}

@@ -1,0 +1,106 @@
+//! What a task's byte store knows about itself, in the space [`META`]; written in the batch of the data it speaks of.
+//!
+//! | key                  | value                                                             |
+//! |----------------------|-------------------------------------------------------------------|
+//! | `format`             | version of this table, one byte                                   |
+//! | `layout`             | names of the stores; their order gives their places               |
+//! | `fingerprint`        | the topology's                                                    |
+//! | `wall/`              | wall-clock time of the flush                                      |
+//! | `offset/<changelog>` | next offset to restore: everything below it is in the store       |
+//! | `topic/<changelog>`  | the changelog's topic id                                          |
+//! | `time/<name>`        | a time that an operator observes                                  |
+//! | `partition/<topic>`  | the input partition's time                                        |
+//! | `input/<topic>`      | the input offset that was committed with the data                 |
+
+use std::collections::BTreeMap;
+
+use crate::error::Result;
+use crate::state::{ByteStore, Change, KeyRange, META};
+
+/// Version of the table above.
+const FORMAT: u8 = 1;
+
+/// The entries of [`META`], read at once.
+#[derive(Clone, Debug, Default)]
+pub struct Checkpoint {
+    entries: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Checkpoint {
+    /// Reads what a byte store knows about itself.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read(bytes: &dyn ByteStore) -> Result<Self> {
+        let mut entries = BTreeMap::new();
+        bytes.scan(META, KeyRange::default(), &mut |key, value| {
+            entries.insert(key.to_vec(), value.to_vec());
+            true
+        })?;
+        Ok(Self { entries })
+    }
+
+    /// Whether nothing was ever written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether the form and the places of the stores are those of `layout`.
+    #[must_use]
+    pub fn fits(&self, layout: &str) -> bool {
+        let entry = |key: &[u8]| self.entries.get(key).map(Vec::as_slice);
+        entry(b"format").is_none_or(|format| format == [FORMAT])
+            && entry(b"layout").is_none_or(|stored| stored == layout.as_bytes())
+    }
+
+    /// A number by its key.
+    #[must_use]
+    pub fn number(&self, kind: &str, name: &str) -> Option<i64> {
+        let bytes = self.entries.get(key(kind, name).as_slice())?;
+        Some(i64::from_be_bytes(bytes.as_slice().try_into().ok()?))
+    }
+
+    /// The topic id of a changelog when its offset was written.
+    #[must_use]
+    pub fn topic_id(&self, changelog: &str) -> Option<u128> {
+        let bytes = self.entries.get(key("topic", changelog).as_slice())?;
+        Some(u128::from_be_bytes(bytes.as_slice().try_into().ok()?))
+    }
+
+    /// The numbers of one kind by name.
+    pub fn numbers<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = (&'a str, i64)> {
+        self.entries.iter().filter_map(move |(key, value)| {
+            let name = std::str::from_utf8(key).ok()?.strip_prefix(kind)?.strip_prefix('/')?;
+            Some((name, i64::from_be_bytes(value.as_slice().try_into().ok()?)))
+        })
+    }
+}
+
+fn key(kind: &str, name: &str) -> Vec<u8> {
+    format!("{kind}/{name}").into_bytes()
+}
+
+/// The change that writes a number.
+#[must_use]
+pub fn put_number(kind: &str, name: &str, number: i64) -> Change {
+    Change::Put(META, key(kind, name), number.to_be_bytes().to_vec())
+}
+
+/// The change that writes a changelog's topic id.
+#[must_use]
+pub fn put_topic_id(changelog: &str, id: u128) -> Change {
+    Change::Put(META, key("topic", changelog), id.to_be_bytes().to_vec())
+}
+
+/// The changes that say what the data is and when it was written.
+#[must_use]
+pub fn put_header(layout: &str, fingerprint: u64, now_ms: i64) -> [Change; 4] {
+    let put = |name: &[u8], value: &[u8]| Change::Put(META, name.to_vec(), value.to_vec());
+    [
+        put(b"format", &[FORMAT]),
+        put(b"layout", layout.as_bytes()),
+        put(b"fingerprint", &fingerprint.to_be_bytes()),
+        put(b"wall/", &now_ms.to_be_bytes()),
+    ]
+}

@@ -1,0 +1,434 @@
+//! The second station: a task owns its lanes, its operators and their stores, and processes record by record.
+//!
+//! A task is one partition of one sub-topology. It knows neither brokers nor transactions: the worker hands it what was
+//! fetched and takes what it has written. [`Restore`] brings its state to where its committed offsets are.
+
+pub mod checkpoint;
+mod lifecycle;
+pub mod metadata;
+mod restore;
+mod stores;
+
+pub use checkpoint::Checkpoint;
+pub use lifecycle::Phase;
+pub use restore::{Rebuild, Restore, RestoreDesk, RestoreOptions, RestorePorts, RestoreProgress, Restored};
+pub use stores::LoggedStore;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::consume::{Lane, Scene, order};
+use crate::error::{Error, Reaction, Result};
+use crate::kafka::{CommittedOffset, OffsetCommit};
+use crate::operator::{Assembly, Context, Handlers, Output, Tick};
+use crate::state::{ByteStore, Change, Space};
+use crate::telemetry::Counters;
+use crate::time::UNKNOWN_TIME;
+use crate::topic::{TaskId, TopicPartition};
+use crate::topology::{SourcePlan, SubtopologyPlan};
+
+/// A task.
+pub struct Task {
+    id: TaskId,
+    phase: Phase,
+    lanes: Vec<Lane>,
+    sources: Vec<SourcePlan>,
+    assembly: Assembly,
+    stores: Vec<LoggedStore>,
+    layout: String,
+    handlers: Arc<Handlers>,
+    counters: Counters,
+    stream_time: i64,
+    idle_ms: Option<i64>,
+    newest_input: Option<i64>,
+    unflushed: bool,
+    fingerprint: u64,
+}
+
+/// What a task is made of.
+pub struct TaskParts<'a> {
+    /// Its number.
+    pub id: TaskId,
+    /// Its sub-topology.
+    pub plan: &'a SubtopologyPlan,
+    /// Its input partitions.
+    pub inputs: &'a [TopicPartition],
+    /// Its byte store.
+    pub bytes: Rc<dyn ByteStore>,
+    /// The answers to failures.
+    pub handlers: Arc<Handlers>,
+    /// `max.task.idle.ms`.
+    pub idle_ms: Option<i64>,
+    /// The topology's fingerprint, kept with the state.
+    pub fingerprint: u64,
+}
+
+/// What a slice of work did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Worked {
+    /// Records that left their lanes.
+    pub consumed: usize,
+    /// Whether the budget ended the slice: there may be more to do at once.
+    pub more: bool,
+}
+
+impl Task {
+    /// Assembles a task; it has to be restored before it runs.
+    ///
+    /// # Errors
+    /// If its operators cannot be made or its stores not be opened.
+    pub fn new(parts: TaskParts<'_>) -> Result<Self> {
+        let TaskParts { id, plan, inputs, bytes, handlers, idle_ms, fingerprint } = parts;
+        let spaces = plan.stores.iter().zip(0..).map(|(store, index)| (store.name.clone(), space(index)));
+        let mut assembly = Assembly::new(id, bytes, spaces.collect());
+        (plan.assemble)(&mut assembly).map_err(|error| error.in_task(id))?;
+        let mut lanes = Vec::with_capacity(inputs.len());
+        for (number, partition) in inputs.iter().enumerate() {
+            let intake = assembly.intakes().get(partition.topic.as_ref()).ok_or_else(|| {
+                Error::new(Reaction::Stop, format!("no source reads topic `{}`", partition.topic)).in_task(id)
+            })?;
+            lanes.push(Lane::new(partition.clone(), number, Rc::clone(intake)));
+        }
+        let stores = stores::pair(id, plan, &assembly);
+        let layout: Vec<_> = plan.stores.iter().map(|store| store.name.as_str()).collect();
+        Ok(Self {
+            id,
+            phase: Phase::Created,
+            lanes,
+            sources: plan.sources.clone(),
+            layout: layout.join("\n"),
+            assembly,
+            stores,
+            handlers,
+            counters: Counters::default(),
+            stream_time: UNKNOWN_TIME,
+            idle_ms,
+            newest_input: None,
+            unflushed: false,
+            fingerprint,
+        })
+    }
+
+    /// The task's number.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// Where it is in its life.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Moves it on in its life.
+    pub fn go(&mut self, next: Phase) {
+        self.phase.go(next);
+    }
+
+    /// Whether it processes records.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.phase == Phase::Running
+    }
+
+    /// Its input partitions.
+    #[must_use]
+    pub fn lanes(&self) -> &[Lane] {
+        &self.lanes
+    }
+
+    /// Its input partitions, to be filled or moved.
+    pub fn lanes_mut(&mut self) -> &mut [Lane] {
+        &mut self.lanes
+    }
+
+    /// The source that describes a lane's topic.
+    #[must_use]
+    pub fn source(&self, topic: &str) -> Option<&SourcePlan> {
+        self.sources.iter().find(|source| source.topic.as_ref() == topic)
+    }
+
+    /// Its operators, for a look inside.
+    #[must_use]
+    pub fn assembly(&self) -> &Assembly {
+        &self.assembly
+    }
+
+    /// Its stores with their changelogs.
+    pub fn stores_mut(&mut self) -> &mut [LoggedStore] {
+        &mut self.stores
+    }
+
+    /// Its stores with their changelogs.
+    #[must_use]
+    pub fn stores(&self) -> &[LoggedStore] {
+        &self.stores
+    }
+
+    /// Highest event time seen, -1 before the first record.
+    #[must_use]
+    pub fn stream_time(&self) -> i64 {
+        self.stream_time
+    }
+
+    /// Counts since the last commit.
+    pub fn counters_mut(&mut self) -> &mut Counters {
+        &mut self.counters
+    }
+
+    /// Whether anything happened since the last commit.
+    #[must_use]
+    pub fn is_touched(&self) -> bool {
+        self.counters != Counters::default()
+    }
+
+    /// Whether it has operators that want to be called when time passes.
+    #[must_use]
+    pub fn has_ticks(&self) -> bool {
+        !self.assembly.ticks().is_empty()
+    }
+
+    /// The event time of the record processed last since the last call; a sample for latency.
+    pub fn take_newest_input(&mut self) -> Option<i64> {
+        self.newest_input.take()
+    }
+
+    /// Estimated bytes of its stores in memory.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.stores.iter().map(|store| store.store.borrow().memory_bytes()).sum()
+    }
+
+    /// Processes up to `budget` records, lowest event time first.
+    ///
+    /// # Errors
+    /// If a record fails and its handler says to fail.
+    pub fn process(&mut self, budget: usize, now_ms: i64, output: &mut dyn Output) -> Result<Worked> {
+        let before = self.counters.consumed;
+        let mut scene = Scene {
+            task: self.id,
+            now_ms,
+            stream_time: self.stream_time,
+            counters: &mut self.counters,
+            handlers: &self.handlers,
+            output,
+        };
+        let more = match self.lanes.as_mut_slice() {
+            [lane] => run_one(lane, budget, &mut scene),
+            lanes => run_many(lanes, budget, self.idle_ms, &mut scene),
+        };
+        self.stream_time = scene.stream_time;
+        let more = more.map_err(|error| error.in_task(self.id))?;
+        let consumed = usize::try_from(self.counters.consumed - before).unwrap_or(usize::MAX);
+        if consumed > 0 {
+            self.newest_input = Some(self.stream_time);
+        }
+        Ok(Worked { consumed, more })
+    }
+
+    /// Calls the operators that want to know that time passes.
+    ///
+    /// # Errors
+    /// If one of them fails.
+    pub fn tick(&mut self, now_ms: i64, output: &mut dyn Output) -> Result<()> {
+        self.each_tick(now_ms, output, |tick, context| tick.tick(context))
+    }
+
+    /// Makes operators forward what they hold back until a commit.
+    ///
+    /// # Errors
+    /// If one of them fails.
+    pub fn before_commit(&mut self, now_ms: i64, output: &mut dyn Output) -> Result<()> {
+        self.each_tick(now_ms, output, |tick, context| tick.before_commit(context))
+    }
+
+    fn each_tick(
+        &mut self,
+        now_ms: i64,
+        output: &mut dyn Output,
+        call: impl Fn(&mut dyn Tick, &mut Context<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut scene = Scene {
+            task: self.id,
+            now_ms,
+            stream_time: self.stream_time,
+            counters: &mut self.counters,
+            handlers: &self.handlers,
+            output,
+        };
+        for tick in self.assembly.ticks() {
+            let mut context = scene.context(None);
+            call(&mut *tick.borrow_mut(), &mut context).map_err(|error| error.in_task(self.id))?;
+        }
+        Ok(())
+    }
+
+    /// The offsets to commit: of every lane that has moved, or of all.
+    #[must_use]
+    pub fn offsets(&self, all: bool) -> Vec<OffsetCommit> {
+        let times = || self.assembly.times().iter().map(|(name, cell)| (name.as_str(), cell.get()));
+        let moved = self.lanes.iter().filter(|lane| all || lane.next_offset() != lane.committed());
+        moved
+            .map(|lane| {
+                let metadata = metadata::encode(lane.partition_time(), times());
+                (lane.partition().clone(), CommittedOffset { offset: lane.next_offset(), metadata })
+            })
+            .collect()
+    }
+
+    /// A commit that carries everything so far is acknowledged. Returns the counts that it makes true.
+    pub fn committed(&mut self) -> Counters {
+        for store in &mut self.stores {
+            store.store.borrow_mut().committed();
+        }
+        self.unflushed = true;
+        std::mem::take(&mut self.counters)
+    }
+
+    /// Whether something committed waits for a flush.
+    #[must_use]
+    pub fn is_unflushed(&self) -> bool {
+        self.unflushed
+    }
+
+    /// The batch that brings the byte store to the last commit: data, offsets and times.
+    ///
+    /// # Errors
+    /// If a value cannot be serialised.
+    pub fn unflushed(&mut self, now_ms: i64) -> Result<Vec<Change>> {
+        let mut changes = Vec::new();
+        for store in &mut self.stores {
+            store.store.borrow_mut().unflushed(&mut changes)?;
+            store.put_offset(&mut changes);
+        }
+        for (name, cell) in self.assembly.times() {
+            changes.push(checkpoint::put_number("time", name, cell.get()));
+        }
+        for lane in &self.lanes {
+            let topic = lane.partition().topic.as_ref();
+            changes.push(checkpoint::put_number("partition", topic, lane.partition_time()));
+            changes.push(checkpoint::put_number("input", topic, lane.committed()));
+        }
+        changes.extend(checkpoint::put_header(&self.layout, self.fingerprint, now_ms));
+        Ok(changes)
+    }
+
+    /// Applies a batch to the byte store.
+    ///
+    /// # Errors
+    /// If that fails; then the task's state must not be used any more.
+    pub fn apply(&self, changes: Vec<Change>) -> Result<()> {
+        self.assembly.bytes().apply(changes).map_err(|error| error.in_task(self.id))
+    }
+
+    /// What [`Task::unflushed`] told has been applied.
+    pub fn flushed(&mut self) {
+        self.unflushed = false;
+        for store in &mut self.stores {
+            store.store.borrow_mut().flushed();
+        }
+    }
+
+    /// Drops clean entries that were not used for `periods` flushes.
+    pub fn evict(&mut self, periods: u32) {
+        for store in &mut self.stores {
+            store.store.borrow_mut().evict(periods);
+        }
+    }
+
+    /// Forgets everything since the last flush; the task has to be restored before it runs again.
+    ///
+    /// # Errors
+    /// If the byte store cannot be read.
+    pub fn discard(&mut self) -> Result<()> {
+        self.discard_memory()?;
+        for lane in &mut self.lanes {
+            lane.clear();
+        }
+        for intake in self.assembly.intakes().values() {
+            intake.borrow_mut().discard();
+        }
+        Ok(())
+    }
+
+    /// As [`Task::discard`], but what waits in the lanes stays.
+    ///
+    /// # Errors
+    /// As [`Task::discard`].
+    pub fn discard_memory(&mut self) -> Result<()> {
+        self.counters = Counters::default();
+        self.newest_input = None;
+        self.unflushed = false;
+        for store in &mut self.stores {
+            store.changelog.clear();
+            store.store.borrow_mut().discard().map_err(|error| error.in_task(self.id))?;
+        }
+        for tick in self.assembly.ticks() {
+            tick.borrow_mut().discard();
+        }
+        for cell in self.assembly.times().values() {
+            cell.set(UNKNOWN_TIME);
+        }
+        self.stream_time = UNKNOWN_TIME;
+        Ok(())
+    }
+
+    /// Sets the task's times: of an operator by its name, of the task by the partitions'.
+    fn set_times(&mut self, known: &Checkpoint, committed: &[Option<metadata::Times>]) {
+        let mut told = false;
+        for times in committed.iter().flatten() {
+            told |= !times.named.is_empty();
+            for (name, time) in &times.named {
+                if let Some(cell) = self.assembly.times().get(name) {
+                    cell.set(cell.get().max(*time));
+                }
+            }
+        }
+        for (name, time) in known.numbers("time") {
+            match self.assembly.times().get(name) {
+                // A time that did not fit into the metadata, or metadata that someone else wrote.
+                Some(cell) if !told || cell.get() == UNKNOWN_TIME => cell.set(cell.get().max(time)),
+                _ => {}
+            }
+        }
+        for lane in &self.lanes {
+            self.stream_time = self.stream_time.max(lane.partition_time());
+        }
+    }
+}
+
+/// A store's first space: the next one is for its index.
+fn space(index: u32) -> Space {
+    1 + 2 * index
+}
+
+/// One lane needs no choice: its records go one by one, as they came.
+fn run_one(lane: &mut Lane, budget: usize, scene: &mut Scene<'_>) -> Result<bool> {
+    for _ in 0..budget {
+        if !lane.load(scene)? {
+            return Ok(false);
+        }
+        lane.run(scene)?;
+    }
+    Ok(true)
+}
+
+fn run_many(
+    lanes: &mut [Lane],
+    budget: usize,
+    idle_ms: Option<i64>,
+    scene: &mut Scene<'_>,
+) -> Result<bool> {
+    for _ in 0..budget {
+        for lane in &mut *lanes {
+            lane.load(scene)?;
+        }
+        if !order::ready(lanes, idle_ms, scene.now_ms) {
+            return Ok(false);
+        }
+        let Some(next) = order::lowest(lanes) else { return Ok(false) };
+        lanes[next].run(scene)?;
+    }
+    Ok(true)
+}

@@ -1,0 +1,527 @@
+//! Restore: brings the state of tasks to where their committed offsets are, then lets them run.
+//!
+//! 1. The committed offsets of the inputs, once no transaction that would change them is pending.
+//! 2. *Then* the high watermark of every changelog: whatever belongs to those offsets lies below it. The last stable
+//!    offset would not do: the marker of a committed transaction may reach the changelog later than the group's log.
+//! 3. A local offset that cannot be trusted (another topic of the same name, past the end, before the start, so old that
+//!    deletions may be gone) costs the task its local state; it is counted, with the cause, and rebuilt.
+//! 4. A read_committed consumer reads from the local offset until its position reaches the watermark; while a foreign
+//!    transaction is open below it, that means waiting. Each batch is applied together with the offset behind it.
+//! 5. Stores forget their memory, times come from the offsets' metadata, lanes go to the committed offsets.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::checkpoint::{self, Checkpoint};
+use super::{Phase, Task, metadata};
+use crate::error::{Error, Reaction, Result};
+use crate::kafka::{
+    Admin, CommittedOffset, Consumer, Fault, Isolation, KafkaError, Membership, StartAt, TopicInfo,
+};
+use crate::state::StateBackend;
+use crate::topic::{TaskId, TopicName, TopicPartition};
+
+/// Bytes asked for in one fetch of one changelog.
+const FETCH_BYTES: usize = 1 << 20;
+/// Bytes restored in one step of the worker, so that running tasks are not kept waiting.
+const STEP_BYTES: usize = 4 << 20;
+/// How often "no committed offset" is doubted where one is known to have existed (KAFKA-20416: a coordinator that
+/// resigns may say so).
+const DOUBTS: u32 = 5;
+/// Kafka's default of `delete.retention.ms`.
+const DELETE_RETENTION_MS: i64 = 86_400_000;
+
+/// Why local state was thrown away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rebuild {
+    /// The changelog was deleted and made again.
+    TopicRecreated,
+    /// The local offset lies past the end of the changelog or before its start.
+    OffsetOutOfRange,
+    /// Deletions that were missed may have been compacted away.
+    TooOld,
+    /// The stores of the sub-topology are others than when the state was written.
+    OtherStores,
+}
+
+impl Rebuild {
+    /// The cause's name in logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TopicRecreated => "topic-recreated",
+            Self::OffsetOutOfRange => "offset-out-of-range",
+            Self::TooOld => "too-old",
+            Self::OtherStores => "other-stores",
+        }
+    }
+}
+
+/// How far the restore of one store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoreProgress {
+    /// The task.
+    pub task: TaskId,
+    /// The changelog.
+    pub changelog: TopicPartition,
+    /// Records applied.
+    pub records: u64,
+    /// Bytes applied.
+    pub bytes: u64,
+    /// Offsets that are still to be passed; an upper bound of the records to come.
+    pub remaining: i64,
+    /// Milliseconds since the restore began.
+    pub elapsed_ms: i64,
+}
+
+impl RestoreProgress {
+    /// Records a second so far, 0 where no time has passed.
+    #[must_use]
+    pub fn rate(&self) -> u64 {
+        let elapsed = u64::try_from(self.elapsed_ms).unwrap_or(0);
+        (self.records * 1_000).checked_div(elapsed).unwrap_or(0)
+    }
+}
+
+/// How to restore.
+#[derive(Clone, Debug)]
+pub struct RestoreOptions {
+    /// `auto.offset.reset`.
+    pub auto_offset_reset: Option<StartAt>,
+    /// Which end of a changelog is the target. Anything but the default is a planted fault.
+    pub target: Isolation,
+    /// Whether inputs go back to the committed offsets. Anything but the default is a planted fault.
+    pub rewind: bool,
+}
+
+impl Default for RestoreOptions {
+    fn default() -> Self {
+        Self {
+            auto_offset_reset: Some(StartAt::Earliest),
+            target: Isolation::ReadUncommitted,
+            rewind: true,
+        }
+    }
+}
+
+/// What a restore works on.
+pub struct RestoreDesk<'a> {
+    /// All tasks of the worker.
+    pub tasks: &'a mut BTreeMap<TaskId, Task>,
+    /// Tells committed offsets.
+    pub membership: &'a mut dyn Membership,
+    /// Now.
+    pub now_ms: i64,
+}
+
+/// What a step of a restore did.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    /// Tasks that run from now on.
+    pub started: Vec<TaskId>,
+    /// Progress of the changelogs that were read.
+    pub progress: Vec<RestoreProgress>,
+    /// Tasks that lost their local state, with the cause.
+    pub rebuilt: Vec<(TaskId, Rebuild)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Committed,
+    Topics,
+    Bounds,
+    Starts,
+    Read,
+}
+
+struct Reading {
+    task: TaskId,
+    store: usize,
+    partition: TopicPartition,
+    position: i64,
+    target: i64,
+    records: u64,
+    bytes: u64,
+}
+
+/// The restore of some tasks that were assigned, or aborted, together.
+pub struct Restore {
+    options: RestoreOptions,
+    backend: Arc<dyn StateBackend>,
+    admin: Box<dyn Admin>,
+    consumer: Box<dyn Consumer>,
+    stage: Stage,
+    started_ms: i64,
+    waiting: BTreeSet<TaskId>,
+    known: BTreeMap<TaskId, Checkpoint>,
+    inputs: Vec<TopicPartition>,
+    committed: Vec<Option<CommittedOffset>>,
+    doubts: u32,
+    changelogs: Vec<(TaskId, usize, TopicPartition)>,
+    topics: HashMap<TopicName, TopicInfo>,
+    without_offset: Vec<TopicPartition>,
+    /// First and last offset of the inputs without committed offset.
+    starts: HashMap<TopicPartition, (i64, i64)>,
+    readings: Vec<Reading>,
+    records: u64,
+}
+
+/// The ports of a restore.
+pub struct RestorePorts {
+    /// Looks up changelogs.
+    pub admin: Box<dyn Admin>,
+    /// Reads changelogs; read_committed.
+    pub consumer: Box<dyn Consumer>,
+    /// Wipes what cannot be trusted.
+    pub backend: Arc<dyn StateBackend>,
+}
+
+impl Restore {
+    /// Begins to restore all tasks that are not running.
+    ///
+    /// # Errors
+    /// If a byte store cannot be read.
+    pub fn begin(options: RestoreOptions, ports: RestorePorts, desk: &mut RestoreDesk<'_>) -> Result<Self> {
+        let RestorePorts { admin, consumer, backend } = ports;
+        let mut restore = Self {
+            options,
+            backend,
+            admin,
+            consumer,
+            stage: Stage::Committed,
+            started_ms: desk.now_ms,
+            waiting: BTreeSet::new(),
+            known: BTreeMap::new(),
+            inputs: Vec::new(),
+            committed: Vec::new(),
+            doubts: 0,
+            changelogs: Vec::new(),
+            topics: HashMap::new(),
+            without_offset: Vec::new(),
+            starts: HashMap::new(),
+            readings: Vec::new(),
+            records: 0,
+        };
+        for (id, task) in desk.tasks.iter_mut().filter(|(_, task)| !task.is_running()) {
+            task.go(Phase::Restoring);
+            restore.waiting.insert(*id);
+            restore.known.insert(*id, Checkpoint::read(task.assembly.bytes().as_ref())?);
+            restore.inputs.extend(task.lanes.iter().map(|lane| lane.partition().clone()));
+            for (index, store) in task.stores.iter().enumerate() {
+                restore.changelogs.extend(store.partition.clone().map(|partition| (*id, index, partition)));
+            }
+        }
+        Ok(restore)
+    }
+
+    /// Whether inputs go back to the committed offsets.
+    #[must_use]
+    pub fn rewinds(&self) -> bool {
+        self.options.rewind
+    }
+
+    /// Number of records applied.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Whether all tasks run.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Goes as far as it can without waiting.
+    ///
+    /// # Errors
+    /// With the reaction [`Reaction::Retry`] where the same step may work later.
+    pub fn advance(&mut self, desk: &mut RestoreDesk<'_>) -> Result<Restored> {
+        let mut restored = Restored::default();
+        loop {
+            let before = self.stage;
+            let done = match self.stage {
+                Stage::Committed => self.ask_committed(desk)?,
+                Stage::Topics => self.ask_topics(desk.now_ms)?,
+                Stage::Bounds => self.ask_bounds(desk, &mut restored)?,
+                Stage::Starts => self.ask_starts(desk.now_ms)?,
+                Stage::Read => {
+                    self.read(desk, &mut restored)?;
+                    self.finish(desk, &mut restored)?;
+                    return Ok(restored);
+                }
+            };
+            if done.is_pending() || self.stage == before {
+                return Ok(restored);
+            }
+        }
+    }
+
+    fn ask_committed(&mut self, desk: &mut RestoreDesk<'_>) -> Result<Poll<()>> {
+        let Poll::Ready(answer) = desk.membership.committed(&self.inputs, desk.now_ms) else {
+            return Ok(Poll::Pending);
+        };
+        self.committed = answer?;
+        let known = |partition: &TopicPartition| {
+            let tasks = self.known.iter().filter(|(task, _)| task.partition == partition.partition);
+            tasks.filter_map(|(_, known)| known.number("input", &partition.topic)).any(|offset| offset > 0)
+        };
+        let asked = self.inputs.iter().zip(&self.committed);
+        let missing = asked.filter(|(_, committed)| committed.is_none()).map(|(partition, _)| partition);
+        self.without_offset = missing.cloned().collect();
+        if self.without_offset.iter().any(known) && self.doubts < DOUBTS {
+            self.doubts += 1;
+            return Ok(Poll::Pending);
+        }
+        for partition in self.without_offset.iter().filter(|partition| known(partition)) {
+            tracing::warn!(%partition, "the committed offset of this partition is gone: `auto.offset.reset` decides");
+        }
+        self.stage = if self.changelogs.is_empty() { Stage::Starts } else { Stage::Topics };
+        Ok(Poll::Ready(()))
+    }
+
+    fn ask_topics(&mut self, now_ms: i64) -> Result<Poll<()>> {
+        let names: BTreeSet<_> = self.changelogs.iter().map(|(_, _, partition)| &partition.topic).collect();
+        let names: Vec<_> = names.into_iter().cloned().collect();
+        let Poll::Ready(answer) = self.admin.describe(&names, now_ms) else { return Ok(Poll::Pending) };
+        for (name, topic) in names.into_iter().zip(answer?) {
+            let topic = topic.ok_or_else(|| {
+                Error::new(Reaction::Stop, format!("changelog `{name}` does not exist any more"))
+                    .hint("a restart makes it again, empty; is the state to be kept, restore the topic first")
+            })?;
+            self.topics.insert(name, topic);
+        }
+        self.stage = Stage::Bounds;
+        Ok(Poll::Ready(()))
+    }
+
+    fn ask_bounds(&mut self, desk: &mut RestoreDesk<'_>, restored: &mut Restored) -> Result<Poll<()>> {
+        let partitions: Vec<_> =
+            self.changelogs.iter().map(|(_, _, partition)| partition.clone()).collect();
+        let Poll::Ready(answer) = self.admin.bounds(&partitions, self.options.target, desk.now_ms) else {
+            return Ok(Poll::Pending);
+        };
+        let bounds: Vec<_> = self.changelogs.iter().cloned().zip(answer?).collect();
+        let mut wiped = BTreeSet::new();
+        for ((id, _, partition), (start, end)) in &bounds {
+            if let Some(cause) = self.distrust(desk, *id, partition, (*start, *end))
+                && wiped.insert(*id)
+            {
+                self.wipe(desk, *id, cause)?;
+                restored.rebuilt.push((*id, cause));
+            }
+        }
+        for ((task, store, partition), (start, end)) in bounds {
+            let position = self.known[&task].number("offset", &partition.topic).unwrap_or(start);
+            let logged = &mut desk.tasks.get_mut(&task).expect("a waiting task exists").stores[store];
+            logged.offset = position;
+            logged.topic_id = self.topics[&partition.topic].id;
+            if position < end {
+                self.consumer.add(&partition, position);
+                self.readings.push(Reading {
+                    task,
+                    store,
+                    partition,
+                    position,
+                    target: end,
+                    records: 0,
+                    bytes: 0,
+                });
+            }
+        }
+        self.stage = Stage::Starts;
+        Ok(Poll::Ready(()))
+    }
+
+    /// Why the local state of a task cannot be trusted, if so.
+    fn distrust(
+        &self,
+        desk: &RestoreDesk<'_>,
+        id: TaskId,
+        partition: &TopicPartition,
+        (start, end): (i64, i64),
+    ) -> Option<Rebuild> {
+        let known = &self.known[&id];
+        if !known.fits(&desk.tasks.get(&id)?.layout) {
+            return Some(Rebuild::OtherStores);
+        }
+        let local = known.number("offset", &partition.topic)?;
+        let topic = &self.topics[&partition.topic];
+        if known.topic_id(&partition.topic).is_some_and(|id| id != topic.id) {
+            return Some(Rebuild::TopicRecreated);
+        }
+        // Against the LSO a healthy local offset may lie past "the end": only the planted fault asks for that.
+        let past_end = local > end && self.options.target == Isolation::ReadUncommitted;
+        if past_end || local < start {
+            return Some(Rebuild::OffsetOutOfRange);
+        }
+        let retention = topic.configs.iter().find(|(name, _)| name == "delete.retention.ms");
+        let retention = retention.and_then(|(_, ms)| ms.parse().ok()).unwrap_or(DELETE_RETENTION_MS);
+        let age = desk.now_ms.saturating_sub(known.number("wall", "")?);
+        (local < end && age > retention).then_some(Rebuild::TooOld)
+    }
+
+    fn wipe(&mut self, desk: &mut RestoreDesk<'_>, id: TaskId, cause: Rebuild) -> Result<()> {
+        tracing::warn!(task = %id, cause = cause.name(), "local state is thrown away and rebuilt from the changelogs");
+        self.backend.wipe(id)?;
+        self.known.insert(id, Checkpoint::default());
+        desk.tasks.get_mut(&id).expect("a waiting task exists").discard_memory()
+    }
+
+    fn ask_starts(&mut self, now_ms: i64) -> Result<Poll<()>> {
+        if !self.without_offset.is_empty() {
+            let asked = self.admin.bounds(&self.without_offset, Isolation::ReadCommitted, now_ms);
+            let Poll::Ready(answer) = asked else { return Ok(Poll::Pending) };
+            self.starts = self.without_offset.iter().cloned().zip(answer?).collect();
+        }
+        self.stage = Stage::Read;
+        Ok(Poll::Ready(()))
+    }
+
+    fn read(&mut self, desk: &mut RestoreDesk<'_>, restored: &mut Restored) -> Result<()> {
+        let mut budget = STEP_BYTES;
+        for index in 0..self.readings.len() {
+            if budget == 0 {
+                break;
+            }
+            let reading = &mut self.readings[index];
+            let fetched = match self.consumer.fetch(&reading.partition, FETCH_BYTES, desk.now_ms) {
+                Ok(fetched) => fetched,
+                Err(error) => return self.fetch_failed(desk, index, error, restored),
+            };
+            let Some(fetched) = fetched else { continue };
+            let task = desk.tasks.get_mut(&reading.task).expect("a waiting task exists");
+            let mut changes = Vec::with_capacity(fetched.records.len() + 6);
+            {
+                let mut store = task.stores[reading.store].store.borrow_mut();
+                for record in &fetched.records {
+                    store.restore(&record, &mut changes).map_err(|error| {
+                        error.at_record(&reading.partition, record.offset).reacting(Reaction::Stop)
+                    })?;
+                }
+            }
+            if fetched.position > reading.position {
+                reading.position = fetched.position;
+                reading.records += fetched.records.len() as u64;
+                self.records += fetched.records.len() as u64;
+                reading.bytes += fetched.records.byte_len() as u64;
+                budget = budget.saturating_sub(fetched.records.byte_len());
+                task.stores[reading.store].offset = reading.position;
+                task.stores[reading.store].put_offset(&mut changes);
+                changes.extend(checkpoint::put_header(&task.layout, task.fingerprint, desk.now_ms));
+                task.apply(changes)?;
+                restored.progress.push(reading.progress(desk.now_ms - self.started_ms));
+            }
+        }
+        let consumer = &mut self.consumer;
+        self.readings.retain(|reading| {
+            let done = reading.position >= reading.target;
+            if done {
+                consumer.remove(&reading.partition);
+            }
+            !done
+        });
+        let several = self.readings.len() > 1;
+        self.readings.rotate_left(usize::from(several));
+        Ok(())
+    }
+
+    /// The start of the changelog has passed us: once more from there, without what is stored.
+    fn fetch_failed(
+        &mut self,
+        desk: &mut RestoreDesk<'_>,
+        index: usize,
+        error: KafkaError,
+        restored: &mut Restored,
+    ) -> Result<()> {
+        if error.fault != Fault::Refused || error.code != "OFFSET_OUT_OF_RANGE" {
+            return Err(error.into());
+        }
+        let id = self.readings[index].task;
+        self.wipe(desk, id, Rebuild::OffsetOutOfRange)?;
+        restored.rebuilt.push((id, Rebuild::OffsetOutOfRange));
+        for reading in self.readings.drain(..) {
+            self.consumer.remove(&reading.partition);
+        }
+        for (id, known) in &mut self.known {
+            let task = desk.tasks.get(id).expect("a waiting task exists");
+            *known = Checkpoint::read(task.assembly.bytes().as_ref())?;
+        }
+        self.stage = Stage::Topics;
+        Ok(())
+    }
+
+    fn finish(&mut self, desk: &mut RestoreDesk<'_>, restored: &mut Restored) -> Result<()> {
+        if self.stage != Stage::Read {
+            return Ok(());
+        }
+        let reading: BTreeSet<_> = self.readings.iter().map(|reading| reading.task).collect();
+        let done: Vec<_> = self.waiting.difference(&reading).copied().collect();
+        for id in done {
+            let task = desk.tasks.get_mut(&id).expect("a waiting task exists");
+            self.start(task)?;
+            self.waiting.remove(&id);
+            restored.started.push(id);
+        }
+        Ok(())
+    }
+
+    fn start(&self, task: &mut Task) -> Result<()> {
+        let known = &self.known[&task.id];
+        task.discard_memory()?;
+        let mut times = Vec::with_capacity(task.lanes.len());
+        for index in 0..task.lanes.len() {
+            let partition = task.lanes[index].partition().clone();
+            let asked = self.inputs.iter().position(|input| *input == partition);
+            let committed = asked.and_then(|at| self.committed[at].as_ref());
+            let told = committed.and_then(|committed| metadata::decode(&committed.metadata));
+            let offset = match committed {
+                Some(committed) => committed.offset,
+                None => self.start_of(task, &partition)?,
+            };
+            let stored = || known.number("partition", &partition.topic).unwrap_or(-1);
+            let partition_time = told.as_ref().map_or_else(stored, |times| times.partition_time);
+            if self.options.rewind {
+                task.lanes[index].seek(offset, partition_time);
+            }
+            times.push(told);
+        }
+        task.set_times(known, &times);
+        task.go(Phase::Running);
+        tracing::info!(task = %task.id, "task runs");
+        Ok(())
+    }
+
+    /// Where an input without committed offset begins.
+    fn start_of(&self, task: &Task, partition: &TopicPartition) -> Result<i64> {
+        let source = task.source(&partition.topic);
+        let internal = source.is_some_and(|source| source.internal);
+        let own = source.and_then(|source| source.start_at);
+        let wanted = if internal { Some(StartAt::Earliest) } else { own.or(self.options.auto_offset_reset) };
+        let (start, end) = self.starts[partition];
+        match wanted {
+            Some(StartAt::Earliest) => Ok(start),
+            Some(StartAt::Latest) => Ok(end),
+            None => {
+                let message = "there is no committed offset, and `auto.offset.reset` is `none`";
+                Err(Error::new(Reaction::Stop, message)
+                    .at_record(partition, start)
+                    .hint("set it to `earliest` or `latest`, or commit an offset for the group"))
+            }
+        }
+    }
+}
+
+impl Reading {
+    fn progress(&self, elapsed_ms: i64) -> RestoreProgress {
+        RestoreProgress {
+            task: self.task,
+            changelog: self.partition.clone(),
+            records: self.records,
+            bytes: self.bytes,
+            remaining: (self.target - self.position).max(0),
+            elapsed_ms,
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! The worker: one loop body that takes records from station to station, and the only place that reacts to errors.
+//!
+//! [`Worker::step`] never waits. Whoever drives it (a thread of the application, the test kit, a simulation) calls it again
+//! and again, and waits when it says that there was nothing to do.
+
+mod figures;
+mod observer;
+mod options;
+mod rebalance;
+mod recover;
+mod state;
+mod stations;
+
+pub use figures::Figures;
+pub use observer::Observer;
+pub use options::WorkerOptions;
+pub use state::WorkerState;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use crate::commit::{CommitOptions, Committer, FlushOptions, Planted, Probe};
+use crate::config::Settings;
+use crate::error::Result;
+use crate::group::{Layout, Startup, subscription};
+use crate::kafka::{Admin, Cluster, Consumer, Isolation, Membership};
+use crate::operator::{HandlerResponse, Handlers};
+use crate::produce::{Outbox, OutboxOptions, Sender};
+use crate::state::StateBackend;
+use crate::task::{Restore, Task};
+use crate::topic::{TaskId, TopicPartition};
+use crate::topology::Plan;
+
+use recover::Recovery;
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Records that were consumed.
+    pub consumed: usize,
+    /// Whether anything moved: then another step may move more at once.
+    pub busy: bool,
+}
+
+/// Why tasks are about to be given back.
+#[derive(Clone, Copy, Debug, Default)]
+struct Leaving {
+    revoked: bool,
+    stop: bool,
+}
+
+/// One consumer, one producer, and the tasks that the group gives them.
+pub struct Worker {
+    plan: Arc<Plan>,
+    settings: Settings,
+    cluster: Arc<dyn Cluster>,
+    backend: Arc<dyn StateBackend>,
+    observer: Option<Arc<dyn Observer>>,
+    handlers: Arc<Handlers>,
+    client: String,
+    number: usize,
+    planted: Planted,
+    probe: Probe,
+    state: WorkerState,
+    startup: Option<Startup>,
+    layout: Layout,
+    membership: Box<dyn Membership>,
+    consumer: Box<dyn Consumer>,
+    lookup: Box<dyn Admin>,
+    resolver: Box<dyn Admin>,
+    purger: Box<dyn Admin>,
+    sender: Sender,
+    outbox: Outbox,
+    tasks: BTreeMap<TaskId, Task>,
+    restore: Option<Restore>,
+    committer: Committer,
+    recovery: Recovery,
+    leaving: Leaving,
+    figures: Figures,
+    /// An input whose offset is out of range: it is looked up where to go on.
+    out_of_range: Option<TopicPartition>,
+    purge: stations::Purge,
+    trouble_since: Option<i64>,
+    steps: u64,
+    over_budget: bool,
+    /// Tasks whose state was rebuilt after an error: a second time would not help.
+    rebuilt: std::collections::BTreeSet<TaskId>,
+}
+
+impl Worker {
+    /// A worker; nothing happens before its first step.
+    #[must_use]
+    pub fn new(options: WorkerOptions) -> Self {
+        let WorkerOptions { plan, config, cluster, backend, clock, .. } = options;
+        let settings = config.settings().clone();
+        let member = config.member_options(&options.process, options.number);
+        let producer = config.producer_options(&options.process, options.number);
+        let client = member.client.clone();
+        let admin = |what: &str| cluster.admin(&format!("{client}-{what}"));
+        let handlers = Arc::new(handlers(&settings));
+        let startup = Startup::new(Arc::clone(&plan), admin("admin"), handlers.dead_letter_topic.as_ref());
+        let commit = CommitOptions {
+            interval_ms: settings.commit_interval_ms,
+            transaction_timeout_ms: settings.transaction_timeout_ms,
+            task_timeout_ms: settings.task_timeout_ms,
+            flush: FlushOptions {
+                interval_ms: settings.state_flush_interval_ms,
+                bytes: settings.state_flush_bytes,
+                memory: settings.memory_max / settings.num_stream_threads.max(1),
+            },
+            planted: options.planted,
+        };
+        Self {
+            membership: cluster.membership(&member),
+            consumer: cluster.consumer(&client, Isolation::ReadCommitted),
+            lookup: admin("lookup"),
+            resolver: admin("resolver"),
+            purger: admin("purger"),
+            sender: Sender::new(Arc::clone(&cluster), producer),
+            outbox: Outbox::new(OutboxOptions::default(), &[], &std::collections::HashMap::new()),
+            committer: Committer::new(commit, &plan, clock),
+            plan,
+            settings,
+            cluster,
+            backend,
+            observer: options.observer,
+            handlers,
+            client,
+            number: options.number,
+            planted: options.planted,
+            probe: options.probe,
+            state: WorkerState::Created,
+            startup: Some(startup),
+            layout: Layout::default(),
+            tasks: BTreeMap::new(),
+            restore: None,
+            recovery: Recovery::Nothing,
+            leaving: Leaving::default(),
+            figures: Figures::default(),
+            out_of_range: None,
+            purge: stations::Purge::default(),
+            trouble_since: None,
+            steps: 0,
+            over_budget: false,
+            rebuilt: std::collections::BTreeSet::new(),
+        }
+    }
+
+    /// Goes on as far as it can without waiting.
+    ///
+    /// # Errors
+    /// If the worker has failed; errors that it can deal with itself are logged, and it goes on.
+    pub fn step(&mut self, now_ms: i64) -> Result<Progress> {
+        if self.state.is_final() {
+            return Ok(Progress::default());
+        }
+        self.steps += 1;
+        match self.advance(now_ms) {
+            Ok(progress) => Ok(progress),
+            Err(error) => self.react(error, now_ms).map(|()| Progress { consumed: 0, busy: true }),
+        }
+    }
+
+    fn advance(&mut self, now_ms: i64) -> Result<Progress> {
+        let mut progress = Progress::default();
+        if !self.start(now_ms, &mut progress)? {
+            return Ok(progress);
+        }
+        self.poll_group(now_ms, &mut progress)?;
+        if self.recover(now_ms, &mut progress)? {
+            self.resolve(now_ms)?;
+            self.restore(now_ms, &mut progress)?;
+            if !self.is_standing_still() {
+                self.intake(now_ms, &mut progress)?;
+                self.process(now_ms, &mut progress)?;
+                self.tick(now_ms)?;
+            }
+            self.send(now_ms)?;
+            self.commit(now_ms, &mut progress)?;
+            self.purge(now_ms);
+        }
+        self.conclude(now_ms, &mut progress);
+        self.trouble_since = None;
+        Ok(progress)
+    }
+
+    /// Nothing is processed while a commit is under way, or once tasks are to be given back.
+    fn is_standing_still(&self) -> bool {
+        self.committer.is_busy() || self.leaving.revoked || self.leaving.stop
+    }
+
+    /// Start-up: topics, producer epoch, subscription. Returns whether it is over.
+    fn start(&mut self, now_ms: i64, progress: &mut Progress) -> Result<bool> {
+        if self.state == WorkerState::Created {
+            self.go(if self.leaving.stop { WorkerState::Stopping } else { WorkerState::Starting });
+        }
+        if self.state == WorkerState::Stopping && self.startup.is_some() {
+            self.go(WorkerState::Stopped);
+        }
+        if self.state != WorkerState::Starting {
+            return Ok(!self.state.is_final());
+        }
+        if self.leaving.stop {
+            self.go(WorkerState::Stopping);
+            self.go(WorkerState::Stopped);
+            return Ok(false);
+        }
+        if let Some(startup) = &mut self.startup {
+            let Poll::Ready(layout) = startup.advance(now_ms)? else { return Ok(false) };
+            let options = OutboxOptions {
+                dead_letter_topic: self.handlers.dead_letter_topic.clone(),
+                ..OutboxOptions::default()
+            };
+            self.outbox = Outbox::new(options, &self.plan.sinks, &layout.partitions);
+            self.layout = layout;
+            self.startup = None;
+        }
+        let Poll::Ready(()) = self.sender.open(now_ms)? else { return Ok(false) };
+        self.membership.subscribe(&subscription(&self.plan));
+        self.go(WorkerState::Rebalancing);
+        progress.busy = true;
+        Ok(true)
+    }
+
+    /// Asks the worker to commit and to leave the group; it has once its state is final.
+    pub fn stop(&mut self) {
+        self.leaving.stop = true;
+        self.committer.request_flush();
+    }
+
+    /// Asks for a commit as soon as possible.
+    pub fn request_commit(&mut self) {
+        self.committer.request();
+    }
+
+    /// What the worker is doing.
+    #[must_use]
+    pub fn state(&self) -> WorkerState {
+        self.state
+    }
+
+    /// The figures, as far as commits made them true.
+    #[must_use]
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    /// The worker's tasks, for a look inside.
+    #[must_use]
+    pub fn tasks(&self) -> &BTreeMap<TaskId, Task> {
+        &self.tasks
+    }
+
+    /// What start-up found out about topics.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Whether there is nothing to do until something arrives: everything that was read is processed and committed.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let settled = self.restore.is_none() && self.recovery == Recovery::Nothing && !self.leaving.revoked;
+        let waits = |task: &Task| task.is_touched() || task.lanes().iter().any(|lane| lane.buffered() > 0);
+        self.state.is_final()
+            || self.state == WorkerState::Running
+                && settled
+                && !self.committer.is_busy()
+                && !self.committer.is_requested()
+                && self.outbox.is_empty()
+                && !self.tasks.values().any(waits)
+    }
+
+    fn go(&mut self, next: WorkerState) {
+        let from = self.state;
+        if from == next {
+            return;
+        }
+        assert!(from.may_become(next), "a worker cannot go from {from:?} to {next:?}");
+        tracing::info!(worker = self.number, ?from, to = ?next, "worker");
+        self.state = next;
+        if let Some(observer) = &self.observer {
+            observer.state(self.number, from, next);
+        }
+    }
+
+    /// Drops all tasks. What they have not committed is gone with them.
+    fn drop_tasks(&mut self) {
+        for task in self.tasks.values_mut() {
+            task.lanes().iter().for_each(|lane| self.consumer.remove(lane.partition()));
+            task.go(crate::task::Phase::Closed);
+        }
+        self.tasks.clear();
+        self.restore = None;
+        self.out_of_range = None;
+        self.outbox.clear();
+        self.committer.reset();
+        self.figures.samples.clear();
+    }
+
+    /// The store `name` of every task of this worker that has one of this type.
+    #[must_use]
+    pub fn stores<S: 'static>(&self, name: &str) -> Vec<(TaskId, Rc<std::cell::RefCell<S>>)> {
+        let store = |task: &Task| Some((task.id(), task.assembly().typed_store::<S>(name)?));
+        self.tasks.values().filter(|task| task.is_running()).filter_map(store).collect()
+    }
+}
+
+fn handlers(settings: &Settings) -> Handlers {
+    use crate::config::ExceptionHandler;
+    let response = |handler| match handler {
+        ExceptionHandler::Fail => HandlerResponse::Fail,
+        ExceptionHandler::Continue => HandlerResponse::Continue,
+        ExceptionHandler::DeadLetter => HandlerResponse::DeadLetter,
+    };
+    Handlers {
+        deserialization: response(settings.deserialization_exception_handler),
+        processing: response(settings.processing_exception_handler),
+        production: response(settings.production_exception_handler),
+        dead_letter_topic: settings.dead_letter_topic.clone(),
+    }
+}

@@ -1,0 +1,162 @@
+//! What follows on an error, by its reaction. Nothing else in the framework decides this.
+//!
+//! | reaction    | what follows                                                                                        |
+//! |-------------|-----------------------------------------------------------------------------------------------------|
+//! | retry       | the same step again, until `task.timeout.ms` has passed                                             |
+//! | abort       | abort; everything since the last commit is forgotten; committed offsets, state up to them, go on    |
+//! | new producer| the producer is dropped, whatever its transaction becomes; a new one decides it; then as after abort |
+//! | rejoin      | the producer and all tasks are dropped; the group is joined anew                                    |
+//! | rebuild     | as abort, and the task's local state is wiped                                                       |
+//! | skip, stop  | the worker fails                                                                                    |
+
+use std::task::Poll;
+
+use super::{Progress, Worker, WorkerState};
+use crate::commit::Planted;
+use crate::error::{Error, Reaction, Result};
+use crate::kafka::Fault;
+use crate::task::Phase;
+
+/// What has to be done with the producer before work goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recovery {
+    /// Nothing.
+    Nothing,
+    /// Its transaction is being aborted.
+    Aborting,
+    /// A new one gets its epoch.
+    Opening,
+}
+
+impl Recovery {
+    pub(super) fn is_over(self) -> bool {
+        self == Self::Nothing
+    }
+}
+
+impl Worker {
+    /// Deals with an error, or fails.
+    pub(super) fn react(&mut self, error: Error, now_ms: i64) -> Result<()> {
+        let reaction = error.reaction();
+        let starting = matches!(self.state, WorkerState::Created | WorkerState::Starting);
+        if starting && !matches!(reaction, Reaction::Retry | Reaction::NewProducer) {
+            return self.fail(error, now_ms);
+        }
+        match reaction {
+            Reaction::Retry => return self.be_patient(error, now_ms),
+            Reaction::Abort => self.abort(&error)?,
+            Reaction::NewProducer => {
+                tracing::warn!(worker = self.number, %error, "the producer is replaced");
+                self.forget()?;
+                self.replace_sender();
+            }
+            Reaction::Rejoin => {
+                tracing::warn!(worker = self.number, %error, "the group has moved on: tasks are given up");
+                self.drop_tasks();
+                if self.sender.is_transactional() {
+                    self.replace_sender();
+                }
+                self.membership.rejoin();
+            }
+            Reaction::Rebuild => self.rebuild(error, now_ms)?,
+            Reaction::Skip | Reaction::Stop => return self.fail(error, now_ms),
+        }
+        self.figures.aborts += 1;
+        if self.leaving.revoked && self.recovery != Recovery::Nothing {
+            // The commit before giving tasks back has failed: they are as good as lost.
+            self.lose();
+        }
+        Ok(())
+    }
+
+    fn be_patient(&mut self, error: Error, now_ms: i64) -> Result<()> {
+        let since = *self.trouble_since.get_or_insert(now_ms);
+        if now_ms.saturating_sub(since) <= self.settings.task_timeout_ms {
+            tracing::debug!(worker = self.number, %error, "tried again");
+            return Ok(());
+        }
+        self.fail(error.hint("`task.timeout.ms` has passed"), now_ms)
+    }
+
+    fn abort(&mut self, error: &Error) -> Result<()> {
+        tracing::warn!(worker = self.number, %error, "the transaction is aborted");
+        self.forget()?;
+        self.recovery = Recovery::Aborting;
+        Ok(())
+    }
+
+    fn rebuild(&mut self, error: Error, now_ms: i64) -> Result<()> {
+        let Some(task) = error.place().task.filter(|task| self.rebuilt.insert(*task)) else {
+            return self.fail(error.hint("the state was rebuilt before, and it did not help"), now_ms);
+        };
+        self.abort(&error)?;
+        tracing::warn!(%task, %error, "local state is thrown away and rebuilt from the changelogs");
+        self.backend.wipe(task)
+    }
+
+    /// Forgets everything since the last commit.
+    fn forget(&mut self) -> Result<()> {
+        self.committer.reset();
+        self.outbox.clear();
+        self.figures.samples.clear();
+        self.restore = None;
+        self.out_of_range = None;
+        for task in self.tasks.values_mut() {
+            if self.planted == Planted::InputsNotRewound && task.is_running() {
+                task.discard_memory()?;
+            } else {
+                task.lanes().iter().for_each(|lane| self.consumer.remove(lane.partition()));
+                task.discard()?;
+            }
+            if task.phase() == Phase::Running {
+                task.go(Phase::Restoring);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn replace_sender(&mut self) {
+        self.sender.replace();
+        self.recovery = Recovery::Opening;
+    }
+
+    /// Brings the producer back into service. Returns whether it is.
+    pub(super) fn recover(&mut self, now_ms: i64, progress: &mut Progress) -> Result<bool> {
+        match self.recovery {
+            Recovery::Nothing => return Ok(true),
+            Recovery::Aborting => match self.sender.abort(now_ms) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) if error.fault == Fault::Retriable => return Err(error.into()),
+                Poll::Ready(Err(error)) => {
+                    tracing::warn!(worker = self.number, %error, "cannot abort: the producer is replaced");
+                    self.replace_sender();
+                    return Ok(false);
+                }
+            },
+            Recovery::Opening => {
+                let Poll::Ready(()) = self.sender.open(now_ms)? else { return Ok(false) };
+            }
+        }
+        self.recovery = Recovery::Nothing;
+        progress.busy = true;
+        if self.restore.is_none() && self.tasks.values().any(|task| !task.is_running()) {
+            self.begin_restore(now_ms, false)?;
+            if self.state == WorkerState::Running {
+                self.go(WorkerState::Rebalancing);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The end. A transaction that is open is aborted if that can be said in passing; else its timeout does it.
+    fn fail(&mut self, error: Error, now_ms: i64) -> Result<()> {
+        tracing::error!(worker = self.number, %error, "the worker has failed");
+        if !self.probe.has_crashed() {
+            let _ = self.sender.abort(now_ms);
+            self.membership.leave(now_ms);
+        }
+        self.go(WorkerState::Failed);
+        Err(error)
+    }
+}

@@ -1,0 +1,236 @@
+//! The stations of a step, each as the worker sees it.
+
+use std::collections::BTreeMap;
+use std::task::Poll;
+
+use super::{Progress, Recovery, Worker};
+use crate::commit::{CommitDesk, CommitRecord};
+use crate::error::{Error, Reaction, Result};
+use crate::kafka::{Fault, Isolation, StartAt};
+use crate::operator::HandlerResponse;
+use crate::produce::Refused;
+use crate::telemetry::DropReason;
+use crate::topic::TopicPartition;
+
+/// Bytes asked for in one fetch of one input partition: some thousand records of usual size.
+const FETCH_BYTES: usize = 256 << 10;
+/// The same while memory is short.
+const FETCH_BYTES_SHORT: usize = 16 << 10;
+/// Records that a step processes at most, all tasks together, so that commits and heartbeats are in time.
+const STEP_RECORDS: usize = 8_192;
+/// What a task gets at least, however many there are.
+const TASK_RECORDS: usize = 64;
+/// Nothing is processed while so much is sent and not acknowledged.
+const PENDING_BYTES: usize = 64 << 20;
+/// Steps between two looks at the memory of stores.
+const MEMORY_STEPS: u64 = 64;
+
+/// Consumed records of repartition topics, which nobody needs any more.
+#[derive(Debug, Default)]
+pub(super) struct Purge {
+    before: BTreeMap<TopicPartition, i64>,
+    in_flight: Vec<(TopicPartition, i64)>,
+    last_ms: Option<i64>,
+}
+
+impl Worker {
+    /// Fetches for every lane that does not hold enough.
+    pub(super) fn intake(&mut self, now_ms: i64, progress: &mut Progress) -> Result<()> {
+        self.look_up_out_of_range(now_ms)?;
+        let low = self.settings.buffered_records_per_partition;
+        let bytes = if self.over_budget { FETCH_BYTES_SHORT } else { FETCH_BYTES };
+        for task in self.tasks.values_mut().filter(|task| task.is_running()) {
+            for lane in task.lanes_mut().iter_mut().filter(|lane| lane.buffered() < low) {
+                match self.consumer.fetch(lane.partition(), bytes, now_ms) {
+                    Ok(None) => {}
+                    Ok(Some(fetched)) => {
+                        progress.busy |= !fetched.records.is_empty();
+                        lane.push(fetched)?;
+                    }
+                    Err(error) if error.fault == Fault::Retriable => {
+                        tracing::debug!(partition = %lane.partition(), %error, "fetch is tried again");
+                    }
+                    Err(error) if error.code == "OFFSET_OUT_OF_RANGE" => {
+                        self.out_of_range.get_or_insert_with(|| lane.partition().clone());
+                    }
+                    Err(error) => {
+                        return Err(Error::from(error).at_record(lane.partition(), lane.next_offset()));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The input does not have the offset any more (or yet): `auto.offset.reset` says where to go on.
+    fn look_up_out_of_range(&mut self, now_ms: i64) -> Result<()> {
+        let Some(partition) = self.out_of_range.clone() else { return Ok(()) };
+        let Some(reset) = self.settings.auto_offset_reset else {
+            let message = format!("the offset to read next in `{partition}` is out of range");
+            return Err(Error::new(Reaction::Stop, message)
+                .hint("`auto.offset.reset` is `none`: reset the group's offsets, or set it to `earliest` or `latest`"));
+        };
+        let asked = self.lookup.bounds(std::slice::from_ref(&partition), Isolation::ReadCommitted, now_ms);
+        let Poll::Ready(answer) = asked else { return Ok(()) };
+        let (start, end) = answer?.first().copied().unwrap_or_default();
+        self.out_of_range = None;
+        let mut lanes = self.tasks.values_mut().flat_map(|task| task.lanes_mut());
+        if let Some(lane) = lanes.find(|lane| *lane.partition() == partition) {
+            let offset = if reset == StartAt::Earliest { start } else { end };
+            tracing::warn!(%partition, from = lane.next_offset(), to = offset, "offset out of range: records are skipped or repeated");
+            lane.seek(offset, lane.partition_time());
+            self.consumer.add(&partition, offset);
+        }
+        Ok(())
+    }
+
+    /// Sends records down the topology, every task its share.
+    pub(super) fn process(&mut self, now_ms: i64, progress: &mut Progress) -> Result<()> {
+        if self.sender.pending_bytes() + self.outbox.bytes() > PENDING_BYTES || self.outbox.is_holding() {
+            return Ok(());
+        }
+        let budget = (STEP_RECORDS / self.tasks.len().max(1)).max(TASK_RECORDS);
+        for (id, task) in self.tasks.iter_mut().filter(|(_, task)| task.is_running()) {
+            self.outbox.set_writer(*id);
+            let worked = task.process(budget, now_ms, &mut self.outbox)?;
+            self.figures.sample(task.take_newest_input());
+            progress.consumed += worked.consumed;
+            progress.busy |= worked.consumed > 0 || worked.more;
+        }
+        Ok(())
+    }
+
+    /// Lets operators know that time passes.
+    pub(super) fn tick(&mut self, now_ms: i64) -> Result<()> {
+        for (id, task) in self.tasks.iter_mut().filter(|(_, task)| task.is_running() && task.has_ticks()) {
+            self.outbox.set_writer(*id);
+            task.tick(now_ms, &mut self.outbox)?;
+        }
+        Ok(())
+    }
+
+    /// Hands output on; it is on its way while more is processed.
+    pub(super) fn send(&mut self, now_ms: i64) -> Result<()> {
+        if self.committer.is_busy() {
+            return Ok(());
+        }
+        match self.outbox.send(&mut self.sender, now_ms) {
+            Err(error) if error.reaction() == Reaction::Retry => {}
+            result => result?,
+        }
+        self.sender.poll(now_ms)
+    }
+
+    /// Finds out about topics that were chosen for a record and not known before.
+    pub(super) fn resolve(&mut self, now_ms: i64) -> Result<()> {
+        if !self.outbox.is_holding() {
+            return Ok(());
+        }
+        let Poll::Ready(refused) = self.outbox.resolve(self.resolver.as_mut(), now_ms)? else { return Ok(()) };
+        for one in refused {
+            self.refused(one)?;
+        }
+        Ok(())
+    }
+
+    /// The production handler's answer to a record that had waited for its topic.
+    fn refused(&mut self, refused: Refused) -> Result<()> {
+        let response = self.handlers.production;
+        let counters = self.tasks.get_mut(&refused.task).map(|task| task.counters_mut());
+        if let Some(counters) = counters {
+            counters.produced = counters.produced.saturating_sub(1);
+            match response {
+                HandlerResponse::Fail => {}
+                HandlerResponse::Continue => counters.drop(DropReason::Unproducible),
+                HandlerResponse::DeadLetter => counters.dead_letters += 1,
+            }
+        }
+        match response {
+            HandlerResponse::Fail => Err(refused.error.reacting(Reaction::Stop).in_task(refused.task)),
+            HandlerResponse::Continue => {
+                tracing::warn!(error = %refused.error, task = %refused.task, "record dropped");
+                Ok(())
+            }
+            HandlerResponse::DeadLetter => self.outbox.bury(&refused),
+        }
+    }
+
+    /// Commits when it is time, and goes on with a commit that is under way.
+    pub(super) fn commit(&mut self, now_ms: i64, progress: &mut Progress) -> Result<()> {
+        self.watch_memory();
+        let begun = self.committer.is_busy();
+        let due = !begun && self.committer.is_due(&self.sender, now_ms);
+        if !begun && !due {
+            return Ok(());
+        }
+        let mut desk = CommitDesk {
+            tasks: &mut self.tasks,
+            sender: &mut self.sender,
+            outbox: &mut self.outbox,
+            membership: self.membership.as_mut(),
+            probe: &mut self.probe,
+            now_ms,
+        };
+        if due && !self.committer.begin(&mut desk)? {
+            return Ok(());
+        }
+        let Poll::Ready(commit) = self.committer.advance(&mut desk)? else { return Ok(()) };
+        progress.busy = true;
+        self.committed(&commit);
+        Ok(())
+    }
+
+    fn committed(&mut self, commit: &CommitRecord) {
+        tracing::debug!(
+            worker = self.number,
+            number = commit.number,
+            generation = commit.generation,
+            tasks = commit.tasks.len(),
+            took_us = commit.took_us,
+            "committed"
+        );
+        self.figures.committed(commit);
+        for interval in &commit.intervals {
+            if self.plan.repartitions.iter().any(|one| one.topic == interval.partition.topic) {
+                self.purge.before.insert(interval.partition.clone(), interval.to);
+            }
+        }
+        if let Some(observer) = &self.observer {
+            observer.committed(self.number, commit);
+        }
+        self.over_budget = self.over_budget && self.committer.is_over_budget(&self.tasks);
+        if self.sender.replace_if_tainted() {
+            self.recovery = Recovery::Opening;
+        }
+    }
+
+    /// State that outgrows its share of memory is committed and flushed early; then it can be dropped.
+    fn watch_memory(&mut self) {
+        if !self.steps.is_multiple_of(MEMORY_STEPS) || self.committer.is_busy() {
+            return;
+        }
+        self.over_budget = self.committer.is_over_budget(&self.tasks);
+        if self.over_budget {
+            self.committer.request_flush();
+        }
+    }
+
+    /// Deletes consumed repartition records now and then. Whether that works is nobody's concern but the disk's.
+    pub(super) fn purge(&mut self, now_ms: i64) {
+        let since = *self.purge.last_ms.get_or_insert(now_ms);
+        if self.purge.in_flight.is_empty() {
+            let due = now_ms.saturating_sub(since) >= self.settings.repartition_purge_interval_ms;
+            if !due || self.purge.before.is_empty() {
+                return;
+            }
+            self.purge.last_ms = Some(now_ms);
+            self.purge.in_flight = std::mem::take(&mut self.purge.before).into_iter().collect();
+        }
+        if let Poll::Ready(answer) = self.purger.delete_records(&self.purge.in_flight, now_ms) {
+            if let Err(error) = answer {
+                tracing::debug!(%error, "consumed repartition records stay");
+            }
+            self.purge.in_flight.clear();
+        }
+    }
+}
