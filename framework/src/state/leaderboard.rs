@@ -1,9 +1,8 @@
 //! The leaderboard store: the members of each board in the order of their scores, all of them, so that the next one
 //! is known when one of the first leaves.
 //!
-//! 1. Byte store: `len(board):u32 | board | member -> ts:i64 | row`, and what [`DueBoards`] keep. In the next space,
-//!    for boards of windows, an index by time: `first ms after the window | start | board -> nothing`. It may name
-//!    boards that are empty meanwhile; a range of it goes when its windows have been dropped.
+//! 1. Byte store: `len(board):u32 | board | member -> ts:i64 | row`, and what [`DueBoards`] keep. In the next space, for
+//!    boards of windows, the window index.
 //! 2. Changelog: the same keys, `-> row`; the record's timestamp is `ts`. One record for each member whose row
 //!    changed, once per commit; never a list.
 //! 3. In memory a board is there as a whole or not at all, since its order is needed. Scores are not stored: they are
@@ -17,6 +16,7 @@ use hashbrown::HashMap;
 
 use super::due::{DUE, DueBoards};
 use super::ranking::{Effect, RankBy, Ranking, Score, board_bytes, member_bytes};
+use super::window_index::WindowIndex;
 use super::{Board, BoardRow, Change, KeyRange, Shelf, StateStore, stamp, unstamp};
 use crate::codec::{Serde, WindowKind};
 use crate::error::Result;
@@ -66,18 +66,16 @@ pub enum Shown<K, V> {
 
 type BoardKey = Rc<[u8]>;
 
+/// A member's bytes and its stored row.
+type StoredRow = (Rc<[u8]>, Vec<u8>);
+
 /// The members of each board, in the order of their scores.
 pub struct LeaderboardStore<K, V, S> {
     shelf: Shelf,
     serdes: LeaderboardSerdes<K, V>,
     rank_by: RankBy<V, S>,
     boards: HashMap<BoardKey, Ranking<V, S>>,
-    /// `(first ms after the window, start, board)` of the boards of windows in memory.
-    by_end: BTreeSet<(i64, i64, BoardKey)>,
-    /// No board of the store has a window that ends before.
-    earliest_end: i64,
-    /// The index of windows that end before is no longer needed.
-    dropped_to: Option<i64>,
+    windows: WindowIndex,
     due: DueBoards,
     /// Board and member, in the order of their first change.
     dirty: Vec<(BoardKey, Rc<[u8]>)>,
@@ -95,13 +93,11 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
     /// If the byte store cannot be read.
     pub fn open(shelf: Shelf, serdes: LeaderboardSerdes<K, V>, rank_by: RankBy<V, S>) -> Result<Self> {
         let mut store = Self {
+            windows: WindowIndex::new(serdes.windows),
             shelf,
             serdes,
             rank_by,
             boards: HashMap::new(),
-            by_end: BTreeSet::new(),
-            earliest_end: i64::MAX,
-            dropped_to: None,
             due: DueBoards::default(),
             dirty: Vec::new(),
             unflushed: BTreeSet::new(),
@@ -117,14 +113,7 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
     /// The first millisecond after the window of `board`; `None` for boards without window.
     #[must_use]
     pub fn end_of(&self, board: &[u8]) -> Option<i64> {
-        let kind = self.serdes.windows?;
-        Some(kind.after(kind.window(board)?))
-    }
-
-    fn index_key(&self, board: &[u8]) -> Option<(i64, i64)> {
-        let kind = self.serdes.windows?;
-        let window = kind.window(board)?;
-        Some((kind.after(window), window.start))
+        self.windows.end_of(board)
     }
 
     /// Changes a member of `board`.
@@ -200,19 +189,7 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
             self.dirty.push((Rc::clone(&board), member));
         }
         if was_empty != (ranking.len() == 0) {
-            self.note_window(&board, was_empty);
-        }
-    }
-
-    /// A board has its first member, or lost its last one.
-    fn note_window(&mut self, board: &BoardKey, live: bool) {
-        let Some((end, start)) = self.index_key(board) else { return };
-        let entry = (end, start, Rc::clone(board));
-        if live {
-            self.earliest_end = self.earliest_end.min(end);
-            self.by_end.insert(entry);
-        } else {
-            self.by_end.remove(&entry);
+            self.windows.note(&board, was_empty);
         }
     }
 
@@ -222,10 +199,9 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
     /// If a stored row cannot be read.
     pub fn board(&mut self, board: &[u8]) -> Result<Option<(Board<K, V>, i64)>> {
         self.load(board)?;
-        let ranking = self.boards.get(board).expect("the board was just loaded");
-        let shown = self.snapshot(ranking)?;
+        let shown = self.boards.get(board).map(|ranking| self.snapshot(ranking)).transpose()?;
         self.unload_idle(board);
-        Ok(shown)
+        Ok(shown.flatten())
     }
 
     /// Forgets a board that was only looked for.
@@ -265,19 +241,18 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
                 let (row, timestamp) = self.read_row(&stored)?;
                 let score = self.rank_by.score(&row);
                 ranking.set(&member, Some((row, score)), timestamp);
-                self.bytes += member_bytes::<V, S>(&member);
             }
             ranking.indexed = ranking.len() > 0;
         }
         if ranking.len() > 0 {
-            self.note_window(&key, true);
+            self.windows.note(&key, true);
         }
-        self.bytes += board_bytes::<V, S>(board);
+        self.bytes += ranking.memory_bytes();
         self.boards.insert(key, ranking);
         Ok(())
     }
 
-    fn stored(&self, board: &[u8]) -> Result<Vec<(Rc<[u8]>, Vec<u8>)>> {
+    fn stored(&self, board: &[u8]) -> Result<Vec<StoredRow>> {
         let from = prefix(board);
         let to = after_prefix(&from);
         let mut members = Vec::new();
@@ -302,30 +277,12 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
     /// # Errors
     /// If the byte store cannot be read.
     pub fn ended(&mut self, to: i64) -> Result<Vec<Rc<[u8]>>> {
-        if to < self.earliest_end || self.serdes.windows.is_none() {
+        if !self.windows.has_ended(to) {
             return Ok(Vec::new());
         }
-        let later = (to.saturating_add(1), i64::MIN, BoardKey::default());
-        let mut ended: BTreeSet<_> = self.by_end.range(..&later).cloned().collect();
-        self.earliest_end = self.by_end.range(later..).next().map_or(i64::MAX, |(end, ..)| *end);
-        if !self.complete {
-            let mut stored = Vec::new();
-            let mut next = None;
-            self.shelf.bytes.scan(self.shelf.space + 1, KeyRange::default(), &mut |entry, _| {
-                let Some((end, rest)) = unstamp(entry) else { return true };
-                if end > to {
-                    next = Some(end);
-                    return false;
-                }
-                stored.extend(unstamp(rest).map(|(start, board)| (end, start, Rc::from(board))));
-                true
-            })?;
-            self.earliest_end = self.earliest_end.min(next.unwrap_or(i64::MAX));
-            // A board in memory speaks for itself: it may be empty by now, or dropped.
-            ended.extend(stored.into_iter().filter(|(.., board)| !self.boards.contains_key(board)));
-        }
-        self.dropped_to = Some(to);
-        Ok(ended.into_iter().map(|(.., board)| board).collect())
+        let stored = (!self.complete).then_some(&self.shelf);
+        // A board in memory speaks for itself: it may be empty by now, or dropped.
+        self.windows.ended(to, stored, |board| self.boards.contains_key(board))
     }
 
     /// Deletes all members of `board`.
@@ -351,18 +308,6 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
     /// The same, to be changed.
     pub fn due_mut(&mut self) -> &mut DueBoards {
         &mut self.due
-    }
-
-    fn read_earliest_end(&mut self) -> Result<()> {
-        let earliest = &mut self.earliest_end;
-        self.shelf.bytes.scan(self.shelf.space + 1, KeyRange::default(), &mut |entry, _| {
-            *earliest = unstamp(entry).map_or(i64::MIN, |(end, _)| end);
-            false
-        })
-    }
-
-    fn index_entry(&self, board: &[u8]) -> Option<Vec<u8>> {
-        self.index_key(board).map(|(end, start)| stamp(end, &stamp(start, board)))
     }
 }
 
@@ -401,18 +346,12 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
     fn unflushed(&mut self, changes: &mut Vec<Change>) -> Result<()> {
         assert!(self.dirty.is_empty(), "flushed while a transaction is open");
         let space = self.shelf.space;
-        if let Some(to) = self.dropped_to {
-            changes.push(Change::DeleteRange(
-                space + 1,
-                Vec::new(),
-                to.saturating_add(1).to_be_bytes().to_vec(),
-            ));
-        }
+        changes.extend(self.windows.unflushed(&self.shelf));
         let mut last_board = None;
         for (board, member) in &self.unflushed {
             let ranking = self.boards.get(board).expect("an unflushed board stays in memory");
             if last_board != Some(board) && !ranking.indexed && ranking.len() > 0 {
-                changes.extend(self.index_entry(board).map(|key| Change::Put(space + 1, key, Vec::new())));
+                changes.extend(self.windows.entry(&self.shelf, board));
             }
             last_board = Some(board);
             let slot = ranking.slot(member).expect("an unflushed member stays in memory");
@@ -443,21 +382,19 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
             self.unload_idle(&board);
         }
         self.due.flushed();
-        self.dropped_to = None;
+        self.windows.flushed();
         self.period = self.period.wrapping_add(1);
     }
 
     fn discard(&mut self) -> Result<()> {
         self.boards.clear();
-        self.by_end.clear();
         self.dirty.clear();
         self.unflushed.clear();
-        self.dropped_to = None;
-        self.earliest_end = i64::MAX;
         self.bytes = 0;
         self.complete = self.shelf.is_empty(KeyRange::default())?;
         self.due = DueBoards::read(&self.shelf)?;
-        self.read_earliest_end()
+        self.windows = WindowIndex::read(self.serdes.windows, &self.shelf)?;
+        Ok(())
     }
 
     fn restore(&mut self, record: &RawRecord<'_>, changes: &mut Vec<Change>) -> Result<()> {
@@ -478,10 +415,7 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
             return Ok(());
         };
         changes.push(Change::Put(self.shelf.space, key.to_vec(), stamp(record.timestamp, row)));
-        if let Some(entry) = self.index_entry(board) {
-            self.earliest_end = self.earliest_end.min(self.end_of(board).unwrap_or(i64::MAX));
-            changes.push(Change::Put(self.shelf.space + 1, entry, Vec::new()));
-        }
+        changes.extend(self.windows.restore(&self.shelf, board));
         Ok(())
     }
 
@@ -503,7 +437,7 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
             stays
         });
         for board in &dropped {
-            self.note_window(board, false);
+            self.windows.note(board, false);
         }
         self.complete &= self.boards.len() == before;
     }

@@ -15,6 +15,7 @@ mod overlay;
 mod ranking;
 mod session;
 mod window;
+mod window_index;
 
 pub use board::{Board, BoardRow, FloatScore};
 pub use bytes::{ByteStore, Change, KeyRange, META, MemoryBackend, Space, StateBackend, Visit};

@@ -1,170 +1,70 @@
-//! Leaderboards as a user writes them, driven record by record without a broker.
+//! Leaderboards as a user writes them, on the production worker.
 
 mod store;
 
-use std::cell::RefMut;
-use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
 use std::time::Duration;
 
 use headwater::codec::{LongSerde, StringSerde, TimeWindowedSerde};
-use headwater::config::DefaultTimestampExtractor;
-use headwater::operator::{Assembly, At, Context, Handlers, Intake, OutRecord, Output, Setup, Target};
-use headwater::state::{ByteStore, Change, MemoryBackend, StateBackend};
-use headwater::telemetry::{Counters, DropReason};
-use headwater::topology::{Plan, PlanOptions};
+use headwater::telemetry::DropReason;
+use headwater::testkit::{Testkit, TestkitBuilder};
 use headwater::{
-    Board, BoardEmit, Consumed, Grouped, KTable, Materialized, Ranked, RecordBatch, Result, Serde,
-    StreamsBuilder, TaskId, TimeWindows, Windowed,
+    Board, BoardEmit, BoardRow, Consumed, Grouped, KTable, Materialized, Ranked, RecordBatch, Serde,
+    StreamsBuilder, TimeWindows, TopicPartition, Windowed,
 };
 
-/// What a sink wrote: sink number, key, value, timestamp.
-type Written = (usize, Option<Vec<u8>>, Option<Vec<u8>>, i64);
+/// Longer than any start or crash takes.
+const INTERVAL_MS: i64 = 1_000_000;
 
-#[derive(Default)]
-struct Outbox(VecDeque<Written>);
-
-impl Output for Outbox {
-    fn emit(&mut self, target: &Target<'_>, record: &OutRecord<'_>) -> Result<()> {
-        let Target::Sink(sink) = target else { panic!("no topic is chosen by record here") };
-        let bytes = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
-        self.0.push_back((*sink, bytes(record.key), bytes(record.value), record.timestamp));
-        Ok(())
-    }
-}
-
-/// All tasks of a plan for one partition, and what they remember across a restart.
+/// A topology under test and the topic that it tells boards in.
 struct Bench {
-    plan: Plan,
-    backend: MemoryBackend,
-    tasks: Vec<Assembly>,
-    counters: Counters,
-    now_ms: i64,
-    offset: i64,
-    changelog: usize,
-    told: Vec<String>,
+    kit: Testkit,
+    topic: &'static str,
 }
 
 impl Bench {
-    fn new(builder: &StreamsBuilder) -> Self {
-        let options = PlanOptions { application: "app".to_owned(), additional_retention_ms: 0 };
-        let plan = builder.build().unwrap().plan(&options).unwrap();
-        let backend = MemoryBackend::default();
-        let tasks = assemble(&plan, &backend);
-        let counters = Counters::default();
-        Self { plan, backend, tasks, counters, now_ms: 0, offset: 0, changelog: 0, told: Vec::new() }
+    fn new(builder: &StreamsBuilder, topic: &'static str) -> Self {
+        Self::on(Testkit::builder(), builder, topic)
     }
 
-    /// Reads a record, and what comes of it through repartition topics. Output records go to `told`.
+    fn on(kit: TestkitBuilder, builder: &StreamsBuilder, topic: &'static str) -> Self {
+        Self { kit: kit.build(&builder.build().unwrap()).unwrap(), topic }
+    }
+
     fn pipe(&mut self, topic: &str, key: &str, value: Option<&[u8]>, timestamp: i64) {
-        let mut outbox = Outbox::default();
-        self.run(topic, (Some(key.as_bytes().to_vec()), value.map(<[u8]>::to_vec), timestamp), &mut outbox);
-        self.route(outbox);
+        self.kit.pipe_bytes(topic, Some(key.as_bytes()), value, timestamp).unwrap();
     }
 
-    fn route(&mut self, mut outbox: Outbox) {
-        while let Some((sink, key, value, timestamp)) = outbox.0.pop_front() {
-            let topic = self.plan.sinks[sink].to_string();
-            if self.plan.repartitions.iter().any(|repartition| *repartition.topic == *topic) {
-                self.run(&topic, (key, value, timestamp), &mut outbox);
-            } else {
-                let key = show_key(&key.unwrap());
-                let value = value.map_or("deleted".to_owned(), |value| show_board(&value));
-                self.told.push(format!("{key}: {value} at {timestamp}"));
-            }
-        }
-    }
-
-    fn run(&mut self, topic: &str, record: (Option<Vec<u8>>, Option<Vec<u8>>, i64), outbox: &mut Outbox) {
-        let (key, value, timestamp) = record;
-        let mut batch = RecordBatch::default();
-        batch.push(timestamp, key.as_deref(), value.as_deref(), self.offset);
-        let batch = batch.freeze();
-        self.offset += 1;
-        let (task, intake) = self
-            .tasks
-            .iter()
-            .find_map(|task| Some((task.task(), Rc::clone(task.intakes().get(topic)?))))
-            .expect("someone reads the topic");
-        let mut context = context(task, self.now_ms, &mut self.counters, outbox);
-        let at = At { lane: 0, raw: batch.get(0), batch: &batch, partition_time: -1 };
-        let mut intake: RefMut<'_, dyn Intake> = intake.borrow_mut();
-        if intake.load(&mut context, at).unwrap().is_some() {
-            intake.run(&mut context, 0).unwrap();
-        }
-    }
-
-    /// Lets the wall clock go on.
-    fn tick(&mut self, by_ms: i64) {
-        self.now_ms += by_ms;
-        let mut outbox = Outbox::default();
-        for task in &self.tasks {
-            for tick in task.ticks() {
-                let mut context = context(task.task(), self.now_ms, &mut self.counters, &mut outbox);
-                tick.borrow_mut().tick(&mut context).unwrap();
-            }
-        }
-        self.route(outbox);
-    }
-
-    /// Commits and flushes; counts the changelog records.
-    fn commit(&mut self) {
-        self.changelog = 0;
-        for task in &self.tasks {
-            let mut changes = Vec::new();
-            for store in task.stores() {
-                let mut store = store.borrow_mut();
-                let mut log = RecordBatch::default();
-                store.log(&mut log).unwrap();
-                self.changelog += log.len();
-                store.committed();
-                store.unflushed(&mut changes).unwrap();
-            }
-            apply(task.bytes(), changes);
-            task.stores().for_each(|store| store.borrow_mut().flushed());
-        }
-    }
-
-    /// A new process with the same byte stores and times. What was not committed is gone.
-    fn restart(&mut self) {
-        let tasks = assemble(&self.plan, &self.backend);
-        for (old, new) in self.tasks.iter().zip(&tasks) {
-            for (name, time) in old.times() {
-                new.times()[name].set(time.get());
-            }
-        }
-        self.tasks = tasks;
-    }
-
+    /// What was told since the last call.
     fn told(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.told)
+        let mut told = Vec::new();
+        for batch in self.kit.read_bytes(self.topic).unwrap() {
+            for record in &batch {
+                let key = show_key(record.key.unwrap());
+                let value = record.value.map_or("deleted".to_owned(), show_board);
+                told.push(format!("{key}: {value} at {}", record.timestamp));
+            }
+        }
+        told
     }
-}
 
-fn apply(bytes: &Rc<dyn ByteStore>, changes: Vec<Change>) {
-    bytes.apply(changes).unwrap();
-}
+    /// Number of records that the leaderboard's changelog got since the last call.
+    fn logged(&mut self) -> usize {
+        let batches = self.kit.read_bytes("testkit-best-changelog").unwrap();
+        batches.iter().map(|batch| batch.len()).sum()
+    }
 
-fn assemble(plan: &Plan, backend: &MemoryBackend) -> Vec<Assembly> {
-    let part = |part: &headwater::topology::SubtopologyPlan| {
-        let task = TaskId { subtopology: part.id, partition: 0 };
-        let spaces: BTreeMap<_, _> =
-            (0_u32..).zip(&part.stores).map(|(index, store)| (store.name.clone(), 1 + 2 * index)).collect();
-        let setup = Setup {
-            application: plan.application.clone(),
-            extractor: DefaultTimestampExtractor::FailOnInvalidTimestamp,
-            emit_interval_ms: 0,
-        };
-        let mut assembly = Assembly::new(task, setup, backend.open(task).unwrap(), spaces);
-        (part.assemble)(&mut assembly).unwrap();
-        assembly
-    };
-    plan.subtopologies.iter().map(part).collect()
-}
+    fn restart(&mut self) {
+        self.kit.restart(0).unwrap();
+    }
 
-fn context<'a>(task: TaskId, now_ms: i64, counters: &'a mut Counters, output: &'a mut Outbox) -> Context<'a> {
-    static HANDLERS: std::sync::LazyLock<Handlers> = std::sync::LazyLock::new(Handlers::default);
-    Context { task, now_ms, stream_time: -1, input: None, counters, handlers: &HANDLERS, output }
+    /// Lets an interval and more go by.
+    fn wait(&mut self) {
+        self.kit.advance_wall_clock(INTERVAL_MS * 3 / 2).unwrap();
+    }
+
+    fn late(&self) -> u64 {
+        self.kit.counters().dropped(DropReason::Late)
+    }
 }
 
 /// `board@start` for the windowed keys of these tests, whose windows are 10 ms, else the text.
@@ -188,7 +88,7 @@ fn scores(ranked: Ranked) -> Bench {
     let builder = StreamsBuilder::new();
     let players = builder.table::<String, i64>("points");
     by_team(&players, ranked).to_stream().to("best");
-    Bench::new(&builder)
+    Bench::new(&builder, "best")
 }
 
 fn by_team(players: &KTable<String, i64>, ranked: Ranked) -> KTable<String, Board<String, i64>> {
@@ -208,35 +108,38 @@ fn play(bench: &mut Bench, player: &str, points: Option<i64>, timestamp: i64) {
 #[test]
 fn every_change_of_what_is_shown_is_told_and_nothing_else() {
     let table: [(&str, Option<i64>, &[&str]); 13] = [
-        ("a/x", Some(10), &["a: a/x=10 at 0"]),
-        ("a/y", Some(20), &["a: a/y=20 a/x=10 at 1"]),
+        ("a/x", Some(10), &["a: a/x=10 at 1"]),
+        ("a/y", Some(20), &["a: a/y=20 a/x=10 at 2"]),
         // Below the second: nobody sees it.
         ("a/z", Some(5), &[]),
         ("a/z", Some(7), &[]),
         // The same row again.
         ("a/y", Some(20), &[]),
         // A tie goes by key.
-        ("a/w", Some(10), &["a: a/y=20 a/w=10 at 5"]),
+        ("a/w", Some(10), &["a: a/y=20 a/w=10 at 6"]),
         // The order alone changes.
-        ("a/w", Some(30), &["a: a/w=30 a/y=20 at 6"]),
+        ("a/w", Some(30), &["a: a/w=30 a/y=20 at 7"]),
         // A score falls, and the next one moves up.
-        ("a/w", Some(1), &["a: a/y=20 a/x=10 at 7"]),
+        ("a/w", Some(1), &["a: a/y=20 a/x=10 at 8"]),
         // A key is deleted, and the next one moves up.
-        ("a/y", None, &["a: a/x=10 a/z=7 at 8"]),
+        ("a/y", None, &["a: a/x=10 a/z=7 at 9"]),
         ("a/y", None, &[]),
         // A row moves to another board: it leaves the one before it enters the other.
-        ("a/x", Some(-8), &["a: a/z=7 a/w=1 at 10", "other: a/x=-8 at 10"]),
-        ("a/z", None, &["a: a/w=1 at 11"]),
-        ("a/w", None, &["a: deleted at 12"]),
+        ("a/x", Some(-8), &["a: a/z=7 a/w=1 at 11", "other: a/x=-8 at 11"]),
+        ("a/z", None, &["a: a/w=1 at 12"]),
+        ("a/w", None, &["a: deleted at 13"]),
     ];
-    let mut bench = scores(Ranked::default());
-    for (timestamp, (player, points, expected)) in (0..).zip(table) {
-        play(&mut bench, player, points, timestamp);
-        assert_eq!(bench.told(), expected, "{player} {points:?}");
-        // Whatever is in memory, the answer is the same.
-        if timestamp % 3 == 0 {
-            bench.commit();
-            bench.restart();
+    let builder = StreamsBuilder::new();
+    by_team(&builder.table("points"), Ranked::named("best")).to_stream().to("best");
+    for kit in [Testkit::builder(), Testkit::builder().exactly_once()] {
+        let mut bench = Bench::on(kit, &builder, "best");
+        for (timestamp, (player, points, expected)) in (1..).zip(table) {
+            play(&mut bench, player, points, timestamp);
+            assert_eq!(bench.told(), expected, "{player} {points:?}");
+            // Whatever is in memory, the answer is the same.
+            if timestamp % 3 == 0 {
+                bench.restart();
+            }
         }
     }
 }
@@ -253,54 +156,42 @@ fn the_lowest_may_come_first() {
 #[test]
 fn a_commit_writes_each_changed_row_once() {
     let mut bench = scores(Ranked::named("best"));
-    for points in 0..50 {
-        play(&mut bench, "a/x", Some(points), points);
-        play(&mut bench, "a/y", Some(points), points);
+    let mut batch = RecordBatch::default();
+    for points in 1..=50_i64 {
+        for player in [&b"a/x"[..], b"a/y"] {
+            batch.push(points, Some(player), Some(&points.to_be_bytes()), 0);
+        }
     }
-    bench.commit();
-    // Two rows of the table, two of the leaderboard.
-    assert_eq!(bench.changelog, 4);
-    bench.commit();
-    assert_eq!(bench.changelog, 0);
+    bench.kit.put(&TopicPartition::new("points", 0), &batch).unwrap();
+    bench.kit.settle().unwrap();
+    assert_eq!(bench.told().len(), 100);
+    assert_eq!(bench.logged(), 2);
 }
 
 #[test]
 fn boards_are_told_at_most_once_per_interval_and_survive_a_restart() {
-    let every = BoardEmit::AtMostEvery(Duration::from_millis(100));
+    let every = BoardEmit::AtMostEvery(Duration::from_millis(INTERVAL_MS as u64));
     let mut bench = scores(Ranked::named("best").emit(every));
-    bench.tick(0);
     play(&mut bench, "a/x", Some(1), 1);
     play(&mut bench, "b/x", Some(2), 2);
     play(&mut bench, "a/x", Some(3), 3);
-    bench.tick(99);
     assert_eq!(bench.told(), [""; 0]);
-    bench.tick(1);
+    bench.wait();
     assert_eq!(bench.told(), ["a: a/x=3 at 3", "b: b/x=2 at 2"]);
-    bench.tick(100);
+    bench.wait();
     assert_eq!(bench.told(), [""; 0], "nothing changed");
+    bench.restart();
     play(&mut bench, "a/x", None, 4);
-    bench.commit();
-    bench.restart();
-    bench.tick(1);
-    bench.tick(99);
-    assert_eq!(bench.told(), [""; 0], "a restart begins a new interval");
-    bench.tick(1);
+    for _ in 0..2 {
+        bench.kit.advance_wall_clock(INTERVAL_MS * 3 / 4).unwrap();
+        assert_eq!(bench.told(), [""; 0], "a restart begins a new interval");
+        bench.restart();
+    }
+    bench.wait();
     assert_eq!(bench.told(), ["a: deleted at 4"]);
-    bench.commit();
     bench.restart();
-    bench.tick(0);
-    bench.tick(100);
+    bench.wait();
     assert_eq!(bench.told(), [""; 0], "told once");
-}
-
-#[test]
-fn a_clock_that_is_set_back_delays_by_no_more_than_an_interval() {
-    let mut bench = scores(Ranked::default().emit(BoardEmit::AtMostEvery(Duration::from_millis(100))));
-    bench.tick(1_000_000);
-    play(&mut bench, "a/x", Some(1), 1);
-    bench.tick(-500_000);
-    bench.tick(100);
-    assert_eq!(bench.told(), ["a: a/x=1 at 1"]);
 }
 
 /// Clicks of users in windows of 10 ms, counted; one board per window.
@@ -313,7 +204,7 @@ fn clicks(ranked: Ranked) -> Bench {
         .leaderboard_with(2, |count| *count, ranked)
         .to_stream()
         .to("best");
-    Bench::new(&builder)
+    Bench::new(&builder, "best")
 }
 
 fn click(bench: &mut Bench, user: &str, times: &[i64]) {
@@ -330,18 +221,17 @@ fn a_windows_boards_are_told_once_when_it_closes() {
     click(&mut bench, "a/z", &[7]);
     click(&mut bench, "a/z", &[14]);
     assert_eq!(bench.told(), [""; 0], "within the grace");
-    bench.commit();
     bench.restart();
+    bench.logged();
     click(&mut bench, "b/z", &[15]);
     assert_eq!(bench.told(), ["a@0: a/y=3 a/x=2 at 6", "b@0: b/y=1 at 1"]);
+    // Four members of the boards that closed, and a new one.
+    assert_eq!(bench.logged(), 4 + 1);
     click(&mut bench, "a/z", &[3]);
-    assert_eq!(bench.counters.dropped(DropReason::Late), 1);
-    bench.commit();
-    // Four members of the closed window's boards and one of the new one's, three counts, one of them late.
-    assert_eq!(bench.changelog, 4 + 1 + 2);
+    assert_eq!((bench.late(), bench.logged()), (1, 0));
     bench.restart();
     click(&mut bench, "a/z", &[4]);
-    assert_eq!(bench.counters.dropped(DropReason::Late), 2, "late after a restart as well");
+    assert_eq!(bench.late(), 2, "late after a restart as well");
     click(&mut bench, "c/z", &[55]);
     assert_eq!(bench.told(), ["a@10: a/z=1 at 14", "b@10: b/z=1 at 15"]);
 }
@@ -355,7 +245,6 @@ fn windows_that_close_together_are_told_in_their_order() {
             click(&mut bench, user, &[time]);
         }
         if restart {
-            bench.commit();
             bench.restart();
         }
         click(&mut bench, "a/x", &[40]);
@@ -377,24 +266,21 @@ fn boards_of_windows_are_dropped_after_their_retention() {
     click(&mut bench, "a/x", &[30]);
     assert_eq!(bench.told(), ["a@30: a/x=1 at 30"], "no word of what is dropped");
     click(&mut bench, "a/x", &[4]);
-    assert_eq!((bench.told().len(), bench.counters.dropped(DropReason::Late)), (0, 1));
+    assert_eq!((bench.told().len(), bench.late()), (0, 1));
 }
 
 #[test]
 fn a_board_that_waits_to_be_told_is_told_before_it_is_dropped() {
-    let every = BoardEmit::AtMostEvery(Duration::from_millis(100));
+    let every = BoardEmit::AtMostEvery(Duration::from_millis(INTERVAL_MS as u64));
     let ranked = Ranked::named("best").emit(every).with_retention(Duration::ZERO);
     let mut bench = clicks(ranked);
-    bench.tick(0);
     click(&mut bench, "a/x", &[1, 25]);
-    bench.commit();
     bench.restart();
-    bench.tick(0);
-    bench.tick(100);
+    bench.logged();
+    bench.wait();
     assert_eq!(bench.told(), ["a@0: a/x=1 at 1", "a@20: a/x=1 at 25"]);
-    bench.commit();
     // The member of the first window is deleted, and both boards have been told.
-    assert_eq!(bench.changelog, 3);
+    assert_eq!(bench.logged(), 3);
 }
 
 #[test]
@@ -422,7 +308,7 @@ fn a_told_board_can_be_grouped_again() {
     led.map_values_with(|player, teams| one_row(player, *teams), Some(Materialized::named("led")))
         .to_stream()
         .to("led");
-    let mut bench = Bench::new(&builder);
+    let mut bench = Bench::new(&builder, "led");
     play(&mut bench, "a/x", Some(1), 1);
     play(&mut bench, "a/y", Some(2), 2);
     play(&mut bench, "a/x", Some(1), 3);
@@ -431,7 +317,7 @@ fn a_told_board_can_be_grouped_again() {
 }
 
 fn one_row(player: &str, teams: i64) -> Board<String, i64> {
-    Board { rows: vec![headwater::BoardRow { key: player.to_owned(), value: teams }] }
+    Board { rows: vec![BoardRow { key: player.to_owned(), value: teams }] }
 }
 
 #[test]
@@ -441,7 +327,7 @@ fn a_stream_can_be_joined_with_boards() {
     let best = by_team(&players, Ranked::named("best"));
     let asks = builder.stream::<String, String>("asks");
     asks.join(&best, |_, board: &Board<String, i64>| board.clone()).to("answers");
-    let mut bench = Bench::new(&builder);
+    let mut bench = Bench::new(&builder, "answers");
     play(&mut bench, "a/x", Some(1), 1);
     bench.pipe("asks", "a", Some(b"?"), 5);
     bench.pipe("asks", "nobody", Some(b"?"), 6);
