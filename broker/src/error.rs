@@ -159,7 +159,8 @@ impl ErrorCode {
         self as i16
     }
 
-    /// The code with this number; a number that this broker never answers is [`ErrorCode::UnknownServerError`].
+    /// The code with this number; a number that this broker never answers is
+    /// [`ErrorCode::UnknownServerError`].
     #[must_use]
     pub fn from_code(code: i16) -> Self {
         Self::ALL.iter().copied().find(|known| known.code() == code).unwrap_or(Self::UnknownServerError)

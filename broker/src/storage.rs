@@ -30,7 +30,8 @@ pub struct StoredBatch {
 
 /// Keeps batches. The caller appends in order of base offsets and never hands in a malformed batch.
 ///
-/// An error makes the request fail with `KAFKA_STORAGE_ERROR`; an append that failed must leave nothing behind.
+/// An error makes the request fail with `KAFKA_STORAGE_ERROR`; an append that failed must leave nothing
+/// behind.
 pub trait Storage: Send {
     /// Adds a batch at the end of a log; the first one creates the log.
     ///

@@ -131,6 +131,26 @@ fn open_transactions_are_not_touched_and_aborted_ones_vanish() {
     assert_eq!(rig.committed("t"), ["5:a=open", "6:c=new"]);
 }
 
+/// A compressed batch cannot be thinned out, but an aborted one goes as a whole.
+#[test]
+fn aborted_compressed_batches_vanish() {
+    let mut rig = rig();
+    let x = rig.init("x");
+    for (sequence, commit) in [(0, false), (1, true)] {
+        let mut bytes = encode(&txn(x, sequence), [Record::new(0, Some(b"k"), Some(b"v"))]);
+        bytes[22] |= 1; // gzip, as far as the header knows
+        let crc = crc32c::crc32c(&bytes[21..]);
+        bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+        rig.add("x", x, &["t"]);
+        rig.produce_bytes("t", Bytes::from(bytes));
+        rig.end("x", x, commit);
+    }
+    compact(&mut rig);
+    let batches = rig.fetch("t", 0, Isolation::ReadCommitted).batches;
+    let offsets = batches.iter().map(|bytes| Batch::parse(bytes).unwrap().header().base_offset);
+    assert_eq!(offsets.collect::<Vec<i64>>(), [1, 2, 3]);
+}
+
 /// A transaction whose records are gone must not take its producer's later ones with it.
 #[test]
 fn markers_go_after_their_records_and_drop_nobody_else() {

@@ -1,4 +1,5 @@
-//! Faults: a network that loses, delays and repeats, a broker that crashes, and bugs that are planted on purpose.
+//! Faults: a network that loses, delays and repeats, a broker that crashes, and bugs that are planted on
+//! purpose.
 #![allow(clippy::unwrap_used, reason = "a failed step ends the test")]
 
 mod rig;

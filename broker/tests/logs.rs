@@ -161,6 +161,17 @@ fn offsets_are_found_by_time() {
 }
 
 #[test]
+fn markers_are_no_records_to_find() {
+    let mut rig = Rig::with_topic("t");
+    let producer = rig.init("x");
+    rig.add("x", producer, &["t"]);
+    rig.produce_as("t", &txn(producer, 0), &["a=1"]).unwrap(); // at time 0; its marker gets the broker's time
+    rig.end("x", producer, true);
+    assert_eq!(rig.list("t", OffsetSpec::Timestamp(1), COMMITTED).offset, -1);
+    assert_eq!(rig.list("t", OffsetSpec::MaxTimestamp, COMMITTED).offset, 0);
+}
+
+#[test]
 fn an_open_transaction_holds_committed_readers_back() {
     let mut rig = Rig::with_topic("t");
     rig.produce("t", &["a=1"]);
@@ -213,7 +224,7 @@ fn deleted_records_are_out_of_range() {
     let mut rig = Rig::with_topic("t");
     rig.produce("t", &["a=1", "b=1", "c=1"]);
     rig.produce("t", &["d=1"]);
-    let mut delete = |before_offset| {
+    let delete = |rig: &mut Rig, before_offset| {
         let at = TopicPartition::new("t", 0);
         let partitions = vec![DeleteRecordsPartition { at, before_offset }];
         let trimmed =
@@ -221,12 +232,24 @@ fn deleted_records_are_out_of_range() {
         let fetched = rig.fetch("t", 1, UNCOMMITTED);
         (trimmed.error, trimmed.low_watermark, fetched.error, rig.read("t", UNCOMMITTED).len())
     };
-    assert_eq!(delete(2), (ErrorCode::None, 2, ErrorCode::OffsetOutOfRange, 2));
-    assert_eq!(delete(1), (ErrorCode::None, 2, ErrorCode::OffsetOutOfRange, 2));
-    assert_eq!(delete(5), (ErrorCode::OffsetOutOfRange, -1, ErrorCode::OffsetOutOfRange, 2));
-    assert_eq!(delete(-1), (ErrorCode::None, 4, ErrorCode::OffsetOutOfRange, 0));
+    assert_eq!(delete(&mut rig, 2), (ErrorCode::None, 2, ErrorCode::OffsetOutOfRange, 2));
+    assert_eq!(delete(&mut rig, 1), (ErrorCode::None, 2, ErrorCode::OffsetOutOfRange, 2));
+    assert_eq!(delete(&mut rig, 5), (ErrorCode::OffsetOutOfRange, -1, ErrorCode::OffsetOutOfRange, 2));
+    assert_eq!(delete(&mut rig, -1), (ErrorCode::None, 4, ErrorCode::OffsetOutOfRange, 0));
+    let producer = rig.init("x");
+    rig.add("x", producer, &["t"]);
+    rig.produce_as("t", &txn(producer, 0), &["x=1", "x=2"]).unwrap();
+    assert_eq!(delete(&mut rig, 5), (ErrorCode::None, 5, ErrorCode::OffsetOutOfRange, 1));
+    let view = rig.broker.partition("t", 0).unwrap();
+    assert_eq!((view.log_start_offset, view.last_stable_offset, view.high_watermark), (5, 5, 6));
+    rig.broker.crash(rig.now);
+    rig.broker.restart(rig.now).unwrap();
+    assert_eq!(rig.broker.partition("t", 0).unwrap().last_stable_offset, 5);
+    assert_eq!(delete(&mut rig, -1).1, 6);
+    rig.broker.crash(rig.now);
+    rig.broker.restart(rig.now).unwrap();
     let listed = rig.list("t", OffsetSpec::Earliest, UNCOMMITTED);
-    assert_eq!((listed.offset, rig.produce("t", &["e=1"])), (4, 4));
+    assert_eq!((listed.offset, rig.produce("t", &["e=1"])), (6, 6), "the end survives an empty log");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! A random walk against a model: whatever is produced, aborted, compacted, trimmed and crashed, a committed reader
-//! sees what the model says, and reading in small steps sees the same as reading at once.
+//! A random walk against a model: whatever is produced, aborted, compacted, trimmed and crashed, a committed
+//! reader sees what the model says, and reading in small steps sees the same as reading at once.
 #![allow(clippy::unwrap_used, reason = "a failed step ends the test")]
 
 mod rig;

@@ -254,8 +254,8 @@ fn transactional_commits_are_taken_during_the_sync_phase() {
     rig.pass(REBALANCE_MS);
 }
 
-/// The answer to EndTxn says that the decision is made, not that all markers are written: offsets may be stable
-/// while a changelog's last stable offset lags.
+/// The answer to EndTxn says that the decision is made, not that all markers are written: offsets may be
+/// stable while a changelog's last stable offset lags.
 #[test]
 fn markers_may_lag_behind_the_decision() {
     let mut rig = Rig::with_topic("t");

@@ -1,4 +1,5 @@
-//! Bytes that Apache Kafka's own classes have written, where the suites are: `HEADWATER_SUITES` names their folder.
+//! Bytes that Apache Kafka's own classes have written, where the suites are: `HEADWATER_SUITES` names their
+//! folder.
 #![allow(clippy::unwrap_used, reason = "a failed step ends the test")]
 
 use headwater_broker::batch::{

@@ -1,1 +1,286 @@
-//! (to come)
+//! The application: workers on threads, started and stopped together.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::config::Config;
+use crate::error::{Error, Reaction, Result};
+use crate::kafka::Cluster;
+use crate::state::StateBackend;
+use crate::time::{Clock, SystemClock};
+use crate::topology::{Plan, PlanOptions, Topology};
+use crate::worker::{Figures, Observer, Worker, WorkerOptions, WorkerState};
+
+/// Longest sleep of an idle worker: timers and commits are at most this late.
+const IDLE_MS: i64 = 50;
+/// How often a worker publishes its figures.
+const PUBLISH_MS: i64 = 1_000;
+
+/// A topology with everything that it needs to run.
+///
+/// ```
+/// use std::sync::Arc;
+/// use headwater::kafka::memory::MemoryCluster;
+/// use headwater::state::MemoryBackend;
+/// use headwater::{Application, Config, StreamsBuilder};
+///
+/// let builder = StreamsBuilder::new();
+/// builder.stream::<String, String>("lines").map_values(|line| line.to_uppercase()).to("shouts");
+/// let cluster = MemoryCluster::new();
+/// cluster.create_topic("lines", 1)?;
+/// cluster.create_topic("shouts", 1)?;
+///
+/// let config = Config::from_properties([("application.id", "shouting")])?;
+/// let application =
+///     Application::new(&builder.build()?, config, Arc::new(cluster), Arc::new(MemoryBackend::default()))?;
+/// let running = application.start()?;
+/// running.stop()?;
+/// # Ok::<(), headwater::Error>(())
+/// ```
+pub struct Application {
+    plan: Arc<Plan>,
+    config: Config,
+    cluster: Arc<dyn Cluster>,
+    backend: Arc<dyn StateBackend>,
+    clock: Arc<dyn Clock>,
+    process: String,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+impl Application {
+    /// An application; nothing happens before it is started.
+    ///
+    /// # Errors
+    /// If the topology cannot run under the configuration's application id.
+    pub fn new(
+        topology: &Topology,
+        config: Config,
+        cluster: Arc<dyn Cluster>,
+        backend: Arc<dyn StateBackend>,
+    ) -> Result<Self> {
+        let settings = config.settings();
+        let plan = topology.plan(&PlanOptions {
+            application: settings.application_id.clone(),
+            additional_retention_ms: settings.windowstore_changelog_additional_retention_ms,
+        })?;
+        Ok(Self {
+            plan: Arc::new(plan),
+            config,
+            cluster,
+            backend,
+            clock: Arc::new(SystemClock::new()),
+            process: "0".to_owned(),
+            observer: None,
+        })
+    }
+
+    /// Names the process: the same name whenever it starts again, another one for each process of the application. It is
+    /// part of the transactional ids, by which a restart ends the transaction that a crash has left open.
+    #[must_use]
+    pub fn process(mut self, name: impl Into<String>) -> Self {
+        self.process = name.into();
+        self
+    }
+
+    /// Runs by another clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Tells `observer` what the workers do.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// What is going to run.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Runs one worker on this thread until `until` says so, which is asked after each step, or until it fails.
+    ///
+    /// # Errors
+    /// The worker's.
+    pub fn run_until(&self, mut until: impl FnMut(&Worker) -> bool) -> Result<Figures> {
+        let mut worker = Worker::new(self.worker(0));
+        drive(&mut worker, self.cluster.as_ref(), self.clock.as_ref(), &mut |worker| {
+            if until(worker) {
+                worker.stop();
+            }
+        })?;
+        Ok(worker.figures().clone())
+    }
+
+    /// Starts `num.stream.threads` workers.
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
+    pub fn start(self) -> Result<Running> {
+        let shared = Arc::new(Shared::default());
+        let mut threads = Vec::new();
+        for number in 0..self.config.settings().num_stream_threads {
+            let options = self.worker(number);
+            let (cluster, clock) = (Arc::clone(&self.cluster), Arc::clone(&self.clock));
+            let shared_by_thread = Arc::clone(&shared);
+            let thread = std::thread::Builder::new()
+                .name(format!("{}-{number}", self.plan.application))
+                .spawn(move || run(number, options, &(cluster, clock), &shared_by_thread));
+            match thread {
+                Ok(thread) => threads.push(thread),
+                Err(error) => {
+                    shared.stop.store(true, Ordering::Relaxed);
+                    return Err(
+                        Error::new(Reaction::Stop, "a worker's thread cannot be started").because(error)
+                    );
+                }
+            }
+        }
+        Ok(Running { shared, threads, cluster: self.cluster })
+    }
+
+    fn worker(&self, number: usize) -> WorkerOptions {
+        let options = WorkerOptions::new(
+            Arc::clone(&self.plan),
+            self.config.clone(),
+            Arc::clone(&self.cluster),
+            Arc::clone(&self.backend),
+        );
+        let options = options.named(self.process.clone(), number).clock(Arc::clone(&self.clock));
+        match &self.observer {
+            Some(observer) => options.observer(Arc::clone(observer)),
+            None => options,
+        }
+    }
+}
+
+/// What the threads of an application share.
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    board: Mutex<Board>,
+}
+
+#[derive(Default)]
+struct Board {
+    figures: Vec<(usize, WorkerState, Figures)>,
+    error: Option<Error>,
+}
+
+impl Shared {
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self, number: usize, worker: &Worker) {
+        let mut board = self.board();
+        board.figures.retain(|(other, ..)| *other != number);
+        board.figures.push((number, worker.state(), worker.figures().clone()));
+    }
+}
+
+/// An application that runs. Dropping it does not stop it; [`Running::stop`] does.
+pub struct Running {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    cluster: Arc<dyn Cluster>,
+}
+
+impl Running {
+    /// The states of the workers, as of the last second.
+    #[must_use]
+    pub fn states(&self) -> Vec<WorkerState> {
+        let mut figures: Vec<_> =
+            self.shared.board().figures.iter().map(|(number, state, _)| (*number, *state)).collect();
+        figures.sort_by_key(|(number, _)| *number);
+        figures.into_iter().map(|(_, state)| state).collect()
+    }
+
+    /// The figures of all workers together, as of the last second.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let mut all = Figures::default();
+        self.shared.board().figures.iter().for_each(|(.., figures)| all.add(figures));
+        all
+    }
+
+    /// Whether all workers are gone: one has failed, or they were stopped.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Commits, leaves the group, and waits for the workers.
+    ///
+    /// # Errors
+    /// That of the first worker that failed, now or before.
+    pub fn stop(self) -> Result<Figures> {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.wait()
+    }
+
+    /// Waits until the workers are gone.
+    ///
+    /// # Errors
+    /// That of the first worker that failed. One that fails stops the others.
+    pub fn wait(mut self) -> Result<Figures> {
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                let error = Error::new(Reaction::Stop, "a worker's thread panicked");
+                self.shared.board().error.get_or_insert(error);
+            }
+        }
+        let _ = &self.cluster;
+        match self.shared.board().error.take() {
+            Some(error) => Err(error),
+            None => Ok(self.figures()),
+        }
+    }
+}
+
+type Outside = (Arc<dyn Cluster>, Arc<dyn Clock>);
+
+/// The body of a worker's thread.
+fn run(number: usize, options: WorkerOptions, (cluster, clock): &Outside, shared: &Shared) {
+    let mut worker = Worker::new(options);
+    let mut published_ms = 0;
+    let outcome = drive(&mut worker, cluster.as_ref(), clock.as_ref(), &mut |worker| {
+        if shared.stop.load(Ordering::Relaxed) {
+            worker.stop();
+        }
+        let now_ms = clock.now_ms();
+        if (now_ms - published_ms).abs() >= PUBLISH_MS {
+            published_ms = now_ms;
+            shared.publish(number, worker);
+        }
+    });
+    shared.publish(number, &worker);
+    if let Err(error) = outcome {
+        shared.board().error.get_or_insert(error);
+        shared.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The one endless loop of the framework. `between` is called after each step.
+fn drive(
+    worker: &mut Worker,
+    cluster: &dyn Cluster,
+    clock: &dyn Clock,
+    between: &mut dyn FnMut(&mut Worker),
+) -> Result<()> {
+    loop {
+        let progress = worker.step(clock.now_ms())?;
+        if worker.state().is_final() {
+            return Ok(());
+        }
+        between(worker);
+        if !progress.busy {
+            cluster.wait(IDLE_MS);
+        }
+    }
+}

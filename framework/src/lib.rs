@@ -23,14 +23,18 @@ pub mod application;
 pub mod query;
 pub mod testkit;
 
+pub use application::{Application, Running};
 pub use codec::{HasSerde, Serde};
 pub use config::Config;
 pub use dsl::{
     BranchedKStream, Consumed, Grouped, Joined, KGroupedStream, KGroupedTable, KStream, KTable, Materialized,
-    Produced, Repartitioned, SessionWindowedKStream, StreamsBuilder, TimeWindowedKStream,
+    Produced, Ranked, Repartitioned, SessionWindowedKStream, StreamsBuilder, TimeWindowedKStream,
+    WindowGroupedTable,
 };
 pub use error::{Error, Result};
+pub use operator::BoardEmit;
 pub use record::{Record, RecordBatch, Window, Windowed};
+pub use state::{Board, BoardRow, FloatScore};
 pub use topic::{TaskId, TopicName, TopicPartition};
 pub use topology::Topology;
 pub use window::{EmitStrategy, SessionWindows, TimeWindows};

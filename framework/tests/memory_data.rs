@@ -237,10 +237,15 @@ fn a_fenced_producer_cannot_write() {
     let cluster = cluster("t");
     let partition = TopicPartition::new("t", 0);
     let mut old = writer(&cluster, Some("w"));
+    let other = TopicPartition::new("t", 1);
     send(old.as_mut(), &partition, "first");
+    send(old.as_mut(), &other, "first");
     ready(old.flush(0)).unwrap();
     writer(&cluster, Some("w"));
+    // One batch is still under way when the other one's answer kills the producer.
+    plant(&cluster, Rule::on(ApiKey::Produce, Verdict::DropRequest).times(1));
     send(old.as_mut(), &partition, "late");
+    send(old.as_mut(), &other, "late");
     let error = old.poll(0).unwrap_err();
     assert_eq!((error.code, error.fault), ("INVALID_PRODUCER_EPOCH", Fault::Fatal));
     assert_eq!(old.pending_bytes(), 0);
@@ -388,7 +393,7 @@ fn a_gap_in_the_sequence_is_cured_by_a_new_epoch() {
     let mut now_ms = 0;
     drive("abort", &mut now_ms, |now_ms| producer.abort(now_ms));
     let view = cluster.broker().transaction("w").unwrap();
-    assert_eq!((view.partitions.len(), view.producer.epoch), (0, 1));
+    assert!(view.partitions.is_empty() && view.producer.epoch > 0, "{view:?}");
     producer.begin().unwrap();
     send(producer.as_mut(), &partition, "c");
     ready(producer.commit(now_ms)).unwrap();

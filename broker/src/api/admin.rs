@@ -211,7 +211,8 @@ pub struct AlterConfigsRequest {
     pub validate_only: bool,
 }
 
-/// Changes to one topic's settings. Settings that are not named stay (as in Kafka's `IncrementalAlterConfigs`).
+/// Changes to one topic's settings. Settings that are not named stay (as in Kafka's
+/// `IncrementalAlterConfigs`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlteredTopic {
     /// Which topic.

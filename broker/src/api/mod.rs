@@ -1,8 +1,8 @@
 //! The API: what clients ask of the broker and what it answers.
 //!
 //! One struct per Kafka request, in Kafka's words where users know them, without version numbers: a front end
-//! translates the wire's versions. Names of topics, groups and members are `Arc<str>`, so that handing them on
-//! costs nothing; record batches are raw [`bytes::Bytes`].
+//! translates the wire's versions. Names of topics, groups and members are `Arc<str>`, so that handing them
+//! on costs nothing; record batches are raw [`bytes::Bytes`].
 
 mod admin;
 mod data;
@@ -137,7 +137,8 @@ macro_rules! apis {
         #[derive(Clone, Debug, PartialEq)]
         pub enum Response {
             $(#[doc = concat!("See [`", stringify!($response), "`].")] $variant($response),)*
-            /// The request as a whole failed: a fault, a crash ([`ErrorCode::NetworkException`]), a malformed request.
+            /// The request as a whole failed: a fault, a crash ([`ErrorCode::NetworkException`]), a malformed
+            /// request.
             Error(ErrorCode),
         }
 

@@ -5,7 +5,7 @@ use super::header::{
     TRANSACTIONAL_FLAG, TimestampType,
 };
 use super::record::{Record, length, nullable_len, put_nullable};
-use super::varint::{put_varint, put_varlong, varint_len, varlong_len};
+use super::varint::{Scratch, varint_len, varlong_len};
 use super::{NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE};
 
 /// What the header of a new batch says beside what follows from its records.
@@ -153,12 +153,15 @@ impl BatchBuilder {
             + nullable_len(record.key)
             + nullable_len(record.value)
             + record.headers.encoded_len();
+        let mut head = Scratch::new();
+        head.put_varint(length(body));
+        head.put_byte(0);
+        head.put_varlong(timestamp_delta);
+        head.put_varint(offset_delta);
+        head.put_varint(record.key.map_or(-1, |key| length(key.len())));
         self.out.reserve(body + 5);
-        put_varint(&mut self.out, length(body));
-        self.out.push(0);
-        put_varlong(&mut self.out, timestamp_delta);
-        put_varint(&mut self.out, offset_delta);
-        put_nullable(&mut self.out, record.key);
+        self.out.extend_from_slice(head.bytes());
+        self.out.extend_from_slice(record.key.unwrap_or_default());
         put_nullable(&mut self.out, record.value);
         record.headers.put(&mut self.out);
         self.count += 1;

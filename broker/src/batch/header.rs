@@ -94,7 +94,8 @@ impl BatchHeader {
     /// Reads the header at the start of `bytes`.
     ///
     /// # Errors
-    /// [`BatchError::TooShort`] when the header or the batch is cut, [`BatchError::WrongMagic`] for old formats.
+    /// [`BatchError::TooShort`] when the header or the batch is cut, [`BatchError::WrongMagic`] for old
+    /// formats.
     pub fn parse(bytes: &[u8]) -> Result<Self, BatchError> {
         // The magic stands at the same place in all formats, so old ones are told from broken ones.
         if bytes.len() > 16 && bytes[16].cast_signed() != MAGIC {
@@ -295,7 +296,8 @@ pub(crate) fn set_placement(batch: &mut [u8], base_offset: i64, leader_epoch: i3
     batch[12..16].copy_from_slice(&leader_epoch.to_be_bytes());
 }
 
-/// Puts the broker's time over the producer's (`message.timestamp.type=LogAppendTime`); the checksum is made anew.
+/// Puts the broker's time over the producer's (`message.timestamp.type=LogAppendTime`); the checksum is made
+/// anew.
 pub(crate) fn restamp_append_time(batch: &mut [u8], now: i64) {
     let attributes = i16::from_be_bytes(field(batch, CRC_START)) | APPEND_TIME_FLAG;
     batch[21..23].copy_from_slice(&attributes.to_be_bytes());

@@ -8,8 +8,9 @@
 //! ```
 //! use headwater_broker::batch::{self, Batch, BatchOptions, Record};
 //!
-//! let records = [Record::new(1_000, Some(b"user"), Some(b"click")), Record::new(1_005, Some(b"user"), None)];
-//! let bytes = batch::encode(&BatchOptions::default(), records);
+//! let click = Record::new(1_000, Some(b"user"), Some(b"click"));
+//! let tombstone = Record::new(1_005, Some(b"user"), None);
+//! let bytes = batch::encode(&BatchOptions::default(), [click, tombstone]);
 //!
 //! let batch = Batch::parse(&bytes)?;
 //! assert!(batch.crc_matches());

@@ -88,6 +88,7 @@ impl<'a> Headers<'a> {
     }
 
     /// Bytes that [`Headers::put`] appends.
+    #[inline]
     pub(super) fn encoded_len(&self) -> usize {
         let content = match self.0 {
             Source::List(list) => list.iter().map(header_len).sum(),
@@ -96,7 +97,12 @@ impl<'a> Headers<'a> {
         content + varint_len(length(self.len()))
     }
 
+    #[inline]
     pub(super) fn put(&self, out: &mut Vec<u8>) {
+        if self.is_empty() {
+            out.push(0);
+            return;
+        }
         put_varint(out, length(self.len()));
         match self.0 {
             Source::List(list) => {
@@ -182,14 +188,17 @@ fn take_header<'a>(bytes: &mut &'a [u8]) -> Option<Header<'a>> {
 }
 
 /// A length on the wire. Kafka's lengths are signed 32 bit.
+#[inline]
 pub(super) fn length(len: usize) -> i32 {
     i32::try_from(len).expect("a part of a record is smaller than 2 GiB")
 }
 
+#[inline]
 pub(super) fn nullable_len(content: Option<&[u8]>) -> usize {
     content.map_or(1, |content| varint_len(length(content.len())) + content.len())
 }
 
+#[inline]
 pub(super) fn put_nullable(out: &mut Vec<u8>, content: Option<&[u8]>) {
     match content {
         None => out.push(0x01), // -1 in zigzag
@@ -200,6 +209,7 @@ pub(super) fn put_nullable(out: &mut Vec<u8>, content: Option<&[u8]>) {
     }
 }
 
+#[inline]
 fn take_nullable<'a>(bytes: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     match take_varint(bytes)? {
         -1 => Some(None),

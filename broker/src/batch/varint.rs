@@ -22,12 +22,57 @@ pub fn put_unsigned(out: &mut Vec<u8>, value: u32) {
 }
 
 #[inline]
-fn put_unsigned_long(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(low_seven_bits(value) | 0x80);
-        value >>= 7;
+fn put_unsigned_long(out: &mut Vec<u8>, value: u64) {
+    let mut scratch = Scratch::new();
+    scratch.put_unsigned_long(value);
+    out.extend_from_slice(scratch.bytes());
+}
+
+/// A few varints put together on the stack, to be copied at once: a vector would check its room for each byte.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scratch {
+    bytes: [u8; Self::ROOM],
+    len: usize,
+}
+
+impl Scratch {
+    /// The head of a record at its longest: three varints, a varlong and a byte.
+    const ROOM: usize = 5 + 1 + 10 + 5 + 5;
+
+    #[inline]
+    pub(super) fn new() -> Self {
+        Self { bytes: [0; Self::ROOM], len: 0 }
     }
-    out.push(low_seven_bits(value));
+
+    #[inline]
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    #[inline]
+    pub(super) fn put_byte(&mut self, byte: u8) {
+        self.bytes[self.len] = byte;
+        self.len += 1;
+    }
+
+    #[inline]
+    pub(super) fn put_varint(&mut self, value: i32) {
+        self.put_unsigned_long(u64::from(zigzag(value)));
+    }
+
+    #[inline]
+    pub(super) fn put_varlong(&mut self, value: i64) {
+        self.put_unsigned_long(zigzag_long(value));
+    }
+
+    #[inline]
+    fn put_unsigned_long(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.put_byte(low_seven_bits(value) | 0x80);
+            value >>= 7;
+        }
+        self.put_byte(low_seven_bits(value));
+    }
 }
 
 #[inline]
@@ -51,6 +96,13 @@ pub fn varlong_len(value: i64) -> usize {
 
 #[inline]
 fn unsigned_len(value: u64) -> usize {
+    // Nearly all lengths and deltas are this short.
+    if value < 0x80 {
+        return 1;
+    }
+    if value < 0x4000 {
+        return 2;
+    }
     let bits = 64 - (value | 1).leading_zeros() as usize;
     bits.div_ceil(7)
 }

@@ -24,8 +24,8 @@ impl Broker {
         log.compact(self.storage.as_mut(), rules)
     }
 
-    /// Removes what is too old or too much by `retention.ms` and `retention.bytes` from one partition, if its topic's
-    /// `cleanup.policy` contains `delete`. Returns where the log starts now.
+    /// Removes what is too old or too much by `retention.ms` and `retention.bytes` from one partition, if its
+    /// topic's `cleanup.policy` contains `delete`. Returns where the log starts now.
     ///
     /// # Errors
     /// `UNKNOWN_TOPIC_OR_PARTITION`; `KAFKA_STORAGE_ERROR`.
@@ -72,7 +72,8 @@ impl Broker {
     }
 }
 
-/// Whether something that happens every `interval` is due; the first time is one interval after the first look.
+/// Whether something that happens every `interval` is due; the first time is one interval after the first
+/// look.
 fn due(next: &mut Option<i64>, interval: Option<i64>, now: i64) -> bool {
     let Some(interval) = interval else { return false };
     let is_due = next.is_some_and(|next| next <= now);

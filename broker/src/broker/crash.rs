@@ -6,8 +6,8 @@ use super::Broker;
 use crate::error::ErrorCode;
 
 impl Broker {
-    /// The broker dies. Members of groups and everything under way are lost; whoever waits for an answer, or asks
-    /// before [`Broker::restart`], hears [`ErrorCode::NetworkException`].
+    /// The broker dies. Members of groups and everything under way are lost; whoever waits for an answer, or
+    /// asks before [`Broker::restart`], hears [`ErrorCode::NetworkException`].
     ///
     /// Logs, topics, committed and pending offsets, producer ids and the state of transactions are durable.
     pub fn crash(&mut self, now: i64) {
@@ -18,8 +18,8 @@ impl Broker {
         self.version += 1;
     }
 
-    /// The broker comes back: it reads its logs, with their producers and open transactions, from storage. Every
-    /// partition gets a new leader epoch.
+    /// The broker comes back: it reads its logs, with their producers and open transactions, from storage.
+    /// Every partition gets a new leader epoch.
     ///
     /// # Errors
     /// `KAFKA_STORAGE_ERROR` when a log cannot be read; the broker then stays down.
@@ -37,8 +37,8 @@ impl Broker {
         self.down
     }
 
-    /// Fences the current producer of a transactional id and aborts its open transaction, as another producer of
-    /// that name would.
+    /// Fences the current producer of a transactional id and aborts its open transaction, as another producer
+    /// of that name would.
     ///
     /// # Errors
     /// `TRANSACTIONAL_ID_NOT_FOUND`.

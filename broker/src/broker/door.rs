@@ -78,7 +78,8 @@ impl Broker {
         self.late.retain(|_, late| !matches!(late, Late::Response { ticket: other, .. } if *other == ticket));
     }
 
-    /// Breaks a client's connection: answers that are not ready yet are lost. What was asked may still happen.
+    /// Breaks a client's connection: answers that are not ready yet are lost. What was asked may still
+    /// happen.
     pub fn disconnect(&mut self, client: &ClientId) {
         self.claims.retain(|_, claim| claim.client != *client);
         self.late.retain(|_, late| !matches!(late, Late::Response { client: other, .. } if other == client));

@@ -4,27 +4,16 @@ use super::Broker;
 use crate::api::{
     ClientId, DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse,
     DescribedGroup, GroupResult, GroupState, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest,
-    JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse,
-    Response, SyncGroupRequest, SyncGroupResponse, Ticket,
+    LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse, SyncGroupRequest, Ticket,
 };
 use crate::error::ErrorCode;
-use crate::group::Caller;
+use crate::group::{Caller, Group, refused, unassigned};
 use std::sync::Arc;
 
 impl Broker {
     pub(super) fn join_group(&mut self, client: &ClientId, request: &JoinGroupRequest, ticket: Ticket) {
         if let Err(error) = self.check_join(request) {
-            let nothing: Arc<str> = Arc::from("");
-            let refused = JoinGroupResponse {
-                error,
-                generation: -1,
-                protocol_type: nothing.clone(),
-                protocol_name: nothing.clone(),
-                leader: nothing,
-                member_id: request.member_id.clone(),
-                members: Vec::new(),
-            };
-            return self.answer(ticket, refused.into());
+            return self.answer(ticket, refused(error, &request.member_id).into());
         }
         self.with_groups(|groups, turn| {
             groups.get_or_create(&request.group_id).join(request, Caller { client, ticket }, turn);
@@ -54,14 +43,7 @@ impl Broker {
             None => false,
         });
         if !answered {
-            let nothing: Arc<str> = Arc::from("");
-            let refused = SyncGroupResponse {
-                error: ErrorCode::UnknownMemberId,
-                protocol_type: nothing.clone(),
-                protocol_name: nothing,
-                assignment: bytes::Bytes::new(),
-            };
-            self.answer(ticket, Response::from(refused));
+            self.answer(ticket, unassigned(ErrorCode::UnknownMemberId).into());
         }
     }
 
@@ -87,7 +69,7 @@ impl Broker {
     pub(super) fn list_groups(&self, request: &ListGroupsRequest) -> ListGroupsResponse {
         let wanted = |state| request.states.is_empty() || request.states.contains(&state);
         let groups = self.groups.iter().filter(|group| wanted(group.state()));
-        ListGroupsResponse { groups: groups.map(crate::group::Group::listed).collect() }
+        ListGroupsResponse { groups: groups.map(Group::listed).collect() }
     }
 
     pub(super) fn describe_groups(&self, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
@@ -98,7 +80,7 @@ impl Broker {
     /// A group as DescribeGroups shows it; one that does not exist is dead.
     pub(super) fn described_group(&self, group_id: Arc<str>) -> DescribedGroup {
         let nothing: Arc<str> = Arc::from("");
-        self.groups.get(&group_id).map(crate::group::Group::described).unwrap_or(DescribedGroup {
+        self.groups.get(&group_id).map(Group::described).unwrap_or(DescribedGroup {
             group_id,
             state: GroupState::Dead,
             generation: -1,

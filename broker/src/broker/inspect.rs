@@ -116,8 +116,8 @@ impl Broker {
     /// Everything that a partition holds, markers included.
     ///
     /// # Errors
-    /// `UNKNOWN_TOPIC_OR_PARTITION`; `CORRUPT_MESSAGE` when a batch cannot be read (a compressed one, for instance);
-    /// `KAFKA_STORAGE_ERROR`.
+    /// `UNKNOWN_TOPIC_OR_PARTITION`; `CORRUPT_MESSAGE` when a batch cannot be read (a compressed one, for
+    /// instance); `KAFKA_STORAGE_ERROR`.
     pub fn records(&self, topic: &str, partition: i32) -> Result<Vec<OwnedRecord>, ErrorCode> {
         let log = self.catalogue.log(&TopicPartition::new(topic, partition))?;
         let mut filter = CommittedFilter::new(log.aborted());

@@ -1,9 +1,9 @@
 //! The broker: topics, groups and transactions behind one door.
 //!
-//! 1. Clients [`submit`](Broker::submit) a request and [`poll`](Broker::poll) for the answer. JoinGroup and SyncGroup
-//!    are answered when the group is ready; everything else at once, unless a fault delays it.
-//! 2. Time comes in with every call and never runs backwards. [`tick`](Broker::tick) does what is due: sessions,
-//!    rebalances, transaction time-outs, delayed markers, compaction and retention.
+//! 1. Clients [`submit`](Broker::submit) a request and [`poll`](Broker::poll) for the answer. JoinGroup and
+//!    SyncGroup are answered when the group is ready; everything else at once, unless a fault delays it.
+//! 2. Time comes in with every call and never runs backwards. [`tick`](Broker::tick) does what is due:
+//!    sessions, rebalances, transaction time-outs, delayed markers, compaction and retention.
 //!    [`next_deadline`](Broker::next_deadline) says when that will be.
 //! 3. The same calls with the same times and seed give the same answers.
 
@@ -21,7 +21,7 @@ mod transactions;
 
 use std::collections::BTreeMap;
 
-use crate::api::{Request, Response, Ticket};
+use crate::api::{ClientId, Request, Response, Ticket};
 use crate::faults::Faults;
 use crate::group::{GroupRules, Groups, Turn};
 use crate::identity::IdSource;
@@ -40,7 +40,8 @@ pub struct BrokerConfig {
     pub seed: u64,
     /// `num.partitions`: for topics created without a number.
     pub default_partitions: i32,
-    /// `auto.create.topics.enable`: whether asking for a topic's metadata creates it. Off, unlike Kafka's default.
+    /// `auto.create.topics.enable`: whether asking for a topic's metadata creates it. Off, unlike Kafka's
+    /// default.
     pub auto_create_topics: bool,
     /// `group.min.session.timeout.ms`.
     pub group_min_session_timeout_ms: i64,
@@ -76,6 +77,53 @@ impl Default for BrokerConfig {
 }
 
 /// A broker of one node.
+///
+/// ```
+/// # use headwater_broker::batch::{self, BatchOptions, Record};
+/// # use headwater_broker::{api::*, Broker, BrokerConfig, ErrorCode};
+/// let mut broker = Broker::new(BrokerConfig::default());
+/// let (client, now) = (ClientId::new("app"), 0);
+/// let mut ask =
+///     |request: Request| broker.call(&client, request, now).ok_or(ErrorCode::RequestTimedOut);
+/// ask(CreateTopicsRequest::new(vec![NewTopic::new("clicks", 1)]).into())?;
+/// let at = TopicPartition::new("clicks", 0);
+///
+/// // A transaction: a producer, its partitions, a batch, the end.
+/// let init = InitProducerIdRequest {
+///     transactional_id: Some("app-0".into()), transaction_timeout_ms: 60_000, current: None,
+/// };
+/// let producer = InitProducerIdResponse::try_from(ask(init.into())?)?.producer;
+/// let add = AddPartitionsToTxnRequest {
+///     transactional_id: "app-0".into(), producer, partitions: vec![at.clone()],
+/// };
+/// ask(add.into())?;
+/// let options = BatchOptions::transactional(producer.id, producer.epoch, 0);
+/// let batch = batch::encode(&options, [Record::new(1_000, Some(b"user"), Some(b"click"))]).into();
+/// let partitions = vec![ProducePartition { at: at.clone(), batch }];
+/// ask(ProduceRequest { transactional_id: Some("app-0".into()), partitions }.into())?;
+/// ask(EndTxnRequest { transactional_id: "app-0".into(), producer, commit: true }.into())?;
+///
+/// let wanted = FetchPartition { at, offset: 0, max_bytes: 1 << 20, current_leader_epoch: None };
+/// let isolation = Isolation::ReadCommitted;
+/// let fetch = FetchRequest { isolation, max_bytes: 1 << 20, partitions: vec![wanted] };
+/// let fetched = FetchResponse::try_from(ask(fetch.into())?)?.partitions.remove(0);
+/// assert_eq!((fetched.batches.len(), fetched.high_watermark), (2, 2)); // the record, and the marker
+///
+/// // A group of one: join, then sync with the assignment that the leader made.
+/// let join = JoinGroupRequest {
+///     group_id: "g".into(), member_id: "".into(), group_instance_id: None, protocol_type: "consumer".into(),
+///     protocols: vec![Protocol { name: "range".into(), metadata: "clicks".into() }],
+///     session_timeout_ms: 10_000, rebalance_timeout_ms: 60_000, member_id_required: false,
+/// };
+/// let joined = JoinGroupResponse::try_from(ask(join.into())?)?;
+/// let assignment = MemberAssignment { member_id: joined.member_id.clone(), assignment: "all".into() };
+/// let sync = SyncGroupRequest {
+///     group_id: "g".into(), member: MemberClaim::new(joined.generation, joined.member_id),
+///     protocol_type: None, protocol_name: None, assignments: vec![assignment],
+/// };
+/// assert_eq!(SyncGroupResponse::try_from(ask(sync.into())?)?.assignment, "all");
+/// # Ok::<(), ErrorCode>(())
+/// ```
 pub struct Broker {
     config: BrokerConfig,
     group_rules: GroupRules,
@@ -167,15 +215,15 @@ impl Broker {
         &mut self.faults
     }
 
-    /// A number that rises whenever anything happened that somebody may be waiting for: an answer became ready, data
-    /// or a last stable offset moved, a topic came or went.
+    /// A number that rises whenever anything happened that somebody may be waiting for: an answer became
+    /// ready, data or a last stable offset moved, a topic came or went.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// A number that rises whenever data was appended or deleted, or a last stable offset moved: when it has not, a
-    /// fetch that found nothing finds nothing again.
+    /// A number that rises whenever data was appended or deleted, or a last stable offset moved: when it has
+    /// not, a fetch that found nothing finds nothing again.
     #[must_use]
     pub fn data_version(&self) -> u64 {
         self.data_version
@@ -199,7 +247,7 @@ impl Broker {
     }
 
     /// Applies a request. Parked requests are answered later.
-    fn apply(&mut self, client: &crate::api::ClientId, request: Request, ticket: Ticket) {
+    fn apply(&mut self, client: &ClientId, request: Request, ticket: Ticket) {
         let response = match request {
             Request::JoinGroup(request) => return self.join_group(client, &request, ticket),
             Request::SyncGroup(request) => return self.sync_group(request, ticket),

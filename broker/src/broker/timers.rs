@@ -3,8 +3,9 @@
 use super::Broker;
 
 impl Broker {
-    /// Does what is due: ends sessions and rebalances, aborts transactions that take too long, writes delayed markers,
-    /// compacts and trims when the configuration says so, and lets delayed requests and answers arrive.
+    /// Does what is due: ends sessions and rebalances, aborts transactions that take too long, writes delayed
+    /// markers, compacts and trims when the configuration says so, and lets delayed requests and answers
+    /// arrive.
     pub fn tick(&mut self, now: i64) {
         self.advance(now);
         if self.down {

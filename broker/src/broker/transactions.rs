@@ -23,8 +23,8 @@ impl Broker {
         InitProducerIdResponse { error, producer: initialised.unwrap_or(nobody) }
     }
 
-    /// Where Kafka sends the client back once with `CONCURRENT_TRANSACTIONS` when it had to abort, this answers at
-    /// once if the markers could be written at once.
+    /// Where Kafka sends the client back once with `CONCURRENT_TRANSACTIONS` when it had to abort, this
+    /// answers at once if the markers could be written at once.
     fn init_transactional(
         &mut self,
         transactional_id: &Arc<str>,
@@ -102,7 +102,8 @@ impl Broker {
         Ok(())
     }
 
-    /// Writes the markers that are due. One that storage refuses stays due; one for a partition that is gone is done.
+    /// Writes the markers that are due. One that storage refuses stays due; one for a partition that is gone
+    /// is done.
     pub(super) fn write_due_markers(&mut self) {
         for due in self.coordinator.due_markers(self.now) {
             let written = match &due.target {

@@ -9,7 +9,7 @@ use crate::api::{GroupState, JoinGroupRequest, JoinGroupResponse, JoinedMember, 
 use crate::error::ErrorCode;
 
 /// The answer to a member that is not let in.
-pub(super) fn refused(error: ErrorCode, member_id: &Arc<str>) -> JoinGroupResponse {
+pub(crate) fn refused(error: ErrorCode, member_id: &Arc<str>) -> JoinGroupResponse {
     JoinGroupResponse {
         error,
         generation: -1,
@@ -163,8 +163,8 @@ impl Group {
         member.waiting = Waiting::Join(ticket);
     }
 
-    /// A static member has come back (or somebody else took its name): it gets a new id, and whoever holds the
-    /// old one is fenced. A stable group stays as it is.
+    /// A static member has come back (or somebody else took its name): it gets a new id, and whoever holds
+    /// the old one is fenced. A stable group stays as it is.
     fn replace_static(
         &mut self,
         request: &JoinGroupRequest,

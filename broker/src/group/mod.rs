@@ -26,7 +26,9 @@ use crate::api::{ClientId, GroupState, MemberClaim, Protocol, Response, Ticket};
 use crate::error::ErrorCode;
 use crate::identity::IdSource;
 
+pub(crate) use join::refused;
 pub(crate) use offsets::{CommitCheck, Offsets};
+pub(crate) use sync::unassigned;
 
 /// Limits that the broker sets for groups.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use crate::api::{
 use crate::error::ErrorCode;
 
 /// The answer to a member that gets no assignment.
-pub(super) fn unassigned(error: ErrorCode) -> SyncGroupResponse {
+pub(crate) fn unassigned(error: ErrorCode) -> SyncGroupResponse {
     SyncGroupResponse {
         error,
         protocol_type: Arc::from(""),

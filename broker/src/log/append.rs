@@ -15,7 +15,8 @@ pub(crate) struct AppendRules {
     pub(crate) timestamp_type: TimestampType,
     /// Compacted topics take no records without a key.
     pub(crate) keys_required: bool,
-    /// Whether the partition belongs to the producer's ongoing transaction. Asked of transactional batches only.
+    /// Whether the partition belongs to the producer's ongoing transaction. Asked of transactional batches
+    /// only.
     pub(crate) in_transaction: Result<(), ErrorCode>,
     pub(crate) now: i64,
 }

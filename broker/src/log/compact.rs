@@ -2,12 +2,13 @@
 //!
 //! 1. Only batches wholly below the last stable offset (and older than `min.compaction.lag.ms`) are touched.
 //! 2. A record goes when a later committed record has its key. Records of aborted transactions always go.
-//! 3. A tombstone that is the last record of its key stays for `delete.retention.ms`. The first pass that sees it
-//!    writes the time when it may go into its batch, the *delete horizon* (KIP-534).
-//! 4. A marker stays while its transaction has records in the log, and then until a delete horizon of its own.
-//! 5. Offsets never change, and batches keep theirs. A batch stays without records when it is the last one that
-//!    was touched (so that readers get past the gap, and the log's end is known after a crash), or when it is the
-//!    last that says what a producer has written.
+//! 3. A tombstone that is the last record of its key stays for `delete.retention.ms`. The first pass that
+//!    sees it writes the time when it may go into its batch, the *delete horizon* (KIP-534).
+//! 4. A marker stays while its transaction has records in the log, and then until a delete horizon of its
+//!    own.
+//! 5. Offsets never change, and batches keep theirs. A batch stays without records when it is the last one
+//!    that was touched (so that readers get past the gap, and the log's end is known after a crash), or when
+//!    it is the last that says what a producer has written.
 //! 6. Compressed batches cannot be looked into: they stay as they are (unless aborted as a whole).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

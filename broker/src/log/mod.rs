@@ -1,7 +1,7 @@
 //! The log of one partition: batches in order of offset, and what follows from them.
 //!
-//! 1. Batches are kept as they were sent; only base offset and leader epoch are filled in (and the time stamp,
-//!    under `LogAppendTime`).
+//! 1. Batches are kept as they were sent; only base offset and leader epoch are filled in (and the time
+//!    stamp, under `LogAppendTime`).
 //! 2. There is one replica, so the high watermark is the end of the log.
 //! 3. The last stable offset is the first offset of the oldest open transaction, or the high watermark.
 //! 4. Index, producers and open transactions follow from the batches alone: recovery reads them

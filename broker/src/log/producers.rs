@@ -1,7 +1,8 @@
 //! Producers: what a partition remembers of idempotent producers, to know duplicates and gaps.
 //!
 //! 1. A lower epoch than the last one seen is fenced.
-//! 2. A batch whose first and last sequence equal one of the last five is a duplicate: answered, not appended.
+//! 2. A batch whose first and last sequence equal one of the last five is a duplicate: answered, not
+//!    appended.
 //! 3. A higher epoch starts at sequence 0; within an epoch each batch continues the last one.
 //! 4. A producer that the partition does not know may start anywhere, as in Kafka since 2.4: its earlier
 //!    batches may have been deleted.

@@ -80,8 +80,8 @@ impl PartitionLog {
         }
     }
 
-    /// The first record at or after a time. Markers are no records; the records of a compressed batch cannot be
-    /// read, so the batch's start stands for them.
+    /// The first record at or after a time. Markers are no records; the records of a compressed batch cannot
+    /// be read, so the batch's start stands for them.
     fn find_timestamp(
         &self,
         storage: &dyn Storage,

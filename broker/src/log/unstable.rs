@@ -1,7 +1,7 @@
 //! Transactions as one partition sees them: which are open, and which were aborted.
 //!
-//! A transaction opens with a producer's first transactional batch and ends with its marker. An aborted one is
-//! remembered as long as its marker is in the log, for readers to drop its records.
+//! A transaction opens with a producer's first transactional batch and ends with its marker. An aborted one
+//! is remembered as long as its marker is in the log, for readers to drop its records.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Settings of a topic: Kafka's names, defaults and rules. Names outside the table are refused.
 //!
-//! Settings that mean nothing to a single node (compression, flushing, segments, replicas) are accepted and shown,
-//! so that a topic can be described as in Kafka, and have no effect.
+//! Settings that mean nothing to a single node (compression, flushing, segments, replicas) are accepted and
+//! shown, so that a topic can be described as in Kafka, and have no effect.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Ending a transaction: the decision, the markers it owes, and the time-out that decides for a silent producer.
+//! Ending a transaction: the decision, the markers it owes, and the time-out that decides for a silent
+//! producer.
 
 use std::sync::Arc;
 

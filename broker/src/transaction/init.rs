@@ -96,7 +96,8 @@ fn fence(transaction: &mut Transaction) {
     transaction.last_epoch = NO_PRODUCER_EPOCH;
 }
 
-/// KIP-360: who says which producer it is has to be the current one. `true` when its last bump is asked for again.
+/// KIP-360: who says which producer it is has to be the current one. `true` when its last bump is asked for
+/// again.
 fn check_current(transaction: &Transaction, current: Option<ProducerStamp>) -> Result<bool, ErrorCode> {
     let Some(current) = current else { return Ok(false) };
     if transaction.producer.epoch == NO_PRODUCER_EPOCH {

@@ -1,4 +1,5 @@
-//! A transaction, as its coordinator sees it: a transactional id, its producer, and what the producer touched.
+//! A transaction, as its coordinator sees it: a transactional id, its producer, and what the producer
+//! touched.
 //!
 //! ```text
 //! Empty --add--> Ongoing --end--> PrepareCommit --all markers written--> CompleteCommit --add--> Ongoing
@@ -6,10 +7,11 @@
 //!                   +--end, time-out or fencing--> PrepareAbort --all markers--> CompleteAbort --add--> Ongoing
 //! ```
 //! 1. The decision is made when the state becomes `Prepare...`; from then on it cannot change, crash or not.
-//! 2. A fencing (another producer with the same transactional id, a time-out) first bumps the epoch and then aborts:
-//!    the markers carry the new epoch, so that the partitions refuse the fenced producer's late batches.
-//! 3. Groups get their marker before data partitions. With [`crate::faults::MarkerDelay`] one can see offsets that
-//!    are committed while the last stable offset of a changelog still lags.
+//! 2. A fencing (another producer with the same transactional id, a time-out) first bumps the epoch and then
+//!    aborts: the markers carry the new epoch, so that the partitions refuse the fenced producer's late
+//!    batches.
+//! 3. Groups get their marker before data partitions. With [`crate::faults::MarkerDelay`] one can see offsets
+//!    that are committed while the last stable offset of a changelog still lags.
 
 mod add;
 mod end;
@@ -181,8 +183,8 @@ fn check_producer(transaction: &Transaction, producer: ProducerStamp) -> Result<
     Ok(())
 }
 
-/// Partition verification (KIP-890): what is not registered in the ongoing transaction may not be written, or it
-/// would stay open for ever. Data requests know a fenced producer as `INVALID_PRODUCER_EPOCH`.
+/// Partition verification (KIP-890): what is not registered in the ongoing transaction may not be written, or
+/// it would stay open for ever. Data requests know a fenced producer as `INVALID_PRODUCER_EPOCH`.
 fn verify(
     owner: Option<&Transaction>,
     producer: ProducerStamp,

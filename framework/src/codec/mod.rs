@@ -49,7 +49,7 @@ pub use list::ListSerde;
 pub use nullable::Nullable;
 pub use text::StringSerde;
 pub use void::VoidSerde;
-pub use windowed::{SessionWindowedSerde, TimeWindowedSerde};
+pub use windowed::{SessionWindowedSerde, TimeWindowedSerde, WindowKind};
 
 /// Turns values of one type into bytes and back.
 ///
@@ -86,6 +86,10 @@ pub trait Serde<T>: Send + Sync {
         let _ = value;
         false
     }
+    /// How the window stands in a serialised key; `None` for keys without window.
+    fn windows(&self) -> Option<WindowKind> {
+        None
+    }
 }
 
 impl<T, S: Serde<T> + ?Sized> Serde<T> for Arc<S> {
@@ -107,6 +111,10 @@ impl<T, S: Serde<T> + ?Sized> Serde<T> for Arc<S> {
 
     fn is_null(&self, value: &T) -> bool {
         (**self).is_null(value)
+    }
+
+    fn windows(&self) -> Option<WindowKind> {
+        (**self).windows()
     }
 }
 

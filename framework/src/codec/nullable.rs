@@ -2,7 +2,7 @@
 
 use ::bytes::Bytes;
 
-use super::{HasSerde, Serde, SerdeError};
+use super::{HasSerde, Serde, SerdeError, WindowKind};
 
 /// Serde of `Option<T>` over the serde of `T`: `None` is null, `Some` is written as `T` is.
 ///
@@ -44,6 +44,10 @@ impl<T, S: Serde<T>> Serde<Option<T>> for Nullable<S> {
     #[inline]
     fn is_null(&self, value: &Option<T>) -> bool {
         value.as_ref().is_none_or(|value| self.0.is_null(value))
+    }
+
+    fn windows(&self) -> Option<WindowKind> {
+        self.0.windows()
     }
 }
 

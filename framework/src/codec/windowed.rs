@@ -5,12 +5,67 @@
 //! sessions               key ‖ end:i64 ‖ start:i64
 //! ```
 
+use std::sync::Arc;
+
 use ::bytes::Bytes;
 
 use super::fixed::not_null;
 use super::store_key::{SessionKey, short};
 use super::{Serde, SerdeError};
 use crate::record::{Window, Windowed};
+
+/// How windowed keys are written: enough to read the window of a key without its type, and to write another key in
+/// the same windows.
+///
+/// ```
+/// use headwater::codec::{StringSerde, WindowKind};
+/// use headwater::{Serde, Window, Windowed};
+/// let serde = WindowKind::Sized(10).serde(StringSerde);
+/// let mut key = Vec::new();
+/// serde.serialize(&Windowed::new("a".to_owned(), 5, 15), &mut key)?;
+/// assert_eq!(serde.windows().and_then(|kind| kind.window(&key)), Some(Window { start: 5, end: 15 }));
+/// # Ok::<(), headwater::codec::SerdeError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowKind {
+    /// Windows of this many milliseconds, as [`TimeWindowedSerde`] writes them.
+    Sized(i64),
+    /// Sessions, as [`SessionWindowedSerde`] writes them.
+    Session,
+}
+
+impl WindowKind {
+    /// The serde of keys in such windows over the serde of the inner key.
+    #[must_use]
+    pub fn serde<K>(self, inner: impl Serde<K> + 'static) -> Arc<dyn Serde<Windowed<K>>> {
+        match self {
+            Self::Sized(size_ms) => Arc::new(TimeWindowedSerde::new(inner, size_ms)),
+            Self::Session => Arc::new(SessionWindowedSerde::new(inner)),
+        }
+    }
+
+    /// The window at the end of a serialised key; `None` if the key is too short to have one.
+    #[must_use]
+    pub fn window(self, key: &[u8]) -> Option<Window> {
+        match self {
+            Self::Sized(size_ms) => {
+                let start = i64::from_be_bytes(*key.last_chunk()?);
+                Some(Window { start, end: start.saturating_add(size_ms) })
+            }
+            Self::Session => {
+                SessionKey::decode(key).ok().map(|SessionKey { start, end, .. }| Window { start, end })
+            }
+        }
+    }
+
+    /// The first millisecond after `window`: sessions include their end.
+    pub(crate) fn after(self, window: Window) -> i64 {
+        match self {
+            Self::Sized(_) => window.end,
+            Self::Session => window.end.saturating_add(1),
+        }
+    }
+}
 
 const TIME_WINDOWED: &str = "time-windowed key";
 const SESSION_WINDOWED: &str = "session-windowed key";
@@ -101,6 +156,10 @@ impl<S> SessionWindowedSerde<S> {
 }
 
 impl<K, S: Serde<K>> Serde<Windowed<K>> for TimeWindowedSerde<S> {
+    fn windows(&self) -> Option<WindowKind> {
+        Some(WindowKind::Sized(self.size_ms))
+    }
+
     fn partition_part<'a>(&self, key: &'a [u8]) -> &'a [u8] {
         self.inner.partition_part(&key[..key.len().saturating_sub(8)])
     }
@@ -129,6 +188,10 @@ impl<K, S: Serde<K>> Serde<Windowed<K>> for TimeWindowedSerde<S> {
 }
 
 impl<K, S: Serde<K>> Serde<Windowed<K>> for SessionWindowedSerde<S> {
+    fn windows(&self) -> Option<WindowKind> {
+        Some(WindowKind::Session)
+    }
+
     fn partition_part<'a>(&self, key: &'a [u8]) -> &'a [u8] {
         self.inner.partition_part(&key[..key.len().saturating_sub(16)])
     }

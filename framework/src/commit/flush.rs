@@ -72,7 +72,8 @@ impl Flusher {
     ) -> Result<()> {
         let mut window = Window::FirstApplied;
         for (id, task) in tasks.iter_mut().filter(|(_, task)| task.is_unflushed()) {
-            let changes = task.unflushed(now_ms).map_err(|error| error.in_task(*id).reacting(Reaction::Stop))?;
+            let changes =
+                task.unflushed(now_ms).map_err(|error| error.in_task(*id).reacting(Reaction::Stop))?;
             let changes = self.plant(changes);
             let again = (self.planted == Planted::DoubleFlush).then(|| changes.clone());
             task.apply(changes)?;

@@ -38,7 +38,7 @@ impl Window {
 }
 
 /// Told each window; `true` ends the worker on the spot, as a crash would.
-pub type ProbeFn = dyn FnMut(Window) -> bool;
+pub type ProbeFn = dyn FnMut(Window) -> bool + Send;
 
 /// The hook of a test into the windows of a commit.
 #[derive(Default)]

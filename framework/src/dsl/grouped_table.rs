@@ -30,6 +30,7 @@ pub struct KGroupedTable<K, V, K2, V2> {
     pub(crate) selector: Selector<K, V, K2, V2>,
     pub(crate) select_name: String,
     pub(crate) name: Option<String>,
+    pub(crate) members: SharedSerde<K>,
     pub(crate) keys: SharedSerde<K2>,
     pub(crate) values: SharedSerde<V2>,
 }
@@ -56,7 +57,8 @@ where
         (table.access.send_old)();
         let select_name = table.name("KTABLE-SELECT-");
         let (keys, values) = serdes;
-        Self { draft: table.draft.clone(), parent: table.node, selector, select_name, name, keys, values }
+        let (draft, members) = (table.draft.clone(), serde_or_usual(&table.keys));
+        Self { draft, parent: table.node, selector, select_name, name, members, keys, values }
     }
 
     /// Number of rows in each group.

@@ -33,7 +33,9 @@ pub fn count_partitions(plan: &Plan, given: &Counts) -> Result<Counts> {
             break;
         }
     }
-    if let Some(topic) = plan.repartitions.iter().map(|one| &one.topic).find(|topic| !counts.contains_key(*topic)) {
+    if let Some(topic) =
+        plan.repartitions.iter().map(|one| &one.topic).find(|topic| !counts.contains_key(*topic))
+    {
         return Err(Error::new(Reaction::Stop, format!("cannot tell how many partitions `{topic}` needs"))
             .hint("set the number in `Repartitioned` or `Grouped`"));
     }
@@ -52,11 +54,14 @@ pub fn task_counts(plan: &Plan, counts: &Counts) -> Vec<i32> {
 }
 
 fn follow_writer(plan: &Plan, repartition: &RepartitionPlan, counts: &mut Counts) {
-    if repartition.partitions.is_some() || is_levelled(plan, &repartition.topic) && counts.contains_key(&repartition.topic)
+    if repartition.partitions.is_some()
+        || is_levelled(plan, &repartition.topic) && counts.contains_key(&repartition.topic)
     {
         return;
     }
-    let Some(writer) = plan.subtopologies.iter().find(|part| part.id == repartition.written_by) else { return };
+    let Some(writer) = plan.subtopologies.iter().find(|part| part.id == repartition.written_by) else {
+        return;
+    };
     let inputs = writer.sources.iter().filter_map(|source| counts.get(&source.topic)).max();
     counts.extend(inputs.map(|count| (repartition.topic.clone(), *count)));
 }
@@ -71,7 +76,8 @@ fn level(plan: &Plan, group: &[TopicName], counts: &mut Counts) {
         plan.repartitions.iter().any(|one| one.topic == *topic && one.partitions.is_none())
     };
     let fixed = group.iter().filter(|topic| !is_free(topic)).filter_map(|topic| counts.get(topic)).max();
-    let Some(count) = fixed.or_else(|| group.iter().filter_map(|topic| counts.get(topic)).max()).copied() else {
+    let Some(count) = fixed.or_else(|| group.iter().filter_map(|topic| counts.get(topic)).max()).copied()
+    else {
         return;
     };
     counts.extend(group.iter().filter(|topic| is_free(topic)).map(|topic| (topic.clone(), count)));

@@ -50,7 +50,14 @@ impl Startup {
         names.sort_unstable();
         names.dedup();
         names.retain(|name| !name.is_empty());
-        Self { plan: Arc::clone(&plan), admin, stage: Stage::Describe, names, outputs, layout: Layout::default() }
+        Self {
+            plan: Arc::clone(&plan),
+            admin,
+            stage: Stage::Describe,
+            names,
+            outputs,
+            layout: Layout::default(),
+        }
     }
 
     /// Goes as far as it can without waiting.
@@ -73,7 +80,9 @@ impl Startup {
                     self.stage = Stage::Create(new);
                 }
                 Stage::Create(new) => {
-                    let Poll::Ready(answer) = self.admin.create(new, now_ms) else { return Ok(Poll::Pending) };
+                    let Poll::Ready(answer) = self.admin.create(new, now_ms) else {
+                        return Ok(Poll::Pending);
+                    };
                     answer?;
                     for topic in new {
                         tracing::info!(topic = %topic.name, partitions = topic.partitions, "topic made");
@@ -82,7 +91,9 @@ impl Startup {
                 }
                 // Brokers learn of new topics one after the other.
                 Stage::Verify(names) => {
-                    let Poll::Ready(answer) = self.admin.describe(names, now_ms) else { return Ok(Poll::Pending) };
+                    let Poll::Ready(answer) = self.admin.describe(names, now_ms) else {
+                        return Ok(Poll::Pending);
+                    };
                     if answer?.iter().any(Option::is_none) {
                         return Ok(Poll::Pending);
                     }
@@ -96,7 +107,8 @@ impl Startup {
     fn check(&mut self, found: &HashMap<TopicName, TopicInfo>) -> Result<Vec<NewTopic>> {
         let plan = Arc::clone(&self.plan);
         let sources = plan.subtopologies.iter().flat_map(|part| &part.sources);
-        let external: Vec<_> = sources.filter(|source| !source.internal).map(|source| &source.topic).collect();
+        let external: Vec<_> =
+            sources.filter(|source| !source.internal).map(|source| &source.topic).collect();
         exist("source topics", external.iter().copied(), found)?;
         exist("sink topics", self.outputs.iter(), found)?;
         let given = external.iter().map(|topic| ((*topic).clone(), found[*topic].partitions)).collect();
@@ -131,7 +143,8 @@ fn exist<'a>(
     names: impl Iterator<Item = &'a TopicName>,
     found: &HashMap<TopicName, TopicInfo>,
 ) -> Result<()> {
-    let missing: Vec<_> = names.filter(|name| !found.contains_key(*name)).map(|name| format!("`{name}`")).collect();
+    let missing: Vec<_> =
+        names.filter(|name| !found.contains_key(*name)).map(|name| format!("`{name}`")).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -168,8 +181,10 @@ fn changelogs(
         let (is, wanted) = (policy(&topic.configs), policy(&store.configs));
         if !is.is_empty() && !wanted.is_empty() && is != wanted {
             let (is, wanted) = (is.join(","), wanted.join(","));
-            let message =
-                format!("`{}` has cleanup.policy={is}, but store `{}` needs {wanted}", topic.name, store.name);
+            let message = format!(
+                "`{}` has cleanup.policy={is}, but store `{}` needs {wanted}",
+                topic.name, store.name
+            );
             return Err(Error::new(Reaction::Stop, message).hint(format!(
                 "set it with `kafka-configs --alter --topic {} --add-config cleanup.policy=[{wanted}]`",
                 topic.name
@@ -197,8 +212,9 @@ fn equal_inputs(part: &SubtopologyPlan, counts: &HashMap<TopicName, i32>) -> Res
                 "sub-topology {} keeps state and reads `{}` with {} and `{}` with {} partitions",
                 part.id, first.topic, counts[&first.topic], other.topic, counts[&other.topic]
             );
-            Err(Error::new(Reaction::Stop, message)
-                .hint("give the topics the same number of partitions, or put `repartition` behind the smaller one"))
+            Err(Error::new(Reaction::Stop, message).hint(
+                "give the topics the same number of partitions, or put `repartition` behind the smaller one",
+            ))
         }
         _ => Ok(()),
     }

@@ -136,7 +136,6 @@ impl Outbox {
         for route in self.holding.drain(..) {
             self.routes[route].held.clear();
         }
-        self.asked.clear();
         self.bytes = 0;
     }
 
@@ -172,7 +171,7 @@ impl Outbox {
     /// # Errors
     /// As the cluster says.
     pub fn resolve(&mut self, admin: &mut dyn Admin, now_ms: i64) -> Result<Poll<Vec<Refused>>> {
-        if self.holding.is_empty() {
+        if self.holding.is_empty() && self.asked.is_empty() {
             return Ok(Poll::Ready(Vec::new()));
         }
         if self.asked.is_empty() {
@@ -194,8 +193,10 @@ impl Outbox {
                 }
                 None => refused.extend(held.into_iter().map(|held| Refused {
                     task: held.task,
-                    error: Error::new(Reaction::Skip, format!("topic `{name}` does not exist"))
-                        .hint("create it; topics that are chosen record by record are not made on the way"),
+                    error:
+                        Error::new(Reaction::Skip, format!("topic `{name}` does not exist")).hint(
+                            "create it; topics that are chosen record by record are not made on the way",
+                        ),
                     held,
                 })),
             }
@@ -225,12 +226,7 @@ impl Outbox {
         if let Some(route) = self.by_name.get(topic) {
             return *route;
         }
-        self.routes.push(Route {
-            topic: topic.clone(),
-            slots: Vec::new(),
-            sticky: 0,
-            held: Vec::new(),
-        });
+        self.routes.push(Route { topic: topic.clone(), slots: Vec::new(), sticky: 0, held: Vec::new() });
         self.by_name.insert(topic.clone(), self.routes.len() - 1);
         self.routes.len() - 1
     }
@@ -278,7 +274,8 @@ impl Outbox {
             return Err(Error::new(Reaction::Skip, message).hint(hint));
         }
         let mut headers = Headers::default();
-        for header in record.headers.as_slice().iter().filter(|header| header.name.starts_with("__streams.")) {
+        for header in record.headers.as_slice().iter().filter(|header| header.name.starts_with("__streams."))
+        {
             let value = header.value.as_deref().map(|value| &value[..value.len().min(1_000)]);
             headers.push(&header.name, value);
         }
@@ -322,6 +319,7 @@ impl Output for Outbox {
 }
 
 fn headers_len(headers: &Headers) -> usize {
-    let len = |header: &crate::record::Header| header.name.len() + header.value.as_ref().map_or(0, |v| v.len());
+    let len =
+        |header: &crate::record::Header| header.name.len() + header.value.as_ref().map_or(0, |v| v.len());
     headers.as_slice().iter().map(len).sum()
 }

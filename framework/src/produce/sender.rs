@@ -132,7 +132,12 @@ impl Sender {
     }
 
     /// As [`Producer::send_offsets`].
-    pub fn send_offsets(&mut self, offsets: &[OffsetCommit], group: &GroupMetadata, now_ms: i64) -> Answer<()> {
+    pub fn send_offsets(
+        &mut self,
+        offsets: &[OffsetCommit],
+        group: &GroupMetadata,
+        now_ms: i64,
+    ) -> Answer<()> {
         self.producer.send_offsets(offsets, group, now_ms)
     }
 

@@ -1,4 +1,5 @@
-//! What operators remember: typed stores ([`KeyValueStore`], [`WindowStore`], [`SessionStore`]), each an overlay in
+//! What operators remember: typed stores ([`KeyValueStore`], [`WindowStore`], [`SessionStore`],
+//! [`LeaderboardStore`]), each an overlay in
 //! memory over a part of the task's byte store, with a changelog on Kafka.
 //!
 //! The life of a change: `set` makes an entry dirty; `log` writes it to the changelog within the transaction;
@@ -7,12 +8,17 @@
 
 mod bytes;
 mod key_value;
+mod leaderboard;
 mod overlay;
+mod ranking;
 mod session;
 mod window;
 
 pub use bytes::{ByteStore, Change, KeyRange, META, MemoryBackend, Space, StateBackend, Visit};
 pub use key_value::KeyValueStore;
+pub use leaderboard::{
+    Board, BoardRow, FloatScore, LeaderboardSerdes, LeaderboardStore, MemberChange, RankBy, Shown,
+};
 pub use overlay::{Entry, Overlay, SlotId};
 pub use session::{Session, SessionStore};
 pub use window::{WindowEntry, WindowStore};

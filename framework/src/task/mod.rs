@@ -20,7 +20,7 @@ use std::sync::Arc;
 use crate::consume::{Lane, Scene, order};
 use crate::error::{Error, Reaction, Result};
 use crate::kafka::{CommittedOffset, OffsetCommit};
-use crate::operator::{Assembly, Context, Handlers, Output, Tick};
+use crate::operator::{Assembly, Context, Handlers, Output, Setup, Tick};
 use crate::state::{ByteStore, Change, Space};
 use crate::telemetry::Counters;
 use crate::time::UNKNOWN_TIME;
@@ -55,6 +55,8 @@ pub struct TaskParts<'a> {
     pub inputs: &'a [TopicPartition],
     /// Its byte store.
     pub bytes: Rc<dyn ByteStore>,
+    /// What its operators need of the configuration.
+    pub setup: Setup,
     /// The answers to failures.
     pub handlers: Arc<Handlers>,
     /// `max.task.idle.ms`.
@@ -78,9 +80,9 @@ impl Task {
     /// # Errors
     /// If its operators cannot be made or its stores not be opened.
     pub fn new(parts: TaskParts<'_>) -> Result<Self> {
-        let TaskParts { id, plan, inputs, bytes, handlers, idle_ms, fingerprint } = parts;
+        let TaskParts { id, plan, inputs, bytes, setup, handlers, idle_ms, fingerprint } = parts;
         let spaces = plan.stores.iter().zip(0..).map(|(store, index)| (store.name.clone(), space(index)));
-        let mut assembly = Assembly::new(id, bytes, spaces.collect());
+        let mut assembly = Assembly::new(id, setup, bytes, spaces.collect());
         (plan.assemble)(&mut assembly).map_err(|error| error.in_task(id))?;
         let mut lanes = Vec::with_capacity(inputs.len());
         for (number, partition) in inputs.iter().enumerate() {
@@ -414,12 +416,7 @@ fn run_one(lane: &mut Lane, budget: usize, scene: &mut Scene<'_>) -> Result<bool
     Ok(true)
 }
 
-fn run_many(
-    lanes: &mut [Lane],
-    budget: usize,
-    idle_ms: Option<i64>,
-    scene: &mut Scene<'_>,
-) -> Result<bool> {
+fn run_many(lanes: &mut [Lane], budget: usize, idle_ms: Option<i64>, scene: &mut Scene<'_>) -> Result<bool> {
     for _ in 0..budget {
         for lane in &mut *lanes {
             lane.load(scene)?;

@@ -97,11 +97,7 @@ pub struct RestoreOptions {
 
 impl Default for RestoreOptions {
     fn default() -> Self {
-        Self {
-            auto_offset_reset: Some(StartAt::Earliest),
-            target: Isolation::ReadUncommitted,
-            rewind: true,
-        }
+        Self { auto_offset_reset: Some(StartAt::Earliest), target: Isolation::ReadUncommitted, rewind: true }
     }
 }
 
@@ -165,6 +161,7 @@ pub struct Restore {
     starts: HashMap<TopicPartition, (i64, i64)>,
     readings: Vec<Reading>,
     records: u64,
+    asking: bool,
 }
 
 /// The ports of a restore.
@@ -202,6 +199,7 @@ impl Restore {
             starts: HashMap::new(),
             readings: Vec::new(),
             records: 0,
+            asking: false,
         };
         for (id, task) in desk.tasks.iter_mut().filter(|(_, task)| !task.is_running()) {
             task.go(Phase::Restoring);
@@ -219,6 +217,12 @@ impl Restore {
     #[must_use]
     pub fn rewinds(&self) -> bool {
         self.options.rewind
+    }
+
+    /// The partitions of a question to the group that is not answered yet, if there is one.
+    #[must_use]
+    pub fn into_unanswered(self) -> Option<Vec<TopicPartition>> {
+        self.asking.then_some(self.inputs)
     }
 
     /// Number of records applied.
@@ -239,6 +243,9 @@ impl Restore {
     /// With the reaction [`Reaction::Retry`] where the same step may work later.
     pub fn advance(&mut self, desk: &mut RestoreDesk<'_>) -> Result<Restored> {
         let mut restored = Restored::default();
+        if self.is_done() {
+            return Ok(restored);
+        }
         loop {
             let before = self.stage;
             let done = match self.stage {
@@ -259,9 +266,11 @@ impl Restore {
     }
 
     fn ask_committed(&mut self, desk: &mut RestoreDesk<'_>) -> Result<Poll<()>> {
+        self.asking = true;
         let Poll::Ready(answer) = desk.membership.committed(&self.inputs, desk.now_ms) else {
             return Ok(Poll::Pending);
         };
+        self.asking = false;
         self.committed = answer?;
         let known = |partition: &TopicPartition| {
             let tasks = self.known.iter().filter(|(task, _)| task.partition == partition.partition);
@@ -297,8 +306,7 @@ impl Restore {
     }
 
     fn ask_bounds(&mut self, desk: &mut RestoreDesk<'_>, restored: &mut Restored) -> Result<Poll<()>> {
-        let partitions: Vec<_> =
-            self.changelogs.iter().map(|(_, _, partition)| partition.clone()).collect();
+        let partitions: Vec<_> = self.changelogs.iter().map(|(_, _, partition)| partition.clone()).collect();
         let Poll::Ready(answer) = self.admin.bounds(&partitions, self.options.target, desk.now_ms) else {
             return Ok(Poll::Pending);
         };

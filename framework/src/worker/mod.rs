@@ -23,6 +23,7 @@ use std::task::Poll;
 
 use crate::commit::{CommitOptions, Committer, FlushOptions, Planted, Probe};
 use crate::config::Settings;
+use crate::consume::{Lag, Lane};
 use crate::error::Result;
 use crate::group::{Layout, Startup, subscription};
 use crate::kafka::{Admin, Cluster, Consumer, Isolation, Membership};
@@ -79,8 +80,11 @@ pub struct Worker {
     recovery: Recovery,
     leaving: Leaving,
     figures: Figures,
-    /// An input whose offset is out of range: it is looked up where to go on.
-    out_of_range: Option<TopicPartition>,
+    /// An input whose offset is out of range: it is looked up where to go on. False: nobody waits for that any more.
+    out_of_range: Option<(TopicPartition, bool)>,
+    /// Partitions whose committed offsets were asked for by a restore that was given up: the call has to be made until
+    /// it is answered.
+    unanswered: Option<Vec<TopicPartition>>,
     purge: stations::Purge,
     trouble_since: Option<i64>,
     steps: u64,
@@ -140,6 +144,7 @@ impl Worker {
             leaving: Leaving::default(),
             figures: Figures::default(),
             out_of_range: None,
+            unanswered: None,
             purge: stations::Purge::default(),
             trouble_since: None,
             steps: 0,
@@ -263,7 +268,8 @@ impl Worker {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let settled = self.restore.is_none() && self.recovery == Recovery::Nothing && !self.leaving.revoked;
-        let waits = |task: &Task| task.is_touched() || task.lanes().iter().any(|lane| lane.buffered() > 0);
+        let behind = |lane: &Lane| lane.buffered() > 0 || lane.lag() != Lag::CaughtUp;
+        let waits = |task: &Task| task.is_touched() || task.lanes().iter().any(behind);
         self.state.is_final()
             || self.state == WorkerState::Running
                 && settled
@@ -271,6 +277,24 @@ impl Worker {
                 && !self.committer.is_requested()
                 && self.outbox.is_empty()
                 && !self.tasks.values().any(waits)
+    }
+
+    /// Whether something was processed that no commit carries yet.
+    #[must_use]
+    pub fn has_uncommitted(&self) -> bool {
+        self.tasks.values().any(|task| task.is_running() && task.is_touched())
+    }
+
+    /// Whether a commit is under way or asked for.
+    #[must_use]
+    pub fn is_committing(&self) -> bool {
+        self.committer.is_busy() || self.committer.is_requested()
+    }
+
+    /// Who the worker is in its group.
+    #[must_use]
+    pub fn member(&self) -> crate::kafka::GroupMetadata {
+        self.membership.generation()
     }
 
     fn go(&mut self, next: WorkerState) {
@@ -293,11 +317,19 @@ impl Worker {
             task.go(crate::task::Phase::Closed);
         }
         self.tasks.clear();
-        self.restore = None;
-        self.out_of_range = None;
+        self.drop_restore();
         self.outbox.clear();
         self.committer.reset();
         self.figures.samples.clear();
+    }
+
+    /// Gives a restore up; what it has asked the group still has to be answered.
+    fn drop_restore(&mut self) {
+        let asked = self.restore.take().and_then(Restore::into_unanswered);
+        self.unanswered = self.unanswered.take().or(asked);
+        if let Some((_, wanted)) = &mut self.out_of_range {
+            *wanted = false;
+        }
     }
 
     /// The store `name` of every task of this worker that has one of this type.

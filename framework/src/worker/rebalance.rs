@@ -8,6 +8,7 @@ use crate::commit::Planted;
 use crate::error::Result;
 use crate::group::tasks_of;
 use crate::kafka::{GroupEvent, Isolation};
+use crate::operator::Setup;
 use crate::task::{Restore, RestoreDesk, RestoreOptions, RestorePorts, Task, TaskParts};
 use crate::topic::TopicPartition;
 
@@ -58,6 +59,11 @@ impl Worker {
                 plan,
                 inputs: &inputs,
                 bytes: Rc::clone(&self.backend.open(id)?),
+                setup: Setup {
+                    application: self.plan.application.clone(),
+                    extractor: self.settings.default_timestamp_extractor,
+                    emit_interval_ms: self.settings.emit_interval_ms,
+                },
                 handlers: Arc::clone(&self.handlers),
                 idle_ms: self.settings.max_task_idle_ms,
                 fingerprint: self.plan.fingerprint,
@@ -83,8 +89,7 @@ impl Worker {
             consumer: self.cluster.consumer(&client, Isolation::ReadCommitted),
             backend: Arc::clone(&self.backend),
         };
-        let mut desk =
-            RestoreDesk { tasks: &mut self.tasks, membership: self.membership.as_mut(), now_ms };
+        let mut desk = RestoreDesk { tasks: &mut self.tasks, membership: self.membership.as_mut(), now_ms };
         self.restore = Some(Restore::begin(options, ports, &mut desk)?);
         Ok(())
     }
@@ -94,8 +99,13 @@ impl Worker {
         if self.leaving.revoked || self.leaving.stop {
             return Ok(());
         }
-        let mut desk =
-            RestoreDesk { tasks: &mut self.tasks, membership: self.membership.as_mut(), now_ms };
+        if let Some(asked) = &self.unanswered {
+            if self.membership.committed(asked, now_ms).is_pending() {
+                return Ok(());
+            }
+            self.unanswered = None;
+        }
+        let mut desk = RestoreDesk { tasks: &mut self.tasks, membership: self.membership.as_mut(), now_ms };
         let rewinds = restore.rewinds();
         let restored = restore.advance(&mut desk)?;
         progress.busy |= !restored.started.is_empty() || !restored.progress.is_empty();

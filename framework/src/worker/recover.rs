@@ -99,8 +99,7 @@ impl Worker {
         self.committer.reset();
         self.outbox.clear();
         self.figures.samples.clear();
-        self.restore = None;
-        self.out_of_range = None;
+        self.drop_restore();
         for task in self.tasks.values_mut() {
             if self.planted == Planted::InputsNotRewound && task.is_running() {
                 task.discard_memory()?;

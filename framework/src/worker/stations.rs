@@ -51,7 +51,7 @@ impl Worker {
                         tracing::debug!(partition = %lane.partition(), %error, "fetch is tried again");
                     }
                     Err(error) if error.code == "OFFSET_OUT_OF_RANGE" => {
-                        self.out_of_range.get_or_insert_with(|| lane.partition().clone());
+                        self.out_of_range.get_or_insert_with(|| (lane.partition().clone(), true));
                     }
                     Err(error) => {
                         return Err(Error::from(error).at_record(lane.partition(), lane.next_offset()));
@@ -64,7 +64,7 @@ impl Worker {
 
     /// The input does not have the offset any more (or yet): `auto.offset.reset` says where to go on.
     fn look_up_out_of_range(&mut self, now_ms: i64) -> Result<()> {
-        let Some(partition) = self.out_of_range.clone() else { return Ok(()) };
+        let Some((partition, wanted)) = self.out_of_range.clone() else { return Ok(()) };
         let Some(reset) = self.settings.auto_offset_reset else {
             let message = format!("the offset to read next in `{partition}` is out of range");
             return Err(Error::new(Reaction::Stop, message)
@@ -74,6 +74,9 @@ impl Worker {
         let Poll::Ready(answer) = asked else { return Ok(()) };
         let (start, end) = answer?.first().copied().unwrap_or_default();
         self.out_of_range = None;
+        if !wanted {
+            return Ok(());
+        }
         let mut lanes = self.tasks.values_mut().flat_map(|task| task.lanes_mut());
         if let Some(lane) = lanes.find(|lane| *lane.partition() == partition) {
             let offset = if reset == StartAt::Earliest { start } else { end };
@@ -126,7 +129,9 @@ impl Worker {
         if !self.outbox.is_holding() {
             return Ok(());
         }
-        let Poll::Ready(refused) = self.outbox.resolve(self.resolver.as_mut(), now_ms)? else { return Ok(()) };
+        let Poll::Ready(refused) = self.outbox.resolve(self.resolver.as_mut(), now_ms)? else {
+            return Ok(());
+        };
         for one in refused {
             self.refused(one)?;
         }
