@@ -138,8 +138,7 @@ impl<K: HasSerde, V: HasSerde> TimeWindowedKStream<K, V> {
             Arc::new(move |assembly| {
                 let (keys, values) = (Arc::clone(&keys), Arc::clone(&lookup_values));
                 Ok(Box::new(
-                    assembly
-                        .store(&lookup_store, |shelf| WindowStore::open(shelf, keys, values, kept_ms))?,
+                    assembly.store(&lookup_store, |shelf| WindowStore::open(shelf, keys, values, kept_ms))?,
                 ))
             }),
         );
