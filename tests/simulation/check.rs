@@ -85,7 +85,9 @@ fn intervals(world: &World) -> Result<u64, Wrong> {
         }
         let end = steps.last().copied().unwrap_or(0);
         if let Some((from, to, who)) = intervals.last().filter(|(_, to, _)| *to > end) {
-            return Err(format!("{partition}: {who} believes in its commit of {from}..{to}, the group is at {end}"));
+            return Err(format!(
+                "{partition}: {who} believes in its commit of {from}..{to}, the group is at {end}"
+            ));
         }
     }
     Ok(lost)
@@ -111,7 +113,9 @@ fn step_is_told(
     match at {
         at if at == to => Ok(0),
         at if at == from => Ok(1),
-        at => Err(format!("{partition}: the group went from {from} to {to}, but {at}..{to} was told by nobody")),
+        at => {
+            Err(format!("{partition}: the group went from {from} to {to}, but {at}..{to} was told by nobody"))
+        }
     }
 }
 

@@ -61,10 +61,8 @@ impl Control {
 /// one.
 pub(crate) fn expire_member(broker: &mut Broker, spared: Option<&str>, number: usize, now_ms: i64) -> bool {
     let Some(group) = broker.group(APPLICATION) else { return false };
-    let is_spared =
-        |client: &str| spared.is_some_and(|name| client.ends_with(&format!("-{name}")));
-    let others: Vec<_> =
-        group.members.iter().filter(|member| !is_spared(&member.client_id)).collect();
+    let is_spared = |client: &str| spared.is_some_and(|name| client.ends_with(&format!("-{name}")));
+    let others: Vec<_> = group.members.iter().filter(|member| !is_spared(&member.client_id)).collect();
     let members = if others.is_empty() { group.members.iter().collect() } else { others };
     let Some(member) = members.get(number % members.len().max(1)) else { return false };
     !broker.is_down() && broker.expire_member(APPLICATION, &member.member_id, now_ms).is_ok()

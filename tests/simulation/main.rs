@@ -109,7 +109,8 @@ fn many(arguments: &Arguments) -> bool {
 }
 
 fn planted(name: &str, arguments: &Arguments) -> bool {
-    let chosen: Vec<_> = Plant::all().into_iter().filter(|plant| name == "all" || plant.name() == name).collect();
+    let chosen: Vec<_> =
+        Plant::all().into_iter().filter(|plant| name == "all" || plant.name() == name).collect();
     if chosen.is_empty() {
         let names: Vec<_> = Plant::all().into_iter().map(Plant::name).collect();
         eprintln!("no fault is called `{name}`; there are: all, {}", names.join(", "));

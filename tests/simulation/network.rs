@@ -74,7 +74,11 @@ impl SeededNetwork {
     fn may_be_lost(&mut self, api: ApiKey) -> bool {
         let slow = matches!(
             api,
-            ApiKey::Fetch | ApiKey::ListOffsets | ApiKey::Metadata | ApiKey::OffsetFetch | ApiKey::CreateTopics
+            ApiKey::Fetch
+                | ApiKey::ListOffsets
+                | ApiKey::Metadata
+                | ApiKey::OffsetFetch
+                | ApiKey::CreateTopics
         );
         !slow || self.random.u32(..10) == 0
     }
@@ -92,7 +96,12 @@ impl SeededNetwork {
 fn may_be_repeated_later(api: ApiKey) -> bool {
     matches!(
         api,
-        ApiKey::Produce | ApiKey::Fetch | ApiKey::ListOffsets | ApiKey::Metadata | ApiKey::OffsetFetch | ApiKey::Heartbeat
+        ApiKey::Produce
+            | ApiKey::Fetch
+            | ApiKey::ListOffsets
+            | ApiKey::Metadata
+            | ApiKey::OffsetFetch
+            | ApiKey::Heartbeat
     )
 }
 
@@ -125,7 +134,9 @@ fn retriable(api: ApiKey) -> &'static [ErrorCode] {
 fn abortable(request: &Request) -> Option<ErrorCode> {
     match request {
         Request::AddPartitionsToTxn(_) => Some(ErrorCode::TopicAuthorizationFailed),
-        Request::AddOffsetsToTxn(_) | Request::TxnOffsetCommit(_) => Some(ErrorCode::GroupAuthorizationFailed),
+        Request::AddOffsetsToTxn(_) | Request::TxnOffsetCommit(_) => {
+            Some(ErrorCode::GroupAuthorizationFailed)
+        }
         Request::Produce(produce) if produce.transactional_id.is_some() => Some(ErrorCode::MessageTooLarge),
         _ => None,
     }

@@ -31,12 +31,7 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     /// Reads what the byte stores hold.
-    pub(crate) fn take(
-        title: String,
-        backend: &MemoryBackend,
-        plan: &Plan,
-        partitions: i32,
-    ) -> Result<Self> {
+    pub(crate) fn take(title: String, backend: &MemoryBackend, plan: &Plan, partitions: i32) -> Result<Self> {
         let mut stores = Vec::new();
         for part in &plan.subtopologies {
             for partition in 0..partitions {

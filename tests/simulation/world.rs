@@ -71,7 +71,8 @@ impl World {
     pub(crate) fn new(scenario: Scenario) -> Result<Self, Wrong> {
         let case = CASES[scenario.case];
         let topology = case.topology().map_err(|error| text(&error))?;
-        let options = PlanOptions { application: APPLICATION.to_owned(), additional_retention_ms: 86_400_000 };
+        let options =
+            PlanOptions { application: APPLICATION.to_owned(), additional_retention_ms: 86_400_000 };
         let plan = topology.plan(&options).map_err(|error| text(&error))?;
         let config = BrokerConfig {
             seed: scenario.seed,
@@ -345,7 +346,12 @@ impl World {
             let number = partition_for_key(feed.key.as_bytes(), self.scenario.partitions);
             let partition = TopicPartition::new(feed.topic, number);
             let mut batch = RecordBatch::default();
-            batch.push(feed.timestamp, Some(feed.key.as_bytes()), feed.value.as_deref().map(str::as_bytes), 0);
+            batch.push(
+                feed.timestamp,
+                Some(feed.key.as_bytes()),
+                feed.value.as_deref().map(str::as_bytes),
+                0,
+            );
             let produced = self.mould.cluster.produce(&partition, &batch);
             produced.map_err(|error| format!("the input cannot be produced: {error}"))?;
         }

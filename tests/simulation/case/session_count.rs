@@ -32,7 +32,8 @@ impl Model {
             stream_time = record.timestamp.max(stream_time);
             let time = record.timestamp;
             let own = sessions.entry(key(record)).or_default();
-            let met = |((end, start), _): &(&(i64, i64), &i64)| *end >= time - GAP_MS && *start <= time + GAP_MS;
+            let met =
+                |((end, start), _): &(&(i64, i64), &i64)| *end >= time - GAP_MS && *start <= time + GAP_MS;
             let found: Vec<_> = own.iter().filter(met).map(|(span, count)| (*span, *count)).collect();
             let start = found.iter().map(|((_, start), _)| *start).fold(time, i64::min);
             let end = found.iter().map(|((end, _), _)| *end).fold(time, i64::max);
@@ -73,7 +74,8 @@ impl Case for SessionCount {
             Duration::from_millis(GAP_MS.unsigned_abs()),
             Duration::from_millis(GRACE_MS.unsigned_abs()),
         );
-        let kept = Materialized::named("sessions").with_retention(Duration::from_millis(RETENTION_MS.unsigned_abs()));
+        let kept = Materialized::named("sessions")
+            .with_retention(Duration::from_millis(RETENTION_MS.unsigned_abs()));
         builder
             .stream::<String, String>("in")
             .group_by_key()

@@ -70,7 +70,8 @@ impl Case for WindowCount {
             .aggregate_with(
                 String::new,
                 |_, value, before: String| {
-                    let count = before.split(':').next().and_then(|count| count.parse().ok()).unwrap_or(0_u64);
+                    let count =
+                        before.split(':').next().and_then(|count| count.parse().ok()).unwrap_or(0_u64);
                     format!("{}:{value}", count + 1)
                 },
                 Materialized::named("windows"),
