@@ -123,6 +123,7 @@ impl<K: Clone, V, A: Clone> SessionAggregate<K, V, A> {
         self.emit_after_ms = context.now_ms.saturating_add(self.emit_interval_ms);
         let closed = self.store.borrow_mut().ended(last.max(0), close - 1)?;
         self.emitted.set(close);
+        self.store.borrow_mut().keep_from(close);
         for (key, Session { start, end, value }) in closed {
             let change = Change { new: Some(value), old: None };
             let key = Windowed::new(key, start, end);

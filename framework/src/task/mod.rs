@@ -409,13 +409,11 @@ fn space(index: u32) -> Space {
 
 /// One lane needs no choice: its records go one by one, as they came.
 fn run_one(lane: &mut Lane, budget: usize, scene: &mut Scene<'_>) -> Result<bool> {
-    for _ in 0..budget {
-        if !lane.load(scene)? {
-            return Ok(false);
-        }
+    // A head may be left from a time when the lane was not alone.
+    if lane.head_time().is_some() {
         lane.run(scene)?;
     }
-    Ok(true)
+    Ok(lane.stream(budget, scene)? == budget)
 }
 
 fn run_many(lanes: &mut [Lane], budget: usize, idle_ms: Option<i64>, scene: &mut Scene<'_>) -> Result<bool> {
