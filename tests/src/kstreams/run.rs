@@ -78,7 +78,8 @@ fn result(name: &str, topic: &Topic, raw: &RawRecord<'_>) -> Result<Json, Troubl
     record.insert("value".to_owned(), values.decode(raw.value)?);
     record.insert("ts".to_owned(), json!(raw.timestamp));
     if raw.has_headers() {
-        let header = |(name, value): (&str, Option<&[u8]>)| json!([name, value.map(|value| BASE64.encode(value))]);
+        let header =
+            |(name, value): (&str, Option<&[u8]>)| json!([name, value.map(|value| BASE64.encode(value))]);
         record.insert("headers".to_owned(), raw.headers().map(header).collect());
     }
     Ok(Json::Object(record))

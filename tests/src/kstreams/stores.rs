@@ -2,8 +2,8 @@
 
 use headwater::Windowed;
 use headwater::state::{KeyValueStore, WindowStore};
-use headwater::topology::StoreKind;
 use headwater::testkit::Testkit;
+use headwater::topology::StoreKind;
 use serde_json::{Map, Value as Json, json};
 
 use super::Trouble;
@@ -67,9 +67,7 @@ fn rows<K: Key, T: Cell>(kit: &Testkit, name: &str) -> Result<Option<Entries>, T
     if store.partitions().is_empty() {
         return Ok(None);
     }
-    let entry = |(key, value, timestamp): (K, T, i64)| {
-        json!([key.json(), { "value": value.val().json(), "ts": timestamp }])
-    };
+    let entry = |(key, value, timestamp): (K, T, i64)| json!([key.json(), { "value": value.val().json(), "ts": timestamp }]);
     Ok(Some(store.all()?.into_iter().map(entry).collect()))
 }
 
