@@ -124,9 +124,7 @@ mod tests {
             assert!(!ready(lanes, Some(0), 0), "it is behind");
             lanes[1].push(fetched(1, &[], true)).unwrap();
             assert!(ready(lanes, Some(0), 0));
-            assert!(
-                !ready(lanes, Some(50), 49) && ready(lanes, Some(50), 50)
-            );
+            assert!(!ready(lanes, Some(50), 49) && ready(lanes, Some(50), 50));
             assert_eq!(lanes[0].next_offset(), 0, "a loaded head is not consumed");
         });
     }
