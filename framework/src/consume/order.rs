@@ -39,7 +39,7 @@ mod tests {
     use crate::consume::Scene;
     use crate::error::Result;
     use crate::kafka::Fetched;
-    use crate::operator::{At, Context, Handlers, Intake, OutRecord, Output, Target};
+    use crate::operator::{At, Context, Handlers, Intake, OutRecord, Output, Run, Target};
     use crate::record::RecordBatch;
     use crate::telemetry::Counters;
     use crate::topic::{TaskId, TopicPartition};
@@ -57,6 +57,10 @@ mod tests {
         fn run(&mut self, context: &mut Context<'_>, lane: usize) -> Result<()> {
             self.0.push((lane, context.stream_time));
             Ok(())
+        }
+
+        fn stream<'a>(&mut self, _: &mut Context<'a>, _: &mut Run<'a>) -> Result<()> {
+            unreachable!("a task with several lanes chooses record by record")
         }
 
         fn discard(&mut self) {}
