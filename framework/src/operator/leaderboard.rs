@@ -112,7 +112,7 @@ impl<B: Clone, K: Clone, V: Clone, S: Ord + Clone> Leaderboard<B, K, V, S> {
         match self.emit {
             BoardEmit::OnWindowClose { .. } => Ok(()),
             BoardEmit::AtMostEvery(_) => {
-                store.set_due(&self.key, timestamp);
+                store.due_mut().add(&self.key, timestamp);
                 Ok(())
             }
             BoardEmit::OnUpdate => {
@@ -133,7 +133,7 @@ impl<B: Clone, K: Clone, V: Clone, S: Ord + Clone> Leaderboard<B, K, V, S> {
         let ended = self.store.borrow_mut().ended(closed)?;
         for board in ended {
             // It still has to be told, and is dropped then.
-            if self.store.borrow().is_due(&board) {
+            if self.store.borrow().due().contains(&board) {
                 continue;
             }
             if matches!(self.emit, BoardEmit::OnWindowClose { .. }) {
@@ -170,11 +170,11 @@ impl<B: Clone, K: Clone, V: Clone, S: Ord + Clone> Tick for Leaderboard<B, K, V,
             return Ok(());
         }
         self.next_round_ms = Some(next);
-        let due = self.store.borrow().due();
+        let due = self.store.borrow().due().all();
         for (board, changed_at) in due {
             self.tell(context, &board, Told { changed_at, headers: &Headers::default() })?;
             let mut store = self.store.borrow_mut();
-            store.set_told(&board);
+            store.due_mut().told(&board);
             if store.end_of(&board).is_some_and(|end| end <= self.dropped_to.get()) {
                 store.drop_board(&board, self.stream_time.get())?;
             }

@@ -1,122 +1,26 @@
 //! The leaderboard store: the members of each board in the order of their scores, all of them, so that the next one
 //! is known when one of the first leaves.
 //!
-//! 1. Byte store: `len(board):u32 | board | member -> ts:i64 | row`, and `u32::MAX | board -> ts:i64` for a board that
-//!    is due: it has changed and has not been told yet. In the next space, for boards of windows, an index by time:
-//!    `first ms after the window | start | board -> nothing`. It may name boards that are empty meanwhile; a range of
-//!    it goes when its windows have been dropped.
-//! 2. Changelog: the same keys, `-> row` (a due board: `-> nothing`); the record's timestamp is `ts`. One record for
-//!    each member whose row changed, once per commit; never a list.
+//! 1. Byte store: `len(board):u32 | board | member -> ts:i64 | row`, and what [`DueBoards`] keep. In the next space, for
+//!    boards of windows, the window index.
+//! 2. Changelog: the same keys, `-> row`; the record's timestamp is `ts`. One record for each member whose row
+//!    changed, once per commit; never a list.
 //! 3. In memory a board is there as a whole or not at all, since its order is needed. Scores are not stored: they are
 //!    told again from the rows when a board is loaded.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
-use super::ranking::{Effect, Ranking, Score, board_bytes, member_bytes};
-use super::{Change, KeyRange, Shelf, StateStore, stamp, unstamp};
-use crate::codec::{HasSerde, Json, Serde, WindowKind};
+use super::due::{DUE, DueBoards};
+use super::ranking::{Effect, RankBy, Ranking, Score, board_bytes, member_bytes};
+use super::window_index::WindowIndex;
+use super::{Board, BoardRow, Change, KeyRange, Shelf, StateStore, stamp, unstamp};
+use crate::codec::{Serde, WindowKind};
 use crate::error::Result;
 use crate::record::{RawRecord, RecordBatch};
-
-/// Stands where a board's length would, before the name of a due board.
-const DUE: u32 = u32::MAX;
-
-/// The first members of a board, best first. Where keys and values are JSON, so are boards.
-///
-/// ```
-/// use headwater::{Board, BoardRow, HasSerde, Serde};
-/// let rows = vec![BoardRow { key: "AA".to_owned(), value: 12 }];
-/// let mut json = Vec::new();
-/// <Board<String, i64> as HasSerde>::Serde::default().serialize(&Board { rows }, &mut json)?;
-/// assert_eq!(json, br#"{"rows":[{"key":"AA","value":12}]}"#);
-/// # Ok::<(), headwater::codec::SerdeError>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Board<K, V> {
-    /// The rows; the rank of a row is its index plus one.
-    pub rows: Vec<BoardRow<K, V>>,
-}
-
-/// A member of a board.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BoardRow<K, V> {
-    /// The member: the key of the table that was grouped.
-    pub key: K,
-    /// Its row; the score is told from it.
-    pub value: V,
-}
-
-impl<K, V> HasSerde for Board<K, V>
-where
-    K: Clone + Serialize + DeserializeOwned + 'static,
-    V: Clone + Serialize + DeserializeOwned + 'static,
-{
-    type Serde = Json;
-}
-
-/// A floating-point score. NaN is below every number, and 0 and -0 are the same.
-///
-/// ```
-/// use headwater::FloatScore;
-/// assert!(FloatScore(0.5) > FloatScore(-1.0));
-/// assert!(FloatScore(f64::NAN) < FloatScore(f64::NEG_INFINITY));
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct FloatScore(
-    /// The number.
-    pub f64,
-);
-
-impl Ord for FloatScore {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        // What cannot be compared has a NaN in it: whoever is a number is above.
-        self.0.partial_cmp(&other.0).unwrap_or_else(|| (!self.0.is_nan()).cmp(&!other.0.is_nan()))
-    }
-}
-
-impl PartialOrd for FloatScore {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for FloatScore {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for FloatScore {}
-
-/// How members are ordered and how many are shown.
-pub struct RankBy<V, S> {
-    /// How many members are shown.
-    pub shown: usize,
-    /// Whether the lowest score comes first.
-    pub lowest_first: bool,
-    /// Tells the score of a row. It must tell the same for the same row, today and after a restart.
-    pub score: Arc<dyn Fn(&V) -> S + Send + Sync>,
-}
-
-impl<V, S> Clone for RankBy<V, S> {
-    fn clone(&self) -> Self {
-        Self { shown: self.shown, lowest_first: self.lowest_first, score: Arc::clone(&self.score) }
-    }
-}
-
-impl<V, S> RankBy<V, S> {
-    fn score(&self, row: &V) -> Score<S> {
-        let score = (self.score)(row);
-        if self.lowest_first { Score::Lowest(score) } else { Score::Highest(Reverse(score)) }
-    }
-}
 
 /// How the parts of a leaderboard store are written.
 pub struct LeaderboardSerdes<K, V> {
@@ -160,15 +64,10 @@ pub enum Shown<K, V> {
     },
 }
 
-/// A change that waits to be told.
-struct Due {
-    /// Time of the last change; `None` once it has been told.
-    timestamp: Option<i64>,
-    dirty: bool,
-    unflushed: bool,
-}
-
 type BoardKey = Rc<[u8]>;
+
+/// A member's bytes and its stored row.
+type StoredRow = (Rc<[u8]>, Vec<u8>);
 
 /// The members of each board, in the order of their scores.
 pub struct LeaderboardStore<K, V, S> {
@@ -176,13 +75,8 @@ pub struct LeaderboardStore<K, V, S> {
     serdes: LeaderboardSerdes<K, V>,
     rank_by: RankBy<V, S>,
     boards: HashMap<BoardKey, Ranking<V, S>>,
-    /// `(first ms after the window, start, board)` of the boards of windows in memory.
-    by_end: BTreeSet<(i64, i64, BoardKey)>,
-    /// No board of the store has a window that ends before.
-    earliest_end: i64,
-    /// The index of windows that end before is no longer needed.
-    dropped_to: Option<i64>,
-    due: BTreeMap<BoardKey, Due>,
+    windows: WindowIndex,
+    due: DueBoards,
     /// Board and member, in the order of their first change.
     dirty: Vec<(BoardKey, Rc<[u8]>)>,
     unflushed: BTreeSet<(BoardKey, Rc<[u8]>)>,
@@ -199,14 +93,12 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
     /// If the byte store cannot be read.
     pub fn open(shelf: Shelf, serdes: LeaderboardSerdes<K, V>, rank_by: RankBy<V, S>) -> Result<Self> {
         let mut store = Self {
+            windows: WindowIndex::new(serdes.windows),
             shelf,
             serdes,
             rank_by,
             boards: HashMap::new(),
-            by_end: BTreeSet::new(),
-            earliest_end: i64::MAX,
-            dropped_to: None,
-            due: BTreeMap::new(),
+            due: DueBoards::default(),
             dirty: Vec::new(),
             unflushed: BTreeSet::new(),
             complete: true,
@@ -221,14 +113,7 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
     /// The first millisecond after the window of `board`; `None` for boards without window.
     #[must_use]
     pub fn end_of(&self, board: &[u8]) -> Option<i64> {
-        let kind = self.serdes.windows?;
-        Some(kind.after(kind.window(board)?))
-    }
-
-    fn index_key(&self, board: &[u8]) -> Option<(i64, i64)> {
-        let kind = self.serdes.windows?;
-        let window = kind.window(board)?;
-        Some((kind.after(window), window.start))
+        self.windows.end_of(board)
     }
 
     /// Changes a member of `board`.
@@ -304,19 +189,7 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
             self.dirty.push((Rc::clone(&board), member));
         }
         if was_empty != (ranking.len() == 0) {
-            self.note_window(&board, was_empty);
-        }
-    }
-
-    /// A board has its first member, or lost its last one.
-    fn note_window(&mut self, board: &BoardKey, live: bool) {
-        let Some((end, start)) = self.index_key(board) else { return };
-        let entry = (end, start, Rc::clone(board));
-        if live {
-            self.earliest_end = self.earliest_end.min(end);
-            self.by_end.insert(entry);
-        } else {
-            self.by_end.remove(&entry);
+            self.windows.note(&board, was_empty);
         }
     }
 
@@ -326,10 +199,9 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
     /// If a stored row cannot be read.
     pub fn board(&mut self, board: &[u8]) -> Result<Option<(Board<K, V>, i64)>> {
         self.load(board)?;
-        let ranking = self.boards.get(board).expect("the board was just loaded");
-        let shown = self.snapshot(ranking)?;
+        let shown = self.boards.get(board).map(|ranking| self.snapshot(ranking)).transpose()?;
         self.unload_idle(board);
-        Ok(shown)
+        Ok(shown.flatten())
     }
 
     /// Forgets a board that was only looked for.
@@ -369,19 +241,18 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
                 let (row, timestamp) = self.read_row(&stored)?;
                 let score = self.rank_by.score(&row);
                 ranking.set(&member, Some((row, score)), timestamp);
-                self.bytes += member_bytes::<V, S>(&member);
             }
             ranking.indexed = ranking.len() > 0;
         }
         if ranking.len() > 0 {
-            self.note_window(&key, true);
+            self.windows.note(&key, true);
         }
-        self.bytes += board_bytes::<V, S>(board);
+        self.bytes += ranking.memory_bytes();
         self.boards.insert(key, ranking);
         Ok(())
     }
 
-    fn stored(&self, board: &[u8]) -> Result<Vec<(Rc<[u8]>, Vec<u8>)>> {
+    fn stored(&self, board: &[u8]) -> Result<Vec<StoredRow>> {
         let from = prefix(board);
         let to = after_prefix(&from);
         let mut members = Vec::new();
@@ -406,30 +277,12 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
     /// # Errors
     /// If the byte store cannot be read.
     pub fn ended(&mut self, to: i64) -> Result<Vec<Rc<[u8]>>> {
-        if to < self.earliest_end || self.serdes.windows.is_none() {
+        if !self.windows.has_ended(to) {
             return Ok(Vec::new());
         }
-        let later = (to.saturating_add(1), i64::MIN, BoardKey::default());
-        let mut ended: BTreeSet<_> = self.by_end.range(..&later).cloned().collect();
-        self.earliest_end = self.by_end.range(later..).next().map_or(i64::MAX, |(end, ..)| *end);
-        if !self.complete {
-            let mut stored = Vec::new();
-            let mut next = None;
-            self.shelf.bytes.scan(self.shelf.space + 1, KeyRange::default(), &mut |entry, _| {
-                let Some((end, rest)) = unstamp(entry) else { return true };
-                if end > to {
-                    next = Some(end);
-                    return false;
-                }
-                stored.extend(unstamp(rest).map(|(start, board)| (end, start, Rc::from(board))));
-                true
-            })?;
-            self.earliest_end = self.earliest_end.min(next.unwrap_or(i64::MAX));
-            // A board in memory speaks for itself: it may be empty by now, or dropped.
-            ended.extend(stored.into_iter().filter(|(.., board)| !self.boards.contains_key(board)));
-        }
-        self.dropped_to = Some(to);
-        Ok(ended.into_iter().map(|(.., board)| board).collect())
+        let stored = (!self.complete).then_some(&self.shelf);
+        // A board in memory speaks for itself: it may be empty by now, or dropped.
+        self.windows.ended(to, stored, |board| self.boards.contains_key(board))
     }
 
     /// Deletes all members of `board`.
@@ -446,54 +299,15 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
         Ok(())
     }
 
-    /// Notes that the shown part of `board` has changed and waits to be told; survives a restart.
-    pub fn set_due(&mut self, board: &[u8], timestamp: i64) {
-        let due =
-            self.due.entry(board.into()).or_insert(Due { timestamp: None, dirty: false, unflushed: false });
-        due.timestamp = Some(due.timestamp.map_or(timestamp, |before| before.max(timestamp)));
-        due.dirty = true;
-    }
-
-    /// Whether `board` waits to be told.
+    /// The boards that wait to be told.
     #[must_use]
-    pub fn is_due(&self, board: &[u8]) -> bool {
-        self.due.get(board).is_some_and(|due| due.timestamp.is_some())
+    pub fn due(&self) -> &DueBoards {
+        &self.due
     }
 
-    /// The boards that wait to be told, with the time of their last change, in the order of their bytes.
-    #[must_use]
-    pub fn due(&self) -> Vec<(Rc<[u8]>, i64)> {
-        self.due.iter().filter_map(|(board, due)| Some((Rc::clone(board), due.timestamp?))).collect()
-    }
-
-    /// Notes that `board` has been told.
-    pub fn set_told(&mut self, board: &[u8]) {
-        if let Some(due) = self.due.get_mut(board) {
-            due.timestamp = None;
-            due.dirty = true;
-        }
-    }
-
-    fn read_due(&mut self) -> Result<()> {
-        let from = DUE.to_be_bytes();
-        let due = &mut self.due;
-        self.shelf.bytes.scan(self.shelf.space, KeyRange { from: &from, to: None }, &mut |key, stored| {
-            let timestamp = unstamp(stored).map(|(timestamp, _)| timestamp);
-            due.insert(key[from.len()..].into(), Due { timestamp, dirty: false, unflushed: false });
-            true
-        })
-    }
-
-    fn read_earliest_end(&mut self) -> Result<()> {
-        let earliest = &mut self.earliest_end;
-        self.shelf.bytes.scan(self.shelf.space + 1, KeyRange::default(), &mut |entry, _| {
-            *earliest = unstamp(entry).map_or(i64::MIN, |(end, _)| end);
-            false
-        })
-    }
-
-    fn index_entry(&self, board: &[u8]) -> Option<Vec<u8>> {
-        self.index_key(board).map(|(end, start)| stamp(end, &stamp(start, board)))
+    /// The same, to be changed.
+    pub fn due_mut(&mut self) -> &mut DueBoards {
+        &mut self.due
     }
 }
 
@@ -515,10 +329,7 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
             let key = row_key(board, member);
             changelog.push(slot.timestamp, Some(&key), present.then_some(&bytes), 0);
         }
-        for (board, due) in self.due.iter().filter(|(_, due)| due.dirty) {
-            let value = due.timestamp.map(|_| &b""[..]);
-            changelog.push(due.timestamp.unwrap_or_default(), Some(&due_key(board)), value, 0);
-        }
+        self.due.log(changelog);
         Ok(())
     }
 
@@ -529,26 +340,18 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
             (slot.dirty, slot.unflushed) = (false, true);
             self.unflushed.insert((board, member));
         }
-        for due in self.due.values_mut() {
-            due.unflushed |= std::mem::take(&mut due.dirty);
-        }
+        self.due.committed();
     }
 
     fn unflushed(&mut self, changes: &mut Vec<Change>) -> Result<()> {
         assert!(self.dirty.is_empty(), "flushed while a transaction is open");
         let space = self.shelf.space;
-        if let Some(to) = self.dropped_to {
-            changes.push(Change::DeleteRange(
-                space + 1,
-                Vec::new(),
-                to.saturating_add(1).to_be_bytes().to_vec(),
-            ));
-        }
+        changes.extend(self.windows.unflushed(&self.shelf));
         let mut last_board = None;
         for (board, member) in &self.unflushed {
             let ranking = self.boards.get(board).expect("an unflushed board stays in memory");
             if last_board != Some(board) && !ranking.indexed && ranking.len() > 0 {
-                changes.extend(self.index_entry(board).map(|key| Change::Put(space + 1, key, Vec::new())));
+                changes.extend(self.windows.entry(&self.shelf, board));
             }
             last_board = Some(board);
             let slot = ranking.slot(member).expect("an unflushed member stays in memory");
@@ -560,12 +363,7 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
             self.write_row(row, &mut stored)?;
             changes.push(Change::Put(space, row_key(board, member), stored));
         }
-        for (board, due) in self.due.iter().filter(|(_, due)| due.unflushed) {
-            changes.push(match due.timestamp {
-                Some(timestamp) => Change::Put(space, due_key(board), timestamp.to_be_bytes().to_vec()),
-                None => Change::Delete(space, due_key(board)),
-            });
-        }
+        self.due.unflushed(space, changes);
         Ok(())
     }
 
@@ -583,26 +381,20 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
             }
             self.unload_idle(&board);
         }
-        self.due.retain(|_, due| {
-            due.unflushed = false;
-            due.timestamp.is_some()
-        });
-        self.dropped_to = None;
+        self.due.flushed();
+        self.windows.flushed();
         self.period = self.period.wrapping_add(1);
     }
 
     fn discard(&mut self) -> Result<()> {
         self.boards.clear();
-        self.by_end.clear();
-        self.due.clear();
         self.dirty.clear();
         self.unflushed.clear();
-        self.dropped_to = None;
-        self.earliest_end = i64::MAX;
         self.bytes = 0;
         self.complete = self.shelf.is_empty(KeyRange::default())?;
-        self.read_due()?;
-        self.read_earliest_end()
+        self.due = DueBoards::read(&self.shelf)?;
+        self.windows = WindowIndex::read(self.serdes.windows, &self.shelf)?;
+        Ok(())
     }
 
     fn restore(&mut self, record: &RawRecord<'_>, changes: &mut Vec<Change>) -> Result<()> {
@@ -612,18 +404,7 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
         let len = u32::from_be_bytes(*len);
         self.complete = false;
         if len == DUE {
-            match record.value {
-                Some(_) => {
-                    let timestamp = Some(record.timestamp);
-                    self.due.insert(rest.into(), Due { timestamp, dirty: false, unflushed: false });
-                    let stored = record.timestamp.to_be_bytes().to_vec();
-                    changes.push(Change::Put(self.shelf.space, key.to_vec(), stored));
-                }
-                None => {
-                    self.due.remove(rest);
-                    changes.push(Change::Delete(self.shelf.space, key.to_vec()));
-                }
-            }
+            changes.push(self.due.restore(self.shelf.space, rest, record));
             return Ok(());
         }
         let (board, _) = rest
@@ -634,10 +415,7 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
             return Ok(());
         };
         changes.push(Change::Put(self.shelf.space, key.to_vec(), stamp(record.timestamp, row)));
-        if let Some(entry) = self.index_entry(board) {
-            self.earliest_end = self.earliest_end.min(self.end_of(board).unwrap_or(i64::MAX));
-            changes.push(Change::Put(self.shelf.space + 1, entry, Vec::new()));
-        }
+        changes.extend(self.windows.restore(&self.shelf, board));
         Ok(())
     }
 
@@ -659,7 +437,7 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
             stays
         });
         for board in &dropped {
-            self.note_window(board, false);
+            self.windows.note(board, false);
         }
         self.complete &= self.boards.len() == before;
     }
@@ -682,12 +460,6 @@ fn prefix(board: &[u8]) -> Vec<u8> {
 fn row_key(board: &[u8], member: &[u8]) -> Vec<u8> {
     let mut key = prefix(board);
     key.extend_from_slice(member);
-    key
-}
-
-fn due_key(board: &[u8]) -> Vec<u8> {
-    let mut key = DUE.to_be_bytes().to_vec();
-    key.extend_from_slice(board);
     key
 }
 

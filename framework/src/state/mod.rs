@@ -6,20 +6,24 @@
 //! `committed` after the commit is acknowledged; `unflushed`/`flushed` move it to the byte store, now and then;
 //! `discard` after an abort. A store does not know who carries its changelog.
 
+mod board;
 mod bytes;
+mod due;
 mod key_value;
 mod leaderboard;
 mod overlay;
 mod ranking;
 mod session;
 mod window;
+mod window_index;
 
+pub use board::{Board, BoardRow, FloatScore};
 pub use bytes::{ByteStore, Change, KeyRange, META, MemoryBackend, Space, StateBackend, Visit};
+pub use due::DueBoards;
 pub use key_value::KeyValueStore;
-pub use leaderboard::{
-    Board, BoardRow, FloatScore, LeaderboardSerdes, LeaderboardStore, MemberChange, RankBy, Shown,
-};
+pub use leaderboard::{LeaderboardSerdes, LeaderboardStore, MemberChange, Shown};
 pub use overlay::{Entry, Overlay, SlotId};
+pub use ranking::RankBy;
 pub use session::{Session, SessionStore};
 pub use window::{WindowEntry, WindowStore};
 

@@ -1,4 +1,4 @@
-//! The ranking: one board's members in order, in memory.
+//! The ranking: one board's members in order, in memory, and what they are ordered by.
 //!
 //! 1. Every member has one place: its score, then its bytes. The best place comes first.
 //! 2. The first `n` places are shown. `last_shown` is the `n`-th one, `None` while there are fewer members; it moves
@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
@@ -19,6 +20,29 @@ pub(super) enum Score<S> {
     Highest(Reverse<S>),
     /// The lowest comes first.
     Lowest(S),
+}
+
+/// How members are ordered and how many are shown.
+pub struct RankBy<V, S> {
+    /// How many members are shown.
+    pub shown: usize,
+    /// Whether the lowest score comes first.
+    pub lowest_first: bool,
+    /// Tells the score of a row. It must tell the same for the same row, today and after a restart.
+    pub score: Arc<dyn Fn(&V) -> S + Send + Sync>,
+}
+
+impl<V, S> Clone for RankBy<V, S> {
+    fn clone(&self) -> Self {
+        Self { shown: self.shown, lowest_first: self.lowest_first, score: Arc::clone(&self.score) }
+    }
+}
+
+impl<V, S> RankBy<V, S> {
+    pub(super) fn score(&self, row: &V) -> Score<S> {
+        let score = (self.score)(row);
+        if self.lowest_first { Score::Lowest(score) } else { Score::Highest(Reverse(score)) }
+    }
 }
 
 /// A place in the order.
@@ -211,6 +235,47 @@ impl<V, S: Ord + Clone> Ranking<V, S> {
         if place <= last {
             let behind = (Bound::Excluded(last), Bound::Unbounded);
             self.last_shown = self.order.range(behind).next().cloned();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn score(score: i64) -> Score<i64> {
+        Score::Highest(Reverse(score))
+    }
+
+    fn set(ranking: &mut Ranking<i64, i64>, member: &str, row: Option<i64>) -> Effect {
+        let member = ranking.shared_key(member.as_bytes());
+        let effect = ranking.effect(&member, row.map(score).as_ref());
+        ranking.set(&member, row.map(|row| (row, score(row))), 0);
+        effect
+    }
+
+    #[test]
+    fn an_effect_is_known_before_it_happens() {
+        let mut ranking = Ranking::new(b"board"[..].into(), 2);
+        let steps = [
+            ("b", Some(5), Effect::Shown, "b"),
+            ("b", Some(5), Effect::SamePlace, "b"),
+            ("c", Some(4), Effect::Shown, "bc"),
+            ("d", Some(3), Effect::Hidden, "bc"),
+            ("d", Some(3), Effect::Hidden, "bc"),
+            ("e", None, Effect::Nothing, "bc"),
+            ("a", Some(4), Effect::Shown, "ba"),
+            ("c", Some(3), Effect::Hidden, "ba"),
+            ("d", None, Effect::Hidden, "ba"),
+            ("b", Some(1), Effect::Shown, "ac"),
+            ("a", None, Effect::Shown, "cb"),
+            ("a", None, Effect::Nothing, "cb"),
+            ("c", None, Effect::Shown, "b"),
+        ];
+        for (member, row, expected, top) in steps {
+            assert_eq!(set(&mut ranking, member, row), expected, "{member} {row:?}");
+            let shown: Vec<u8> = ranking.top().flat_map(|(member, ..)| member.to_vec()).collect();
+            assert_eq!(shown, top.as_bytes(), "{member} {row:?}");
         }
     }
 }

@@ -173,7 +173,7 @@ impl<K, V: Clone> SessionStore<K, V> {
             dirty: false,
             unflushed: false,
         });
-        slot.value = value;
+        slot.value = value.map(|value| self.values.detach(value));
         slot.timestamp = timestamp;
         if !slot.dirty {
             slot.dirty = true;
