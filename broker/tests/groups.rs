@@ -150,6 +150,20 @@ fn a_member_that_is_told_its_id_joins_with_it() {
     assert_eq!(rig.joined(ticket).error, ErrorCode::UnknownMemberId, "the promise has expired");
 }
 
+/// KIP-394: a rebalance waits for members that have been told their id, as long as the promise lasts.
+#[test]
+fn a_rebalance_waits_for_promised_members() {
+    let mut rig = Rig::new();
+    let first = rig.group_of_one("g");
+    let request = JoinGroupRequest { member_id_required: true, ..join_request("g", "") };
+    let ticket = rig.submit("app", request);
+    assert_eq!(rig.joined(ticket).error, ErrorCode::MemberIdRequired);
+    let parked = rig.join("g", "solo", &first.member_id);
+    assert_eq!(rig.poll::<JoinGroupResponse>(parked), None);
+    rig.pass(SESSION_MS);
+    assert_eq!(rig.joined(parked).members.len(), 1);
+}
+
 #[test]
 fn a_silent_member_is_removed() {
     let mut rig = Rig::new();

@@ -275,6 +275,19 @@ fn retention_by_age_and_by_size() {
 }
 
 #[test]
+fn retention_spares_open_transactions() {
+    let mut rig = Rig::new();
+    rig.topic(NewTopic::new("t", 1).with_config("retention.ms", "1"));
+    rig.produce("t", &["a=1"]);
+    let producer = rig.init("x");
+    rig.add("x", producer, &["t"]);
+    rig.produce_as("t", &txn(producer, 0), &["b=1"]).unwrap();
+    assert_eq!(rig.broker.apply_retention("t", 0, rig.now), Ok(1));
+    rig.end("x", producer, true);
+    assert_eq!(rig.broker.apply_retention("t", 0, rig.now), Ok(2), "the marker is young");
+}
+
+#[test]
 fn clients_cannot_write_markers() {
     let mut rig = Rig::with_topic("t");
     let marker = Marker {

@@ -126,7 +126,7 @@ impl SessionWindows {
     /// How long a session has to be kept after its end.
     #[must_use]
     pub fn retention_ms(&self) -> i64 {
-        self.gap_ms.saturating_add(self.grace_ms).saturating_add(1)
+        self.gap_ms.saturating_add(self.grace_ms)
     }
 
     /// Checks sizes.
@@ -147,7 +147,8 @@ pub enum EmitStrategy {
     /// After every record.
     #[default]
     OnWindowUpdate,
-    /// Once, when the window closes.
+    /// Once, when the window closes. A tumbling or hopping window whose end is passed by more than the store keeps it is
+    /// gone untold, as in Kafka Streams: where event time jumps, let `Materialized::with_retention` keep windows longer.
     OnWindowClose,
 }
 

@@ -40,6 +40,16 @@ impl Serde<Bytes> for BytesSerde {
     fn deserialize_shared(&self, bytes: Option<&[u8]>, memory: &Bytes) -> Result<Bytes, SerdeError> {
         not_null("bytes", bytes).map(|bytes| memory.slice_ref(bytes))
     }
+
+    #[inline]
+    fn borrow<'a>(&self, value: &'a Bytes) -> Option<&'a [u8]> {
+        Some(value)
+    }
+
+    #[inline]
+    fn detach(&self, value: Bytes) -> Bytes {
+        Bytes::copy_from_slice(&value)
+    }
 }
 
 impl Serde<Vec<u8>> for BytesSerde {
@@ -52,6 +62,11 @@ impl Serde<Vec<u8>> for BytesSerde {
     #[inline]
     fn deserialize(&self, bytes: Option<&[u8]>) -> Result<Vec<u8>, SerdeError> {
         not_null("bytes", bytes).map(<[u8]>::to_vec)
+    }
+
+    #[inline]
+    fn borrow<'a>(&self, value: &'a Vec<u8>) -> Option<&'a [u8]> {
+        Some(value)
     }
 }
 

@@ -77,6 +77,16 @@ pub trait Serde<T>: Send + Sync {
         let _ = memory;
         self.deserialize(bytes)
     }
+    /// The bytes of `value`, where it holds them just as [`Serde::serialize`] would write them: spares a copy.
+    fn borrow<'a>(&self, value: &'a T) -> Option<&'a [u8]> {
+        let _ = value;
+        None
+    }
+    /// The value as a store keeps it: without a share of the memory of the batch that it came in, which would stay alive
+    /// with it.
+    fn detach(&self, value: T) -> T {
+        value
+    }
     /// The part of a serialised key whose hash chooses the partition: all of it, but for windowed keys.
     fn partition_part<'a>(&self, key: &'a [u8]) -> &'a [u8] {
         key
@@ -103,6 +113,14 @@ impl<T, S: Serde<T> + ?Sized> Serde<T> for Arc<S> {
 
     fn deserialize_shared(&self, bytes: Option<&[u8]>, memory: &Bytes) -> Result<T, SerdeError> {
         (**self).deserialize_shared(bytes, memory)
+    }
+
+    fn borrow<'a>(&self, value: &'a T) -> Option<&'a [u8]> {
+        (**self).borrow(value)
+    }
+
+    fn detach(&self, value: T) -> T {
+        (**self).detach(value)
     }
 
     fn partition_part<'a>(&self, key: &'a [u8]) -> &'a [u8] {

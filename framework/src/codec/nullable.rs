@@ -42,6 +42,16 @@ impl<T, S: Serde<T>> Serde<Option<T>> for Nullable<S> {
     }
 
     #[inline]
+    fn borrow<'a>(&self, value: &'a Option<T>) -> Option<&'a [u8]> {
+        value.as_ref().and_then(|value| self.0.borrow(value))
+    }
+
+    #[inline]
+    fn detach(&self, value: Option<T>) -> Option<T> {
+        value.map(|value| self.0.detach(value))
+    }
+
+    #[inline]
     fn is_null(&self, value: &Option<T>) -> bool {
         value.as_ref().is_none_or(|value| self.0.is_null(value))
     }

@@ -36,6 +36,11 @@ impl Serde<String> for StringSerde {
             }
         }
     }
+
+    #[inline]
+    fn borrow<'a>(&self, value: &'a String) -> Option<&'a [u8]> {
+        Some(value.as_bytes())
+    }
 }
 
 impl HasSerde for String {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::Scene;
 use crate::error::{Error, Reaction, Result};
 use crate::kafka::Fetched;
-use crate::operator::{At, Input, Intake, Stage};
+use crate::operator::{At, Input, Intake, Run};
 use crate::record::SharedBatch;
 use crate::time::UNKNOWN_TIME;
 use crate::topic::TopicPartition;
@@ -197,15 +197,47 @@ impl Lane {
         scene.counters.consumed += 1;
         scene.counters.processed += 1;
         let mut context = scene.context(Some(Input { partition: &self.partition, raw }));
-        match self.intake.borrow_mut().run(&mut context, self.number) {
-            Err(error) if error.reaction() == Reaction::Skip => {
-                let node = error.place().node.clone().unwrap_or_else(|| "(unnamed)".to_owned());
-                context.failed(Stage::Processing, &node, error)?;
-            }
-            done => done.map_err(|error| error.at_record(&self.partition, raw.offset))?,
+        if let Err(error) = self.intake.borrow_mut().run(&mut context, self.number) {
+            context.recover(error)?;
         }
         self.cursor += 1;
         self.buffered -= 1;
         Ok(())
+    }
+
+    /// Sends up to `budget` records down the topology, each as soon as it is decoded: the way of a task's only lane,
+    /// which has no other head to wait for. Returns how many left the lane.
+    ///
+    /// # Errors
+    /// As [`Lane::load`] and [`Lane::run`].
+    pub fn stream(&mut self, budget: usize, scene: &mut Scene<'_>) -> Result<usize> {
+        let mut done = 0;
+        while done < budget {
+            let Some(batch) = self.batches.front() else { break };
+            if self.cursor == batch.len() {
+                self.batches.pop_front();
+                self.cursor = 0;
+                continue;
+            }
+            let mut run = Run {
+                partition: &self.partition,
+                lane: self.number,
+                batch,
+                next: self.cursor,
+                end: batch.len().min(self.cursor + budget - done),
+                partition_time: self.partition_time,
+            };
+            let mut context = scene.context(None);
+            let result = self.intake.borrow_mut().stream(&mut context, &mut run);
+            let (next, partition_time, stream_time) = (run.next, run.partition_time, context.stream_time);
+            let moved = next - self.cursor;
+            scene.stream_time = stream_time;
+            self.partition_time = partition_time;
+            self.cursor = next;
+            self.buffered -= moved;
+            done += moved;
+            result?;
+        }
+        Ok(done)
     }
 }

@@ -61,7 +61,7 @@ impl<K: HasSerde, V: HasSerde> KGroupedStream<K, V> {
         let name = self.stream.name(prefix);
         let keys = keys.unwrap_or_else(|| Arc::clone(&self.keys));
         let base = self.name.clone().unwrap_or_else(|| store.clone());
-        let parent = self.stream.partitioned(&base, self.name.is_some(), &keys, &self.values);
+        let parent = self.stream.partitioned(&base, &keys, &self.values);
         Naming { name, store, generated, parent, keys, aggregates: serde_or_usual(&values) }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::grouped_stream::{aggregating, counter, kept_access, reducing};
-use super::repartition::Repartition;
+use super::repartition::{NullKeys, Repartition};
 use super::table::stored_lookup;
 use super::{Draft, KTable, Materialized, SharedSerde, serde_or_usual};
 use crate::codec::HasSerde;
@@ -137,11 +137,10 @@ where
         let changes: SharedSerde<Change<V2>> = Arc::new(ChangeSerde(Arc::clone(&self.values)));
         let repartition = Repartition {
             base: self.name.clone().unwrap_or_else(|| store.to_owned()),
-            named: self.name.is_some(),
             keys: Arc::clone(&self.keys),
             values: changes,
             partitions: None,
-            filter_null_keys: false,
+            null_keys: NullKeys::Absent,
         };
         repartition.draw(&self.draft, select)
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::grouped_stream::kept_access;
-use super::repartition::Repartition;
+use super::repartition::{NullKeys, Repartition};
 use super::table::TableAccess;
 use super::{Draft, Grouped, KGroupedTable, KTable, SharedSerde, serde_or_usual};
 use crate::codec::{HasSerde, WindowKind};
@@ -345,12 +345,11 @@ where
             });
         let name = self.name.clone().filter(|name| !taken(&format!("{name}-repartition-source")));
         let repartition = Repartition {
-            named: name.is_some(),
             base: name.unwrap_or_else(|| store.to_owned()),
             keys: Arc::clone(&self.keys),
             values: Arc::new(ChangeSerde(rows)) as SharedSerde<Change<BoardRow<M, R>>>,
             partitions: None,
-            filter_null_keys: false,
+            null_keys: NullKeys::Absent,
         };
         repartition.draw(&self.draft, select)
     }

@@ -1,6 +1,7 @@
 //! Through a repartition topic: a sink, the topic, a source that begins a new sub-topology.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Draft, SharedSerde};
 use crate::operator::{Filter, Sink, Source, TimestampExtractor};
@@ -9,18 +10,25 @@ use crate::topology::{Node, NodeId, NodeKind, RepartitionNode, SinkTopic};
 
 /// A repartition topic to be drawn.
 pub(crate) struct Repartition<K, V> {
-    /// Name without `-repartition`; where it was given, the nodes are named after it.
+    /// Name without `-repartition`.
     pub(crate) base: String,
-    /// Whether the base name was given by the user.
-    pub(crate) named: bool,
     /// Serde of keys.
     pub(crate) keys: SharedSerde<K>,
     /// Serde of values.
     pub(crate) values: SharedSerde<V>,
     /// Number of partitions, where the user set one.
     pub(crate) partitions: Option<i32>,
-    /// Whether records with a null key are dropped before the topic.
-    pub(crate) filter_null_keys: bool,
+    /// What happens to records with a null key.
+    pub(crate) null_keys: NullKeys,
+}
+
+/// What happens to records with a null key before a repartition topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NullKeys {
+    /// They are dropped, unless a left join further down needs them (KIP-962).
+    Dropped,
+    /// There are none: a grouped table's rows.
+    Absent,
 }
 
 impl<K: Clone + 'static, V: Clone + 'static> Repartition<K, V> {
@@ -34,22 +42,16 @@ impl<K: Clone + 'static, V: Clone + 'static> Repartition<K, V> {
         }) {
             return source;
         }
-        let given = |suffix: &str| self.named.then(|| format!("{topic}-{suffix}"));
-        let sink_name = draft.name(given("sink"), "KSTREAM-SINK-");
-        let filter_name = self.filter_null_keys.then(|| draft.name(given("filter"), "KSTREAM-FILTER-"));
-        let source_name = draft.name(given("source"), "KSTREAM-SOURCE-");
-        let mut above = parent;
-        if let Some(filter_name) = filter_name {
-            let keys = Arc::clone(&self.keys);
-            above = draft.operator::<K, V, _, _>(filter_name, &[parent], move |assembly, node| {
-                let keys = Arc::clone(&keys);
-                Ok(Filter {
-                    predicate: Arc::new(move |key, _| !keys.is_null(key)),
-                    drop: Some(DropReason::NullKey),
-                    out: assembly.outlet(node),
-                })
-            });
-        }
+        // A number is used for each generated name, whether or not the nodes get it: the numbers after it have to match.
+        let name = |prefix: &str, suffix: &str| {
+            let generated = draft.name(None, prefix);
+            let own = self.null_keys == NullKeys::Dropped && !is_generated(&self.base);
+            if own { format!("{topic}-{suffix}") } else { generated }
+        };
+        let sink_name = name("KSTREAM-SINK-", "sink");
+        let filter_name = (self.null_keys == NullKeys::Dropped).then(|| name("KSTREAM-FILTER-", "filter"));
+        let source_name = name("KSTREAM-SOURCE-", "source");
+        let above = filter_name.map_or(parent, |name| self.draw_filter(draft, parent, name));
         let sink = draw_sink(
             draft,
             above,
@@ -78,6 +80,28 @@ impl<K: Clone + 'static, V: Clone + 'static> Repartition<K, V> {
             },
         )
     }
+
+    fn draw_filter(&self, draft: &Draft, parent: NodeId, name: String) -> NodeId {
+        let (keys, needed) = (Arc::clone(&self.keys), Arc::new(AtomicBool::new(false)));
+        let read = Arc::clone(&needed);
+        let filter = draft.operator::<K, V, _, _>(name, &[parent], move |assembly, node| {
+            let (keys, pass_all) = (Arc::clone(&keys), read.load(Ordering::SeqCst));
+            Ok(Filter {
+                predicate: Arc::new(move |key, _| pass_all || !keys.is_null(key)),
+                drop: Some(DropReason::NullKey),
+                out: assembly.outlet(node),
+            })
+        });
+        draft.edit(|graph| graph.null_key_filters.push((filter, needed)));
+        filter
+    }
+}
+
+/// Whether Kafka Streams takes `base` for a name that it generated (`KSTREAM.*-[0-9]{10}`): then the nodes around the
+/// topic have generated names as well, else they are named after the topic.
+fn is_generated(base: &str) -> bool {
+    let number = base.strip_prefix("KSTREAM").and_then(|rest| rest.rsplit_once('-'));
+    number.is_some_and(|(_, digits)| digits.len() == 10 && digits.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 /// A sink to be drawn.

@@ -133,6 +133,14 @@ impl<K: HasSerde, V: HasSerde> SessionWindowedKStream<K, V> {
         let (store_keys, store_values) = (Arc::clone(&keys), Arc::clone(&aggregates));
         let node = draft.operator::<K, V, _, _>(name, &[parent], move |assembly, node| {
             let (keys, values) = (Arc::clone(&store_keys), Arc::clone(&store_values));
+            let (shelf_keys, shelf_values) = (Arc::clone(&keys), Arc::clone(&values));
+            let store = assembly.store(&store_name, |shelf| {
+                SessionStore::open(shelf, shelf_keys, shelf_values, retention_ms)
+            })?;
+            if emit == EmitStrategy::OnWindowClose {
+                // Nothing is deleted before it is known what was told already.
+                store.borrow_mut().keep_from(0);
+            }
             Ok(SessionAggregate {
                 windows,
                 emit,
@@ -142,8 +150,7 @@ impl<K: HasSerde, V: HasSerde> SessionWindowedKStream<K, V> {
                 add: Arc::clone(&functions.add),
                 merge: Arc::clone(&functions.merge),
                 aggregates: Arc::clone(&values),
-                store: assembly
-                    .store(&store_name, |shelf| SessionStore::open(shelf, keys, values, retention_ms))?,
+                store,
                 stream_time: assembly.time(&format!("{node_name}-stream-time")),
                 emitted: assembly.time(&store_name),
                 send_old: flag.load(Ordering::SeqCst),

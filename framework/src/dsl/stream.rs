@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::branch::BranchedKStream;
-use super::repartition::{Repartition, SinkPlan, draw_sink};
+use super::repartition::{NullKeys, Repartition, SinkPlan, draw_sink};
 use super::table::TableDraft;
 use super::{
     Draft, Grouped, KGroupedStream, KTable, Materialized, Produced, Repartitioned, SharedSerde,
@@ -320,14 +320,12 @@ impl<K: HasSerde, V: HasSerde> KStream<K, V> {
 
     /// As [`KStream::repartition`], with options.
     pub fn repartition_with(&self, options: Repartitioned<K, V>) -> Self {
-        let named = options.name.is_some();
         let repartition = Repartition {
             base: self.draft.name(options.name, "KSTREAM-REPARTITION-"),
-            named,
             keys: self.key_serde(options.keys),
             values: self.value_serde(options.values),
             partitions: options.partitions,
-            filter_null_keys: true,
+            null_keys: NullKeys::Dropped,
         };
         let (keys, values) = (Arc::clone(&repartition.keys), Arc::clone(&repartition.values));
         let node = repartition.draw(&self.draft, self.node);
@@ -335,23 +333,16 @@ impl<K: HasSerde, V: HasSerde> KStream<K, V> {
     }
 
     /// This stream, sent through a repartition topic if its keys may have changed.
-    pub(crate) fn partitioned(
-        &self,
-        base: &str,
-        named: bool,
-        keys: &SharedSerde<K>,
-        values: &SharedSerde<V>,
-    ) -> NodeId {
+    pub(crate) fn partitioned(&self, base: &str, keys: &SharedSerde<K>, values: &SharedSerde<V>) -> NodeId {
         if !self.rekeyed {
             return self.node;
         }
         let repartition = Repartition {
             base: base.to_owned(),
-            named,
             keys: Arc::clone(keys),
             values: Arc::clone(values),
             partitions: None,
-            filter_null_keys: true,
+            null_keys: NullKeys::Dropped,
         };
         repartition.draw(&self.draft, self.node)
     }
@@ -369,7 +360,7 @@ impl<K: HasSerde, V: HasSerde> KStream<K, V> {
         let generated = options.name.is_none();
         let store = self.draft.name(options.name, "KSTREAM-TOTABLE-STATE-STORE-");
         let (keys, values) = (self.key_serde(options.keys), self.value_serde(options.values));
-        let parent = self.partitioned(&name, false, &keys, &values);
+        let parent = self.partitioned(&name, &keys, &values);
         let table = TableDraft { name, store, generated, keys, values }.draw_from_stream(&self.draft, parent);
         if by_user {
             table.keep();

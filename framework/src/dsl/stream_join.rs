@@ -88,7 +88,7 @@ impl<K: HasSerde, V: HasSerde> KStream<K, V> {
         let (keys, values) = (self.key_serde(joined.keys), self.value_serde(joined.values));
         let above = self.draft.edit(|graph| graph.nodes[self.node].name.clone());
         let base = joined.name.clone().unwrap_or(above);
-        let parent = self.partitioned(&base, joined.name.is_some(), &keys, &values);
+        let parent = self.partitioned(&base, &keys, &values);
         let name = joined
             .name
             .clone()
@@ -107,6 +107,9 @@ impl<K: HasSerde, V: HasSerde> KStream<K, V> {
         });
         self.draft.edit(|graph| {
             graph.nodes[node].stores = stores;
+            if left {
+                graph.need_null_keys(node);
+            }
             graph.copartitioned.push(vec![node, table.node]);
         });
         KStream::new(self.draft.clone(), node).with_serdes(Some(keys), None)

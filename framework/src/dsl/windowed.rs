@@ -102,6 +102,9 @@ impl<K: HasSerde, V: HasSerde> TimeWindowedKStream<K, V> {
         add: Adder<K, V, A>,
     ) -> KTable<Windowed<K>, A> {
         let Naming { name, store, generated, parent, keys, aggregates } = naming;
+        // Kafka Streams keeps windows that are told when they close a millisecond longer: a window without grace closes
+        // with the very record that would make it go.
+        let kept_ms = retention_ms.saturating_add(i64::from(self.emit == EmitStrategy::OnWindowClose));
         let (draft, windows, emit) = (self.grouped.draft(), self.windows, self.emit);
         let send_old = Arc::new(AtomicBool::new(false));
         let (flag, store_name, node_name) = (Arc::clone(&send_old), store.clone(), name.clone());
@@ -117,7 +120,7 @@ impl<K: HasSerde, V: HasSerde> TimeWindowedKStream<K, V> {
                 add: Arc::clone(&add),
                 aggregates: Arc::clone(&values),
                 store: assembly
-                    .store(&store_name, |shelf| WindowStore::open(shelf, keys, values, retention_ms))?,
+                    .store(&store_name, |shelf| WindowStore::open(shelf, keys, values, kept_ms))?,
                 stream_time: assembly.time(&format!("{node_name}-stream-time")),
                 emitted: assembly.time(&store_name),
                 send_old: flag.load(Ordering::SeqCst),
@@ -135,8 +138,7 @@ impl<K: HasSerde, V: HasSerde> TimeWindowedKStream<K, V> {
             Arc::new(move |assembly| {
                 let (keys, values) = (Arc::clone(&keys), Arc::clone(&lookup_values));
                 Ok(Box::new(
-                    assembly
-                        .store(&lookup_store, |shelf| WindowStore::open(shelf, keys, values, retention_ms))?,
+                    assembly.store(&lookup_store, |shelf| WindowStore::open(shelf, keys, values, kept_ms))?,
                 ))
             }),
         );

@@ -151,6 +151,22 @@ impl Context<'_> {
         }
     }
 
+    /// Deals with the error of an operator that did not do so itself: one of the record's is the processing handler's.
+    ///
+    /// # Errors
+    /// Any other error, and one for which the handler says to fail.
+    #[cold]
+    pub fn recover(&mut self, error: Error) -> Result<()> {
+        if error.reaction() == Reaction::Skip {
+            let node = error.place().node.clone().unwrap_or_else(|| "(unnamed)".to_owned());
+            return self.failed(Stage::Processing, &node, error);
+        }
+        Err(match &self.input {
+            Some(input) => error.at_record(input.partition, input.raw.offset),
+            None => error,
+        })
+    }
+
     /// As [`Context::failed`] for bytes that could not be read or a value that could not be written.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ pub use map::{Fallible, FlatMap, FlatMapFn, Map, MapValues, TableMapValues, TryM
 pub use peek::{Foreach, Pass, Peek};
 pub use session_aggregate::{SessionAggregate, SessionMerger};
 pub use sink::{Sink, TopicOf};
-pub use source::{At, ExtractFn, Intake, Source, TimestampExtractor};
+pub use source::{At, ExtractFn, Intake, Run, Source, TimestampExtractor};
 pub use stream_table_join::{FilteredLookup, Joiner, Lookup, MappedLookup, StreamTableJoin};
 pub use table::{TableKeep, TableSource, ToStream, ToTable};
 pub use table_aggregate::{ChangeSerde, Subtractor, TableAggregate, TableGroup};

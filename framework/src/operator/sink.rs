@@ -8,6 +8,9 @@ use crate::error::{Reaction, Result};
 use crate::record::Record;
 use crate::topic::TopicName;
 
+/// Length of a key that is null.
+const NULL: usize = usize::MAX;
+
 /// Chooses the topic of a record.
 pub type TopicOf<K, V> = Arc<dyn Fn(&K, &V) -> TopicName + Send + Sync>;
 
@@ -30,21 +33,30 @@ pub struct Sink<K, V> {
 impl<K, V> Process<K, V> for Sink<K, V> {
     fn process(&mut self, context: &mut Context<'_>, record: Record<K, V>) -> Result<()> {
         self.buffer.clear();
-        let has_key = match self.keys.serialize(&record.key, &mut self.buffer) {
-            Ok(present) => present,
-            Err(error) => return context.serde_failed(Stage::Production, &self.node, "key", error),
-        };
-        let key_len = self.buffer.len();
-        let has_value = match self.values.serialize(&record.value, &mut self.buffer) {
-            Ok(present) => present,
-            Err(error) => return context.serde_failed(Stage::Production, &self.node, "value", error),
-        };
-        let (key, value) = self.buffer.split_at(key_len);
-        let key = has_key.then_some(key);
+        let mut key = self.keys.borrow(&record.key);
+        let mut key_len = 0;
+        if key.is_none() {
+            match self.keys.serialize(&record.key, &mut self.buffer) {
+                Ok(present) => key_len = if present { self.buffer.len() } else { NULL },
+                Err(error) => return context.serde_failed(Stage::Production, &self.node, "key", error),
+            }
+        }
+        let mut value = self.values.borrow(&record.value);
+        let value_at = self.buffer.len();
+        if value.is_none() {
+            match self.values.serialize(&record.value, &mut self.buffer) {
+                Ok(true) => value = Some(&self.buffer[value_at..]),
+                Ok(false) => {}
+                Err(error) => return context.serde_failed(Stage::Production, &self.node, "value", error),
+            }
+        }
+        if key.is_none() && key_len != NULL {
+            key = Some(&self.buffer[..key_len]);
+        }
         let out = OutRecord {
             key,
             partition_key: key.map(|key| self.keys.partition_part(key)),
-            value: has_value.then_some(value),
+            value,
             timestamp: record.timestamp,
             headers: &record.headers,
         };

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Context, Outlet, Stage};
+use super::{Context, Input, Outlet, Stage};
 use crate::codec::Serde;
 use crate::error::{Error, Reaction, Result};
 use crate::record::{RawRecord, Record, SharedBatch};
 use crate::telemetry::DropReason;
+use crate::topic::TopicPartition;
 
 /// Looks at a record (key, value, its own timestamp, the newest time of its partition) and tells its event time.
 pub type ExtractFn<K, V> = dyn Fn(&K, &V, i64, i64) -> i64 + Send + Sync;
@@ -52,8 +53,30 @@ pub trait Intake {
     /// # Errors
     /// As [`super::Process::process`].
     fn run(&mut self, context: &mut Context<'_>, lane: usize) -> Result<()>;
+    /// Reads the records of `run` and sends each down the topology at once: the way where no other lane has to be
+    /// looked at. `run.next` and `run.partition_time` tell how far it came, also after an error.
+    ///
+    /// # Errors
+    /// As [`Intake::load`] and [`Intake::run`].
+    fn stream<'a>(&mut self, context: &mut Context<'a>, run: &mut Run<'a>) -> Result<()>;
     /// Forgets all heads.
     fn discard(&mut self);
+}
+
+/// Records of one batch that are processed one after another.
+pub struct Run<'a> {
+    /// The input partition.
+    pub partition: &'a TopicPartition,
+    /// The input partition's number within its task.
+    pub lane: usize,
+    /// The batch.
+    pub batch: &'a SharedBatch,
+    /// Index of the next record.
+    pub next: usize,
+    /// Index behind the last record.
+    pub end: usize,
+    /// The newest event time of the partition, -1 before the first.
+    pub partition_time: i64,
 }
 
 /// A record that is about to be read.
@@ -88,6 +111,22 @@ pub struct Source<K, V> {
 }
 
 impl<K, V> Source<K, V> {
+    /// Reads a record with its event time; `None` where it was dropped or became a dead letter.
+    #[inline]
+    fn read(&self, context: &mut Context<'_>, at: At<'_>) -> Result<Option<Record<K, V>>> {
+        if self.needs_key && at.raw.key.is_none() {
+            tracing::warn!(node = %self.node, offset = at.raw.offset, "record of a table dropped: null key");
+            context.drop(DropReason::NullKey);
+            context.counters.processed += 1;
+            return Ok(None);
+        }
+        let Some(mut record) = self.decode(context, at)? else { return Ok(None) };
+        let Some(time) = self.event_time(context, &record, at.partition_time)? else { return Ok(None) };
+        record.timestamp = time;
+        Ok(Some(record))
+    }
+
+    #[inline]
     fn decode(&self, context: &mut Context<'_>, at: At<'_>) -> Result<Option<Record<K, V>>> {
         let memory = at.batch.memory();
         let key = match self.keys.deserialize_shared(at.raw.key, memory) {
@@ -111,6 +150,7 @@ impl<K, V> Source<K, V> {
         Ok(Some(record))
     }
 
+    #[inline]
     fn event_time(
         &self,
         context: &mut Context<'_>,
@@ -149,15 +189,8 @@ impl<K, V> Source<K, V> {
 
 impl<K: Clone, V: Clone> Intake for Source<K, V> {
     fn load(&mut self, context: &mut Context<'_>, at: At<'_>) -> Result<Option<i64>> {
-        if self.needs_key && at.raw.key.is_none() {
-            tracing::warn!(node = %self.node, offset = at.raw.offset, "record of a table dropped: null key");
-            context.drop(DropReason::NullKey);
-            context.counters.processed += 1;
-            return Ok(None);
-        }
-        let Some(mut record) = self.decode(context, at)? else { return Ok(None) };
-        let Some(time) = self.event_time(context, &record, at.partition_time)? else { return Ok(None) };
-        record.timestamp = time;
+        let Some(record) = self.read(context, at)? else { return Ok(None) };
+        let time = record.timestamp;
         if self.heads.len() <= at.lane {
             self.heads.resize_with(at.lane + 1, || None);
         }
@@ -170,6 +203,28 @@ impl<K: Clone, V: Clone> Intake for Source<K, V> {
             Some(record) => self.out.forward(context, record),
             None => Ok(()),
         }
+    }
+
+    fn stream<'a>(&mut self, context: &mut Context<'a>, run: &mut Run<'a>) -> Result<()> {
+        while run.next < run.end {
+            let raw = run.batch.get(run.next);
+            context.input = Some(Input { partition: run.partition, raw });
+            let at = At { lane: run.lane, raw, batch: run.batch, partition_time: run.partition_time };
+            let Some(record) = self.read(context, at)? else {
+                context.counters.consumed += 1;
+                run.next += 1;
+                continue;
+            };
+            run.partition_time = run.partition_time.max(record.timestamp);
+            context.stream_time = context.stream_time.max(record.timestamp);
+            context.counters.consumed += 1;
+            context.counters.processed += 1;
+            if let Err(error) = self.out.forward(context, record) {
+                context.recover(error)?;
+            }
+            run.next += 1;
+        }
+        Ok(())
     }
 
     fn discard(&mut self) {

@@ -76,8 +76,10 @@ impl RecordBatch {
     ///
     /// # Panics
     /// If the batch would grow past 4 GiB: whoever fills batches sends them on long before.
+    #[inline]
     pub fn push(&mut self, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>, offset: i64) {
         let start = small(self.data.len());
+        self.data.reserve(key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len));
         let key_len = append(&mut self.data, key);
         let value_len = append(&mut self.data, value);
         self.entries.push(Entry { offset, timestamp, start, key_len, value_len, headers_len: 0 });
@@ -228,16 +230,19 @@ impl<'a, D: AsRef<[u8]>> Iterator for BatchIter<'a, D> {
     }
 }
 
+#[inline]
 fn append(data: &mut Vec<u8>, bytes: Option<&[u8]>) -> u32 {
     let Some(bytes) = bytes else { return NULL };
     data.extend_from_slice(bytes);
     small(bytes.len())
 }
 
+#[inline]
 fn present(len: u32) -> usize {
     if len == NULL { 0 } else { len as usize }
 }
 
+#[inline]
 fn small(len: usize) -> u32 {
     u32::try_from(len).ok().filter(|len| *len != NULL).expect("a batch stays below 4 GiB")
 }

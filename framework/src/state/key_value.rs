@@ -100,7 +100,7 @@ impl<K, V: Clone> KeyValueStore<K, V> {
 
     /// Changes an entry; `None` deletes it.
     pub fn set(&mut self, id: SlotId, value: Option<V>, timestamp: i64) {
-        self.overlay.set(id, value, timestamp);
+        self.overlay.set(id, value.map(|value| self.values.detach(value)), timestamp);
     }
 
     /// All entries with their timestamps, in the order of the keys' bytes.

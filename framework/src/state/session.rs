@@ -4,7 +4,8 @@
 //!    `end | start | key -> nothing`.
 //! 2. Changelog, as Kafka Streams writes it: `key | end | start -> value`.
 //! 3. In memory the entries are ordered, since sessions are found by ranges of time, not by their exact bounds.
-//! 4. A session is gone when it ended more than the retention before the newest end.
+//! 4. A session is gone when it ended a retention or more before the newest end: no record finds it any more. It is
+//!    deleted then, unless [`SessionStore::keep_from`] keeps it for someone who has yet to tell it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -45,6 +46,8 @@ pub struct SessionStore<K, V> {
     dirty: Vec<Vec<u8>>,
     unflushed: BTreeSet<Vec<u8>>,
     newest: i64,
+    /// Sessions that ended at this time or later are kept, though they be gone.
+    kept_from: i64,
     complete: bool,
     scratch: Vec<u8>,
 }
@@ -70,6 +73,7 @@ impl<K, V: Clone> SessionStore<K, V> {
             dirty: Vec::new(),
             unflushed: BTreeSet::new(),
             newest: -1,
+            kept_from: i64::MAX,
             complete: true,
             scratch: Vec::new(),
         };
@@ -79,6 +83,16 @@ impl<K, V: Clone> SessionStore<K, V> {
 
     fn horizon(&self) -> i64 {
         (self.newest - self.retention_ms + 1).max(0)
+    }
+
+    /// Sessions that ended before this may be deleted.
+    fn deletable_before(&self) -> i64 {
+        self.horizon().min(self.kept_from)
+    }
+
+    /// Keeps the sessions that ended at `end` or later, even where they are gone, until they have been told.
+    pub fn keep_from(&mut self, end: i64) {
+        self.kept_from = end;
     }
 
     fn encode(&mut self, key: &K) -> Result<Vec<u8>> {
@@ -159,7 +173,7 @@ impl<K, V: Clone> SessionStore<K, V> {
             dirty: false,
             unflushed: false,
         });
-        slot.value = value;
+        slot.value = value.map(|value| self.values.detach(value));
         slot.timestamp = timestamp;
         if !slot.dirty {
             slot.dirty = true;
@@ -168,12 +182,11 @@ impl<K, V: Clone> SessionStore<K, V> {
         Ok(())
     }
 
-    /// The sessions that ended at `from..=to` and are not gone, by end, start, then key bytes.
+    /// The sessions that ended at `from..=to` and are not deleted, by end, start, then key bytes.
     ///
     /// # Errors
     /// If a stored entry cannot be read.
     pub fn ended(&mut self, from: i64, to: i64) -> Result<Vec<(K, Session<V>)>> {
-        let from = from.max(self.horizon());
         if from > to {
             return Ok(Vec::new());
         }
@@ -228,7 +241,7 @@ impl<K, V: Clone> SessionStore<K, V> {
     /// # Errors
     /// If a stored entry cannot be read.
     pub fn all(&mut self) -> Result<Vec<(K, Session<V>)>> {
-        self.ended(0, i64::MAX - 1)
+        self.ended(self.horizon(), i64::MAX - 1)
     }
 
     fn serialize(&self, value: &V, out: &mut Vec<u8>) -> Result<bool> {
@@ -280,11 +293,11 @@ impl<K, V: Clone> StateStore for SessionStore<K, V> {
             changes.push(Change::Put(space, key.clone(), stored));
             changes.push(Change::Put(space + 1, index, Vec::new()));
         }
-        let horizon = self.horizon();
+        let deletable = self.deletable_before();
         let mut gone = Vec::new();
         self.shelf.bytes.scan(
             space + 1,
-            KeyRange { from: &[], to: Some(&horizon.to_be_bytes()) },
+            KeyRange { from: &[], to: Some(&deletable.to_be_bytes()) },
             &mut |entry, _| {
                 gone.push(entry.to_vec());
                 true
@@ -292,7 +305,7 @@ impl<K, V: Clone> StateStore for SessionStore<K, V> {
         )?;
         gone.extend(
             self.by_end
-                .range(..(horizon, i64::MIN, Vec::new()))
+                .range(..(deletable, i64::MIN, Vec::new()))
                 .map(|(end, start, key)| stamp(*end, &stamp(*start, key))),
         );
         for entry in gone {
@@ -313,8 +326,8 @@ impl<K, V: Clone> StateStore for SessionStore<K, V> {
                 self.entries.remove(&key);
             }
         }
-        let horizon = self.horizon();
-        let live = self.by_end.split_off(&(horizon, i64::MIN, Vec::new()));
+        let deletable = self.deletable_before();
+        let live = self.by_end.split_off(&(deletable, i64::MIN, Vec::new()));
         for (end, start, key) in std::mem::replace(&mut self.by_end, live) {
             self.entries.remove(&session_key(&key, end, start));
         }
@@ -326,6 +339,10 @@ impl<K, V: Clone> StateStore for SessionStore<K, V> {
         self.dirty.clear();
         self.unflushed.clear();
         self.complete = self.shelf.is_empty(KeyRange::default())?;
+        // What was told since the last commit has to be told again.
+        if self.kept_from != i64::MAX {
+            self.kept_from = 0;
+        }
         self.newest = -1;
         let newest = &mut self.newest;
         self.shelf.bytes.scan(self.shelf.space + 1, KeyRange::default(), &mut |entry, _| {

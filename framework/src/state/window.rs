@@ -141,6 +141,7 @@ impl<K, V: Clone> WindowStore<K, V> {
     /// As [`WindowStore::value`].
     pub fn set(&mut self, start: i64, id: SlotId, value: Option<V>, timestamp: i64) {
         self.newest = self.newest.max(start);
+        let value = value.map(|value| self.values.detach(value));
         self.overlay_mut(start).set(id, value, timestamp);
     }
 

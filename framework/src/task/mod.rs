@@ -6,12 +6,14 @@
 pub mod checkpoint;
 mod lifecycle;
 pub mod metadata;
+mod progress;
 mod restore;
 mod stores;
 
 pub use checkpoint::Checkpoint;
 pub use lifecycle::Phase;
-pub use restore::{Rebuild, Restore, RestoreDesk, RestoreOptions, RestorePorts, RestoreProgress, Restored};
+pub use progress::{Rebuild, RestoreProgress};
+pub use restore::{Restore, RestoreDesk, RestoreOptions, RestorePorts, Restored};
 pub use stores::LoggedStore;
 
 use std::rc::Rc;
@@ -407,13 +409,11 @@ fn space(index: u32) -> Space {
 
 /// One lane needs no choice: its records go one by one, as they came.
 fn run_one(lane: &mut Lane, budget: usize, scene: &mut Scene<'_>) -> Result<bool> {
-    for _ in 0..budget {
-        if !lane.load(scene)? {
-            return Ok(false);
-        }
+    // A head may be left from a time when the lane was not alone.
+    if lane.head_time().is_some() {
         lane.run(scene)?;
     }
-    Ok(true)
+    Ok(lane.stream(budget, scene)? == budget)
 }
 
 fn run_many(lanes: &mut [Lane], budget: usize, idle_ms: Option<i64>, scene: &mut Scene<'_>) -> Result<bool> {

@@ -264,7 +264,8 @@ impl Testkit {
             self.parts.clock.advance_ms(PATIENCE_STEP_MS);
             waited_ms += PATIENCE_STEP_MS;
         }
-        let state = |instance: &Instance| instance.worker.as_ref().map(Worker::state);
+        let state =
+            |instance: &Instance| instance.worker.as_ref().map(|worker| (worker.state(), worker.waits_for()));
         let states: Vec<_> = self.instances.iter().map(state).collect();
         Err(Error::new(Reaction::Stop, format!("the instances do not come to rest: {states:?}")))
     }

@@ -1,6 +1,7 @@
 //! The graph that the DSL draws: nodes with names, parents and stores, each with a way to make its operator.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::Result;
 use crate::kafka::StartAt;
@@ -106,6 +107,8 @@ pub struct Graph {
     pub sinks: Vec<NodeId>,
     /// Mistakes found while the topology was written down.
     pub mistakes: Vec<String>,
+    /// The nodes that drop null keys before a repartition topic; true: null keys pass, as a join further down needs them.
+    pub(crate) null_key_filters: Vec<(NodeId, Arc<AtomicBool>)>,
     counter: usize,
 }
 
@@ -154,6 +157,25 @@ impl Graph {
         }
         topics.sort();
         topics
+    }
+
+    /// Lets null keys pass through every repartition topic from which `node` gets records, directly or not.
+    pub(crate) fn need_null_keys(&self, node: NodeId) {
+        let mut seen = vec![false; self.nodes.len()];
+        let mut stack = vec![node];
+        while let Some(id) = stack.pop() {
+            if std::mem::replace(&mut seen[id], true) {
+                continue;
+            }
+            for (_, needed) in self.null_key_filters.iter().filter(|(filter, _)| *filter == id) {
+                needed.store(true, Ordering::SeqCst);
+            }
+            stack.extend(&self.nodes[id].parents);
+            if let NodeKind::Source { topics, internal: true, .. } = &self.nodes[id].kind {
+                let above = self.repartitions.iter().filter(|one| topics.contains(&one.topic));
+                stack.extend(above.map(|one| one.sink));
+            }
+        }
     }
 
     /// The nodes that `node` forwards to.

@@ -279,6 +279,20 @@ impl Worker {
                 && !self.tasks.values().any(waits)
     }
 
+    /// What keeps the worker from running, for people; `None` while it runs.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<String> {
+        match (&self.restore, self.recovery) {
+            (_, Recovery::Aborting) => Some("the abort of a transaction".to_owned()),
+            (_, Recovery::Opening) => Some("a producer epoch".to_owned()),
+            (Some(restore), Recovery::Nothing) => Some(restore.waits_for()),
+            _ if self.leaving.revoked => Some("the last commit before tasks go back".to_owned()),
+            (None, Recovery::Nothing) if self.committer.is_busy() => Some("a commit".to_owned()),
+            (None, Recovery::Nothing) if self.state == WorkerState::Running => None,
+            (None, Recovery::Nothing) => Some("an assignment".to_owned()),
+        }
+    }
+
     /// Whether something was processed that no commit carries yet.
     #[must_use]
     pub fn has_uncommitted(&self) -> bool {

@@ -1,9 +1,9 @@
 //! What is in the stores of a case's worker.
 
 use headwater::Windowed;
-use headwater::state::{KeyValueStore, WindowEntry, WindowStore};
+use headwater::state::{KeyValueStore, WindowStore};
+use headwater::testkit::Testkit;
 use headwater::topology::StoreKind;
-use headwater::worker::Worker;
 use serde_json::{Map, Value as Json, json};
 
 use super::Trouble;
@@ -14,14 +14,14 @@ use super::value::{Cell, Key, Val};
 type Entries = Vec<Json>;
 
 /// The contents of all key-value and window stores.
-pub(super) fn contents(worker: &Worker, built: &Built) -> Result<Json, Trouble> {
+pub(super) fn contents(kit: &Testkit, built: &Built) -> Result<Json, Trouble> {
     let mut contents = Map::new();
     let mut sizes = built.window_sizes.iter();
     for store in &built.topology.graph().stores {
         let name = store.name.as_str();
         let entries = match store.kind {
-            StoreKind::KeyValue => key_values(worker, name)?,
-            StoreKind::Window(_) => windows(worker, name, *sizes.next().unwrap_or(&0))?,
+            StoreKind::KeyValue => key_values(kit, name)?,
+            StoreKind::Window(_) => windows(kit, name, *sizes.next().unwrap_or(&0))?,
             // Sessions were not recorded.
             _ => None,
         };
@@ -33,7 +33,7 @@ pub(super) fn contents(worker: &Worker, built: &Built) -> Result<Json, Trouble> 
 }
 
 /// A store has one of the types that pipelines can reach; the others find nothing.
-fn key_values(worker: &Worker, name: &str) -> Result<Option<Entries>, Trouble> {
+fn key_values(kit: &Testkit, name: &str) -> Result<Option<Entries>, Trouble> {
     for read in [
         rows::<Val, Val>,
         rows::<Val, i64>,
@@ -44,39 +44,41 @@ fn key_values(worker: &Worker, name: &str) -> Result<Option<Entries>, Trouble> {
         rows::<Windowed<Val>, Option<Val>>,
         rows::<Windowed<Val>, Option<i64>>,
     ] {
-        if let Some(entries) = read(worker, name)? {
+        if let Some(entries) = read(kit, name)? {
             return Ok(Some(entries));
         }
     }
     Ok(None)
 }
 
-fn windows(worker: &Worker, name: &str, size_ms: i64) -> Result<Option<Entries>, Trouble> {
+fn windows(kit: &Testkit, name: &str, size_ms: i64) -> Result<Option<Entries>, Trouble> {
     for read in
         [window_rows::<Val>, window_rows::<i64>, window_rows::<Option<Val>>, window_rows::<Option<i64>>]
     {
-        if let Some(entries) = read(worker, name, size_ms)? {
+        if let Some(entries) = read(kit, name, size_ms)? {
             return Ok(Some(entries));
         }
     }
     Ok(None)
 }
 
-fn rows<K: Key, T: Cell>(worker: &Worker, name: &str) -> Result<Option<Entries>, Trouble> {
-    let stores = worker.stores::<KeyValueStore<K, T>>(name);
-    let Some((_, store)) = stores.first() else { return Ok(None) };
-    let entries = store.borrow().all()?;
+fn rows<K: Key, T: Cell>(kit: &Testkit, name: &str) -> Result<Option<Entries>, Trouble> {
+    let store = kit.store::<KeyValueStore<K, T>>(name);
+    if store.partitions().is_empty() {
+        return Ok(None);
+    }
     let entry = |(key, value, timestamp): (K, T, i64)| json!([key.json(), { "value": value.val().json(), "ts": timestamp }]);
-    Ok(Some(entries.into_iter().map(entry).collect()))
+    Ok(Some(store.all()?.into_iter().map(entry).collect()))
 }
 
-fn window_rows<T: Cell>(worker: &Worker, name: &str, size_ms: i64) -> Result<Option<Entries>, Trouble> {
-    let stores = worker.stores::<WindowStore<Val, T>>(name);
-    let Some((_, store)) = stores.first() else { return Ok(None) };
-    let entries = store.borrow().all()?;
-    let entry = |entry: WindowEntry<Val, T>| {
-        let key = Windowed::new(entry.key, entry.start, entry.start + size_ms);
-        json!([key.json(), { "value": entry.value.val().json(), "ts": entry.timestamp }])
+fn window_rows<T: Cell>(kit: &Testkit, name: &str, size_ms: i64) -> Result<Option<Entries>, Trouble> {
+    let store = kit.store::<WindowStore<Val, T>>(name);
+    if store.partitions().is_empty() {
+        return Ok(None);
+    }
+    let entry = |(start, key, value, timestamp): (i64, Val, T, i64)| {
+        let key = Windowed::new(key, start, start + size_ms);
+        json!([key.json(), { "value": value.val().json(), "ts": timestamp }])
     };
-    Ok(Some(entries.into_iter().map(entry).collect()))
+    Ok(Some(store.all()?.into_iter().map(entry).collect()))
 }

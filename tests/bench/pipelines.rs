@@ -1,0 +1,189 @@
+//! The pipelines that are measured, with their inputs.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use headwater::codec::Json;
+use headwater::{HasSerde, Materialized, RecordBatch, Result, StreamsBuilder, TimeWindows, Topology};
+use serde::{Deserialize, Serialize};
+
+/// Keys of the counting, joining and ranking pipelines.
+const KEYS: usize = 1_000_000;
+/// Records of a fetched batch: what a consumer hands over at once.
+const BATCH: usize = 1_000;
+
+/// A pipeline.
+pub(crate) struct Pipeline {
+    pub(crate) name: &'static str,
+    /// What the framework may cost by the project's budget.
+    pub(crate) budget_ns: Option<f64>,
+    pub(crate) input: &'static str,
+    pub(crate) build: fn() -> Result<Topology>,
+    /// Topics that are read before the measured one, with their records.
+    pub(crate) before: fn(usize) -> Vec<(&'static str, Vec<RecordBatch>)>,
+    /// The measured records of a round.
+    pub(crate) records: fn(usize, usize) -> Vec<RecordBatch>,
+}
+
+/// All pipelines.
+pub(crate) const PIPELINES: &[Pipeline] = &[
+    Pipeline {
+        name: "passthrough",
+        budget_ns: Some(60.0),
+        input: "in",
+        build: passthrough,
+        before: nothing,
+        records: plain,
+    },
+    Pipeline {
+        name: "json-filter-map",
+        budget_ns: None,
+        input: "in",
+        build: json,
+        before: nothing,
+        records: events,
+    },
+    Pipeline {
+        name: "windowed-count",
+        budget_ns: Some(250.0),
+        input: "in",
+        build: windowed_count,
+        before: counted,
+        records: plain,
+    },
+    Pipeline {
+        name: "stream-table",
+        budget_ns: None,
+        input: "in",
+        build: join,
+        before: table,
+        records: plain,
+    },
+];
+
+fn passthrough() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    builder.stream::<Bytes, Bytes>("in").to("out");
+    builder.build()
+}
+
+/// The event of the JSON pipeline: 165 bytes, 8 fields.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Event {
+    user_id: u64,
+    item_id: u64,
+    price_cents: u32,
+    quantity: u32,
+    country: [char; 2],
+    in_stock: bool,
+    at_ms: i64,
+    rating: f64,
+}
+
+impl HasSerde for Event {
+    type Serde = Json;
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Total {
+    user_id: u64,
+    total_cents: u64,
+    at_ms: i64,
+}
+
+impl HasSerde for Total {
+    type Serde = Json;
+}
+
+fn json() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<Bytes, Event>("in")
+        .filter(|_, event| event.in_stock)
+        .map_values(|event| Total {
+            user_id: event.user_id,
+            total_cents: u64::from(event.price_cents) * u64::from(event.quantity),
+            at_ms: event.at_ms,
+        })
+        .to("out");
+    builder.build()
+}
+
+fn windowed_count() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<Bytes, Bytes>("in")
+        .group_by_key()
+        .windowed_by(TimeWindows::of_size_with_no_grace(Duration::from_secs(60)))
+        .count_with(Materialized::named("counts"))
+        .to_stream()
+        .to("out");
+    builder.build()
+}
+
+fn join() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    let table = builder.table::<Bytes, Bytes>("table");
+    builder
+        .stream::<Bytes, Bytes>("in")
+        .join(&table, |value, row| if row.is_empty() { row.clone() } else { value })
+        .to("out");
+    builder.build()
+}
+
+fn nothing(_records: usize) -> Vec<(&'static str, Vec<RecordBatch>)> {
+    Vec::new()
+}
+
+/// The window's keys have been seen once: counting goes on in a store of its full size.
+fn counted(_records: usize) -> Vec<(&'static str, Vec<RecordBatch>)> {
+    vec![("in", batches(KEYS, |n| (key(n), vec![b'v'; 100], 0)))]
+}
+
+fn table(_records: usize) -> Vec<(&'static str, Vec<RecordBatch>)> {
+    vec![("table", batches(KEYS, |n| (key(n), vec![b't'; 100], 0)))]
+}
+
+/// 16-byte keys drawn from all, 100-byte values, event time 1 ms per 1,000 records.
+fn plain(records: usize, round: usize) -> Vec<RecordBatch> {
+    let mut random = fastrand::Rng::with_seed(round as u64);
+    batches(records, move |n| (key(random.usize(..KEYS)), vec![b'v'; 100], millis(n)))
+}
+
+fn events(records: usize, round: usize) -> Vec<RecordBatch> {
+    let mut random = fastrand::Rng::with_seed(round as u64);
+    batches(records, move |n| {
+        let event = Event {
+            user_id: random.u64(1_000_000_000..2_000_000_000),
+            item_id: random.u64(100_000_000..1_000_000_000),
+            price_cents: random.u32(10_000..100_000),
+            quantity: random.u32(100..1_000),
+            country: ['N', 'Z'],
+            in_stock: random.u32(..10) > 0,
+            at_ms: 1_700_000_000_000 + millis(n),
+            rating: 4.25,
+        };
+        (key(random.usize(..KEYS)), serde_json::to_vec(&event).unwrap_or_default(), millis(n))
+    })
+}
+
+fn millis(record: usize) -> i64 {
+    i64::try_from(record / 1_000).unwrap_or(0)
+}
+
+fn key(number: usize) -> Vec<u8> {
+    format!("{number:016x}").into_bytes()
+}
+
+fn batches(records: usize, mut record: impl FnMut(usize) -> (Vec<u8>, Vec<u8>, i64)) -> Vec<RecordBatch> {
+    let mut batches = Vec::with_capacity(records / BATCH + 1);
+    for first in (0..records).step_by(BATCH) {
+        let mut batch = RecordBatch::with_capacity(BATCH, BATCH * 200);
+        for n in first..(first + BATCH).min(records) {
+            let (key, value, time) = record(n);
+            batch.push(time, Some(&key), Some(&value), i64::try_from(n).unwrap_or(0));
+        }
+        batches.push(batch);
+    }
+    batches
+}

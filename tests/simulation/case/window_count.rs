@@ -1,0 +1,109 @@
+//! Tumbling windows with a grace, fed out of order: which records are late depends on stream time alone, so it must not
+//! depend on crashes and moves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use headwater::topology::StoreKind;
+use headwater::{Materialized, StreamsBuilder, TimeWindows, Topology};
+use headwater_broker::broker::OwnedRecord;
+
+use super::{Case, Feed, View, Wrong, key, same_records, show_windowed, some_key, value};
+
+const SIZE_MS: i64 = 1_000;
+const GRACE_MS: i64 = 200;
+
+pub(crate) struct WindowCount;
+
+/// What comes out of one input partition, and what is dropped.
+#[derive(Default)]
+struct Model {
+    output: Vec<String>,
+    late: BTreeSet<i64>,
+}
+
+impl Model {
+    fn of(records: &[OwnedRecord]) -> Self {
+        let mut model = Self::default();
+        let mut windows: BTreeMap<(String, i64), (u64, i64)> = BTreeMap::new();
+        let mut stream_time = -1;
+        for record in records {
+            stream_time = record.timestamp.max(stream_time);
+            let start = record.timestamp / SIZE_MS * SIZE_MS;
+            if start + SIZE_MS <= stream_time - GRACE_MS {
+                model.late.insert(record.offset);
+                continue;
+            }
+            let (count, time) = windows.entry((key(record), start)).or_insert((0, -1));
+            *count += 1;
+            *time = record.timestamp.max(*time);
+            model.output.push(format!("{}/{start}={count}:{}@{time}", key(record), value(record)));
+        }
+        model
+    }
+}
+
+impl Case for WindowCount {
+    fn name(&self) -> &'static str {
+        "window-count"
+    }
+
+    fn inputs(&self) -> &'static [&'static str] {
+        &["in"]
+    }
+
+    fn outputs(&self) -> &'static [&'static str] {
+        &["out"]
+    }
+
+    fn topology(&self) -> headwater::Result<Topology> {
+        let builder = StreamsBuilder::new();
+        let windows = TimeWindows::of_size_and_grace(
+            Duration::from_millis(SIZE_MS.unsigned_abs()),
+            Duration::from_millis(GRACE_MS.unsigned_abs()),
+        );
+        builder
+            .stream::<String, String>("in")
+            .group_by_key()
+            .windowed_by(windows)
+            // How many, and which was the last: so it can be seen which records were dropped.
+            .aggregate_with(
+                String::new,
+                |_, value, before: String| {
+                    let count =
+                        before.split(':').next().and_then(|count| count.parse().ok()).unwrap_or(0_u64);
+                    format!("{}:{value}", count + 1)
+                },
+                Materialized::named("windows"),
+            )
+            .to_stream()
+            .to("out");
+        builder.build()
+    }
+
+    fn feed(&self, random: &mut fastrand::Rng, count: u64) -> Vec<Feed> {
+        let mut time = 10_000;
+        let record = |id: u64| {
+            time += random.i64(0..80);
+            let late = if random.u32(..3) == 0 { random.i64(0..2_500) } else { 0 };
+            Feed { topic: "in", key: some_key(random), value: Some(format!("r{id}")), timestamp: time - late }
+        };
+        (0..count).map(record).collect()
+    }
+
+    fn judge(&self, view: &View) -> Result<(), Wrong> {
+        for (partition, input) in view.partitions("in").iter().enumerate() {
+            let got: Vec<_> = view.partitions("out")[partition].iter().map(show_windowed).collect();
+            same_records(&format!("out-{partition}"), &got, &Model::of(input).output)?;
+        }
+        Ok(())
+    }
+
+    fn late(&self, records: &[OwnedRecord]) -> Option<BTreeSet<i64>> {
+        Some(Model::of(records).late)
+    }
+
+    fn store(&self, _name: &str) -> StoreKind {
+        StoreKind::Window(SIZE_MS + GRACE_MS)
+    }
+}

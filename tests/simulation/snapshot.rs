@@ -1,0 +1,135 @@
+//! Snapshot: what the byte stores of an instance held at some moment, to be compared with the changelogs.
+
+use std::collections::BTreeMap;
+
+use headwater::state::{KeyRange, META, MemoryBackend, StateBackend};
+use headwater::topology::{Plan, StoreKind, StorePlan};
+use headwater::{Result, TaskId};
+use headwater_broker::broker::{OwnedRecord, RecordState};
+
+use crate::case::{Case, Wrong};
+
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// The bytes of a store.
+#[derive(Clone, Debug)]
+struct Stored {
+    task: TaskId,
+    store: StorePlan,
+    /// The next changelog offset to restore, by the byte store's own account.
+    offset: Option<i64>,
+    rows: Rows,
+}
+
+/// The byte stores of an instance at some moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    /// Whose, and when.
+    pub(crate) title: String,
+    stores: Vec<Stored>,
+}
+
+impl Snapshot {
+    /// Reads what the byte stores hold.
+    pub(crate) fn take(title: String, backend: &MemoryBackend, plan: &Plan, partitions: i32) -> Result<Self> {
+        let mut stores = Vec::new();
+        for part in &plan.subtopologies {
+            for partition in 0..partitions {
+                let task = TaskId { subtopology: part.id, partition };
+                let bytes = backend.open(task)?;
+                for (store, index) in part.stores.iter().zip(0..) {
+                    let key = format!("offset/{}", store.changelog);
+                    let offset = bytes.get(META, key.as_bytes())?;
+                    let offset = offset.and_then(|bytes| Some(i64::from_be_bytes(bytes.try_into().ok()?)));
+                    let mut rows = Rows::new();
+                    bytes.scan(1 + 2 * index, KeyRange::default(), &mut |key, value| {
+                        rows.insert(key.to_vec(), value.to_vec());
+                        true
+                    })?;
+                    stores.push(Stored { task, store: store.clone(), offset, rows });
+                }
+            }
+        }
+        Ok(Self { title, stores })
+    }
+
+    /// Each store holds what its changelog says up to its offset, and nothing else. `log` tells all records of a
+    /// changelog's partition, at a time when every transaction is decided.
+    pub(crate) fn check(
+        &self,
+        case: &dyn Case,
+        log: &mut dyn FnMut(&str, i32) -> Vec<OwnedRecord>,
+    ) -> std::result::Result<(), Wrong> {
+        for stored in &self.stores {
+            let place = format!("{}, task {}, store {}", self.title, stored.task, stored.store.name);
+            let records = log(&stored.store.changelog, stored.task.partition);
+            let end = records.last().map_or(0, |record| record.offset + 1);
+            let offset = stored.offset.unwrap_or(0);
+            if offset > end {
+                return Err(format!("{place}: offset {offset} is behind the end of the changelog ({end})"));
+            }
+            let (rows, oldest) = fold(case.store(&stored.store.name), &records, offset);
+            let is_live = |key: &[u8]| oldest.is_none_or(|oldest| window_start(key) >= oldest);
+            for key in rows.keys().chain(stored.rows.keys()).filter(|key| is_live(key)) {
+                let (is, should) = (stored.rows.get(key), rows.get(key));
+                if is != should {
+                    let key = String::from_utf8_lossy(key).into_owned();
+                    let show = |row: Option<&Vec<u8>>| row.map(|row| show_row(row));
+                    return Err(format!(
+                        "{place}: {key:?} is {:?}, its changelog up to offset {offset} says {:?}",
+                        show(is),
+                        show(should)
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a store must hold after the committed records below `offset`; and for windows the oldest start that counts.
+fn fold(kind: StoreKind, records: &[OwnedRecord], offset: i64) -> (Rows, Option<i64>) {
+    let mut rows = Rows::new();
+    let mut newest = -1;
+    for record in records {
+        if record.offset >= offset || record.state != RecordState::Committed {
+            continue;
+        }
+        let mut key = record.key.as_deref().unwrap_or_default().to_vec();
+        if let StoreKind::Window(_) = kind {
+            // `key | start | seq` in the changelog, `start | key` in the store.
+            key.truncate(key.len().saturating_sub(4));
+            let width = key.len().min(8);
+            key.rotate_right(width);
+            newest = newest.max(window_start(&key));
+        }
+        match &record.value {
+            Some(value) => {
+                let row = [record.timestamp.to_be_bytes().as_slice(), value].concat();
+                rows.insert(key, row);
+            }
+            None => {
+                rows.remove(&key);
+            }
+        }
+    }
+    let oldest = match kind {
+        StoreKind::Window(retention_ms) => Some(newest - retention_ms + 1),
+        _ => None,
+    };
+    (rows, oldest)
+}
+
+fn window_start(key: &[u8]) -> i64 {
+    key.first_chunk::<8>().map_or(0, |start| i64::from_be_bytes(*start))
+}
+
+/// A row is `timestamp | value`.
+fn show_row(row: &[u8]) -> String {
+    let Some((timestamp, value)) = row.split_first_chunk::<8>() else { return format!("{row:?}") };
+    let timestamp = i64::from_be_bytes(*timestamp);
+    match <[u8; 8]>::try_from(value) {
+        Ok(number) => format!("{}@{timestamp}", i64::from_be_bytes(number)),
+        Err(_) => format!("{}@{timestamp}", String::from_utf8_lossy(value)),
+    }
+}

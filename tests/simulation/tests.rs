@@ -1,0 +1,30 @@
+use crate::planted::catch;
+use crate::scenario::{Plant, Scenario};
+use crate::seed::run;
+use headwater::commit::Planted;
+
+#[test]
+fn thirty_seeds_pass() {
+    for seed in 0..30 {
+        let outcome = run(&Scenario::of(seed), false);
+        assert_eq!(outcome.verdict, Ok(()), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_seed_replays_to_the_letter() {
+    for seed in [3, 14] {
+        let (one, other) = (run(&Scenario::of(seed), false), run(&Scenario::of(seed), false));
+        assert!(one.trace.len() > 20);
+        assert_eq!(one.trace, other.trace);
+        assert_eq!(one.tally, other.tally);
+    }
+}
+
+#[test]
+fn planted_faults_are_caught() {
+    for plant in [Plant::Worker(Planted::OffsetsBeforeState), Plant::NoRequireStable] {
+        let caught = catch(plant, 0);
+        assert!(caught.is_ok(), "{caught:?}");
+    }
+}
