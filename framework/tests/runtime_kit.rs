@@ -1,7 +1,12 @@
 //! Topologies on the production worker, through the test kit.
 
+use std::sync::Arc;
+
+use headwater::kafka::memory::MemoryCluster;
+use headwater::kafka::{Cluster, Isolation};
+use headwater::state::MemoryBackend;
 use headwater::testkit::Testkit;
-use headwater::{Materialized, StreamsBuilder};
+use headwater::{Application, Config, Materialized, RecordBatch, StreamsBuilder, TopicPartition};
 
 fn text(text: &str) -> String {
     text.to_owned()
@@ -69,4 +74,102 @@ fn state_survives_a_crash_and_moves_to_other_instances() {
     let stored = kit.store::<headwater::state::KeyValueStore<String, i64>>("counts");
     assert_eq!(stored.get(&text("key3")).unwrap(), Some(5));
     assert_eq!(stored.all().unwrap().len(), 10);
+}
+
+fn failing(handler: &str) -> Testkit {
+    let builder = StreamsBuilder::new();
+    builder.stream::<String, i64>("in").map_values(|number| number + 1).to("out");
+    let kit = Testkit::builder().set("deserialization.exception.handler", handler);
+    let kit =
+        if handler == "dead-letter" { kit.set("errors.dead.letter.queue.topic.name", "dead") } else { kit };
+    kit.build(&builder.build().unwrap()).unwrap()
+}
+
+#[test]
+fn the_handler_decides_about_records_that_cannot_be_read() {
+    let mut kit = failing("fail");
+    let error = kit.pipe_bytes("in", Some(b"k"), Some(b"?"), 5).unwrap_err().to_string();
+    assert!(error.contains("topic in, partition 0, offset 0"), "{error}");
+
+    let mut kit = failing("continue");
+    kit.pipe_bytes("in", Some(b"k"), Some(b"?"), 5).unwrap();
+    kit.pipe("in", &text("k"), &7_i64, 6).unwrap();
+    assert_eq!(kit.read::<String, i64>("out").unwrap()[0].value, 8);
+    assert_eq!(kit.counters().to_string(), "consumed 2, processed 1, produced 1, dropped 1 undecodable");
+
+    let mut kit = failing("dead-letter");
+    kit.pipe_bytes("in", Some(b"k"), Some(b"?"), 5).unwrap();
+    let dead = kit.read::<String, String>("dead").unwrap();
+    assert_eq!((dead[0].value.as_str(), dead[0].timestamp), ("?", 5));
+    assert_eq!(dead[0].headers.last("__streams.errors.stage"), Some(&b"deserialization"[..]));
+    assert_eq!(kit.counters().to_string(), "consumed 1, processed 0, produced 0, dead letters 1");
+}
+
+#[test]
+fn start_up_tells_what_is_wrong_with_topics() {
+    let topology = counting().build().unwrap();
+    let start = |cluster: &MemoryCluster| {
+        let kit = Testkit::builder().cluster(cluster);
+        kit.build(&topology).map(|_| ()).unwrap_err().to_string()
+    };
+    let cluster = MemoryCluster::new();
+    cluster.create_topic_with("testkit-counts-changelog", 1, &[("cleanup.policy", "delete")]).unwrap();
+    let error = start(&cluster);
+    assert!(error.contains("has cleanup.policy=delete, but store `counts` needs compact"), "{error}");
+
+    let cluster = MemoryCluster::new();
+    cluster.create_topic_with("testkit-counts-changelog", 3, &[("cleanup.policy", "compact")]).unwrap();
+    let error = start(&cluster);
+    assert!(
+        error.contains("`testkit-counts-changelog` has 3 partitions, but the topology needs 1"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_application_runs_on_threads_until_it_is_stopped() {
+    let cluster = MemoryCluster::new();
+    cluster.create_topic("in", 4).unwrap();
+    cluster.create_topic("out", 4).unwrap();
+    for partition in 0..4 {
+        let mut batch = RecordBatch::default();
+        (0..100).for_each(|at| batch.push(at, Some(&[b'k', partition as u8]), Some(&1_i64.to_be_bytes()), 0));
+        cluster.produce(&TopicPartition::new("in", partition), &batch).unwrap();
+    }
+    let config = Config::from_properties([
+        ("application.id", "threads"),
+        ("num.stream.threads", "2"),
+        ("processing.guarantee", "exactly_once_v2"),
+        ("commit.interval.ms", "10"),
+    ]);
+    let backend = Arc::new(MemoryBackend::default());
+    let topology = counting().build().unwrap();
+    let application =
+        Application::new(&topology, config.unwrap(), Arc::new(cluster.clone()), backend).unwrap();
+    let running = application.start().unwrap();
+    let all = || {
+        cluster.read_all("out", Isolation::ReadCommitted).unwrap().iter().map(RecordBatch::len).sum::<usize>()
+    };
+    for _ in 0..2_000 {
+        if all() == 400 {
+            break;
+        }
+        cluster.wait(10);
+    }
+    let figures = running.stop().unwrap();
+    assert_eq!(
+        (all(), figures.total().to_string()),
+        (400, "consumed 400, processed 400, produced 400".to_owned())
+    );
+    assert!(figures.commit_us.len() == figures.commits && figures.commits > 0);
+}
+
+#[test]
+fn an_application_that_cannot_start_says_why() {
+    let config = Config::from_properties([("application.id", "lost")]).unwrap();
+    let backend = Arc::new(MemoryBackend::default());
+    let topology = counting().build().unwrap();
+    let application = Application::new(&topology, config, Arc::new(MemoryCluster::new()), backend).unwrap();
+    let error = application.start().unwrap().wait().map(|_| ()).unwrap_err();
+    assert!(error.to_string().starts_with("source topics do not exist: `in`"), "{error}");
 }

@@ -29,3 +29,105 @@ pub fn ready(lanes: &mut [Lane], idle_ms: Option<i64>, now_ms: i64) -> bool {
     }
     ready
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::consume::Scene;
+    use crate::error::Result;
+    use crate::kafka::Fetched;
+    use crate::operator::{At, Context, Handlers, Intake, OutRecord, Output, Target};
+    use crate::record::RecordBatch;
+    use crate::telemetry::Counters;
+    use crate::topic::{TaskId, TopicPartition};
+
+    /// Takes a record's timestamp as its time; a negative one is dropped. Notes what runs.
+    #[derive(Default)]
+    struct Notes(Vec<(usize, i64)>, i64);
+
+    impl Intake for Notes {
+        fn load(&mut self, _: &mut Context<'_>, at: At<'_>) -> Result<Option<i64>> {
+            self.1 = at.partition_time;
+            Ok((at.raw.timestamp >= 0).then_some(at.raw.timestamp))
+        }
+
+        fn run(&mut self, context: &mut Context<'_>, lane: usize) -> Result<()> {
+            self.0.push((lane, context.stream_time));
+            Ok(())
+        }
+
+        fn discard(&mut self) {}
+    }
+
+    struct Nothing;
+
+    impl Output for Nothing {
+        fn emit(&mut self, _: &Target<'_>, _: &OutRecord<'_>) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    fn fetched(from: i64, times: &[i64], caught_up: bool) -> Fetched {
+        let mut records = RecordBatch::default();
+        times.iter().zip(from..).for_each(|(time, offset)| records.push(*time, None, None, offset));
+        // One control record behind the records.
+        let position = from + i64::try_from(times.len()).unwrap() + 1;
+        Fetched { records, position, caught_up }
+    }
+
+    fn with_lanes(check: impl FnOnce(&mut [Lane], &mut Scene<'_>, &Rc<RefCell<Notes>>)) {
+        let notes = Rc::new(RefCell::new(Notes::default()));
+        let lane =
+            |number: usize| Lane::new(TopicPartition::new(format!("t{number}"), 0), number, notes.clone());
+        let mut lanes = [lane(0), lane(1)];
+        let (mut counters, handlers, mut output) = (Counters::default(), Handlers::default(), Nothing);
+        let mut scene = Scene {
+            task: TaskId { subtopology: 0, partition: 0 },
+            now_ms: 0,
+            stream_time: -1,
+            counters: &mut counters,
+            handlers: &handlers,
+            output: &mut output,
+        };
+        check(&mut lanes, &mut scene, &notes);
+    }
+
+    #[test]
+    fn the_lowest_head_goes_first_and_what_is_dropped_is_consumed() {
+        with_lanes(|lanes, scene, notes| {
+            lanes[0].push(fetched(0, &[10, -1, 30, -1], true)).unwrap();
+            lanes[1].push(fetched(5, &[10, 20], true)).unwrap();
+            loop {
+                lanes.iter_mut().for_each(|lane| {
+                    lane.load(scene).unwrap();
+                });
+                let Some(next) = lowest(lanes) else { break };
+                lanes[next].run(scene).unwrap();
+            }
+            assert_eq!(notes.borrow().0, [(0, 10), (1, 10), (1, 20), (0, 30)]);
+            assert_eq!((scene.counters.consumed, scene.counters.processed), (6, 4));
+            assert_eq!((lanes[0].next_offset(), lanes[1].next_offset()), (5, 8), "past control records");
+            assert!(lanes[0].push(fetched(3, &[1], true)).is_err(), "offsets do not go back");
+        });
+    }
+
+    #[test]
+    fn an_empty_lane_is_waited_for_as_the_setting_says() {
+        with_lanes(|lanes, scene, _| {
+            lanes[0].push(fetched(0, &[10], true)).unwrap();
+            lanes[0].load(scene).unwrap();
+            assert!(ready(lanes, None, 0) && !ready(lanes, Some(0), 0), "nothing is known of the other lane");
+            lanes[1].push(fetched(0, &[], false)).unwrap();
+            assert!(!ready(lanes, Some(0), 0), "it is behind");
+            lanes[1].push(fetched(1, &[], true)).unwrap();
+            assert!(ready(lanes, Some(0), 0));
+            assert!(
+                !ready(lanes, Some(50), 49) && ready(lanes, Some(50), 50)
+            );
+            assert_eq!(lanes[0].next_offset(), 0, "a loaded head is not consumed");
+        });
+    }
+}

@@ -128,7 +128,7 @@ impl<K: HasSerde, V: HasSerde> KTable<K, V> {
     ) -> Self {
         let predicate: Arc<dyn Fn(&K, &V) -> bool + Send + Sync> = Arc::new(predicate);
         let derived = self.derived("KTABLE-FILTER-", materialized, self.values.clone());
-        let (flags, made, kept) = (derived.flags.clone(), Arc::clone(&predicate), derived.keeper());
+        let (flags, made, kept) = (derived.flags.clone(), Arc::clone(&predicate), derived.keeper(true));
         let node = self.draft.operator::<K, Change<V>, _, _>(
             derived.name.clone(),
             &[self.node],
@@ -148,7 +148,7 @@ impl<K: HasSerde, V: HasSerde> KTable<K, V> {
         )
     }
 
-    /// Other values under the same keys.
+    /// Other values under the same keys; a row whose value becomes null is deleted.
     pub fn map_values<V2: HasSerde>(
         &self,
         function: impl Fn(&V) -> V2 + Send + Sync + 'static,
@@ -164,14 +164,16 @@ impl<K: HasSerde, V: HasSerde> KTable<K, V> {
     ) -> KTable<K, V2> {
         let function: Arc<dyn Fn(&K, &V) -> V2 + Send + Sync> = Arc::new(function);
         let derived = self.derived("KTABLE-MAPVALUES-", materialized, None);
-        let (flags, made, kept) = (derived.flags.clone(), Arc::clone(&function), derived.keeper());
+        let (flags, made, kept) = (derived.flags.clone(), Arc::clone(&function), derived.keeper(false));
+        let (values, lookup_values) = (Arc::clone(&derived.values), Arc::clone(&derived.values));
         let node = self.draft.operator::<K, Change<V>, _, _>(
             derived.name.clone(),
             &[self.node],
             move |assembly, node| {
                 let out = kept(assembly, node)?;
                 let send_old = flags.send_old() && !flags.kept();
-                Ok(TableMapValues { function: Arc::clone(&made), send_old, out })
+                let values = Arc::clone(&values);
+                Ok(TableMapValues { function: Arc::clone(&made), values, send_old, out })
             },
         );
         let parent = Arc::clone(&self.access.lookup);
@@ -179,7 +181,8 @@ impl<K: HasSerde, V: HasSerde> KTable<K, V> {
             self,
             node,
             Arc::new(move |assembly| {
-                Ok(Box::new(MappedLookup { parent: parent(assembly)?, function: Arc::clone(&function) }))
+                let (function, values) = (Arc::clone(&function), Arc::clone(&lookup_values));
+                Ok(Box::new(MappedLookup { parent: parent(assembly)?, function, values }))
             }),
         )
     }
@@ -244,6 +247,7 @@ impl<K: HasSerde, V: HasSerde> Derived<K, V> {
     /// Makes the outlet behind the operator: the node's own, or one that keeps the rows on the way.
     fn keeper(
         &self,
+        skip_nothing: bool,
     ) -> impl Fn(&mut Assembly, NodeId) -> Result<Outlet<K, Change<V>>> + Send + Sync + use<K, V> {
         let (flags, store) = (self.flags.clone(), self.store.clone());
         let (keys, values) = (Arc::clone(&self.keys), Arc::clone(&self.values));
@@ -258,6 +262,7 @@ impl<K: HasSerde, V: HasSerde> Derived<K, V> {
             inner.connect(std::rc::Rc::new(std::cell::RefCell::new(TableKeep {
                 store,
                 send_old: flags.send_old(),
+                skip_nothing,
                 out,
             })));
             Ok(inner)

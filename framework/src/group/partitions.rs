@@ -97,3 +97,83 @@ fn check_equal(group: &[TopicName], counts: &Counts) -> Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::topology::{SourcePlan, SubtopologyPlan};
+
+    fn part(id: u32, sources: &[&str], joined: &[&[&str]]) -> SubtopologyPlan {
+        let source = |topic: &&str| SourcePlan {
+            topic: (*topic).into(),
+            start_at: None,
+            internal: topic.starts_with("r-"),
+        };
+        SubtopologyPlan {
+            id,
+            sources: sources.iter().map(source).collect(),
+            copartitioned: joined
+                .iter()
+                .map(|group| group.iter().map(|topic| (*topic).into()).collect())
+                .collect(),
+            stores: Vec::new(),
+            assemble: Arc::new(|_| Ok(())),
+        }
+    }
+
+    fn count(
+        parts: Vec<SubtopologyPlan>,
+        repartitions: &[(&str, u32, Option<i32>)],
+    ) -> Result<Vec<(String, i32)>> {
+        let repartition = |(topic, written_by, partitions): &(&str, u32, Option<i32>)| RepartitionPlan {
+            topic: (*topic).into(),
+            written_by: *written_by,
+            partitions: *partitions,
+            configs: Vec::new(),
+        };
+        let plan = Plan {
+            application: "app".to_owned(),
+            subtopologies: parts,
+            sinks: Vec::new(),
+            repartitions: repartitions.iter().map(repartition).collect(),
+            fingerprint: 0,
+        };
+        let given = [("a", 4), ("b", 2), ("c", 6)].map(|(topic, count)| (topic.into(), count)).into();
+        let counts = count_partitions(&plan, &given)?;
+        let mut counts: Vec<_> =
+            counts.into_iter().map(|(topic, count)| (topic.to_string(), count)).collect();
+        counts.retain(|(topic, _)| topic.starts_with("r-"));
+        counts.sort();
+        Ok(counts)
+    }
+
+    #[test]
+    fn repartition_topics_follow_their_writers_and_those_they_are_joined_with() {
+        let chain = vec![part(0, &["r-2"], &[]), part(1, &["a", "b"], &[]), part(2, &["r-1"], &[])];
+        let counts = count(chain, &[("r-2", 2, None), ("r-1", 1, None)]).unwrap();
+        assert_eq!(counts, [("r-1".to_owned(), 4), ("r-2".to_owned(), 4)]);
+
+        let joined =
+            vec![part(0, &["a"], &[]), part(1, &["r-1", "c"], &[&["r-1", "c"]]), part(2, &["r-2"], &[])];
+        let counts = count(joined, &[("r-1", 0, None), ("r-2", 1, Some(3))]).unwrap();
+        assert_eq!(counts, [("r-1".to_owned(), 6), ("r-2".to_owned(), 3)]);
+
+        let both =
+            vec![part(0, &["a"], &[]), part(1, &["b"], &[]), part(2, &["r-1", "r-2"], &[&["r-1", "r-2"]])];
+        let counts = count(both, &[("r-1", 0, None), ("r-2", 1, None)]).unwrap();
+        assert_eq!(counts, [("r-1".to_owned(), 4), ("r-2".to_owned(), 4)]);
+    }
+
+    #[test]
+    fn joined_topics_that_cannot_be_levelled_are_refused_by_name() {
+        let error = count(vec![part(0, &["a", "b"], &[&["a", "b"]])], &[]).unwrap_err();
+        assert!(
+            error.to_string().starts_with("`a` and `b` are joined but have 4 and 2 partitions"),
+            "{error}"
+        );
+        let error = count(vec![part(0, &["r-1"], &[])], &[("r-1", 0, None)]).unwrap_err();
+        assert!(error.to_string().starts_with("cannot tell how many partitions `r-1` needs"), "{error}");
+    }
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Change, Context, Outlet, Process, Stage};
+use crate::codec::Serde;
 use crate::error::{Error, Reaction, Result};
 use crate::record::Record;
 
@@ -85,10 +86,12 @@ impl<K, V, K2: Clone, V2: Clone> Process<K, V> for FlatMap<K, V, K2, V2> {
     }
 }
 
-/// Turns the values of a table's rows into others.
+/// Turns the values of a table's rows into others; a row whose value becomes null is deleted.
 pub struct TableMapValues<K, V, V2> {
     /// The function.
     pub function: Arc<dyn Fn(&K, &V) -> V2 + Send + Sync>,
+    /// Tells which values are null.
+    pub values: Arc<dyn Serde<V2>>,
     /// Whether successors need old values.
     pub send_old: bool,
     /// Successors.
@@ -98,7 +101,9 @@ pub struct TableMapValues<K, V, V2> {
 impl<K: Clone, V, V2: Clone> Process<K, Change<V>> for TableMapValues<K, V, V2> {
     fn process(&mut self, context: &mut Context<'_>, record: Record<K, Change<V>>) -> Result<()> {
         let Record { key, value, timestamp, headers } = record;
-        let map = |value: Option<V>| value.map(|value| (self.function)(&key, &value));
+        let map = |value: Option<V>| {
+            value.map(|value| (self.function)(&key, &value)).filter(|mapped| !self.values.is_null(mapped))
+        };
         let old = if self.send_old { map(value.old) } else { None };
         let change = Change { new: map(value.new), old };
         self.out.forward(context, Record { key, value: change, timestamp, headers })

@@ -85,34 +85,29 @@ impl<K: Clone, V, A: Clone> SessionAggregate<K, V, A> {
         if (start, end) != (timestamp, timestamp) {
             for session in found {
                 self.store.borrow_mut().put(&key, (session.start, session.end), None, timestamp)?;
-                self.tell(context, &key, Told { session, gone: true, headers: &headers })?;
+                let change = Change { new: None, old: self.send_old.then_some(session.value) };
+                let gone = Windowed::new(key.clone(), session.start, session.end);
+                self.tell(context, gone, change, &headers)?;
             }
         }
         let new = (self.add)(&key, value, merged);
-        if self.aggregates.is_null(&new) {
-            return self.store.borrow_mut().put(&key, (start, end), None, timestamp);
-        }
-        self.store.borrow_mut().put(&key, (start, end), Some(new.clone()), timestamp)?;
-        self.tell(
-            context,
-            &key,
-            Told { session: Session { start, end, value: new }, gone: false, headers: &headers },
-        )
+        let new = (!self.aggregates.is_null(&new)).then_some(new);
+        self.store.borrow_mut().put(&key, (start, end), new.clone(), timestamp)?;
+        self.tell(context, Windowed::new(key, start, end), Change { new, old: None }, &headers)
     }
 
-    fn tell(&self, context: &mut Context<'_>, key: &K, told: Told<'_, A>) -> Result<()> {
+    fn tell(
+        &self,
+        context: &mut Context<'_>,
+        key: Windowed<K>,
+        change: Change<A>,
+        headers: &Headers,
+    ) -> Result<()> {
         if self.emit == EmitStrategy::OnWindowClose {
             return Ok(());
         }
-        let Session { start, end, value } = told.session;
-        let change = if told.gone {
-            Change { new: None, old: self.send_old.then_some(value) }
-        } else {
-            Change { new: Some(value), old: None }
-        };
-        let key = Windowed::new(key.clone(), start, end);
-        self.out
-            .forward(context, Record { key, value: change, timestamp: end, headers: told.headers.clone() })
+        let timestamp = key.window.end;
+        self.out.forward(context, Record { key, value: change, timestamp, headers: headers.clone() })
     }
 
     fn emit_closed(&mut self, context: &mut Context<'_>, close: i64, headers: &Headers) -> Result<()> {
@@ -132,10 +127,4 @@ impl<K: Clone, V, A: Clone> SessionAggregate<K, V, A> {
         }
         Ok(())
     }
-}
-
-struct Told<'a, A> {
-    session: Session<A>,
-    gone: bool,
-    headers: &'a Headers,
 }

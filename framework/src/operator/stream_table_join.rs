@@ -67,13 +67,15 @@ pub struct MappedLookup<K, V, V2> {
     pub parent: Box<dyn Lookup<K, V>>,
     /// The function.
     pub function: Arc<dyn Fn(&K, &V) -> V2 + Send + Sync>,
+    /// Tells which values are null: there is no row then.
+    pub values: Arc<dyn Serde<V2>>,
 }
 
 impl<K, V, V2> Lookup<K, V2> for MappedLookup<K, V, V2> {
     fn lookup(&self, key: &K, found: &mut dyn FnMut(Option<&V2>)) -> Result<()> {
-        self.parent.lookup(key, &mut |value| match value {
-            Some(value) => found(Some(&(self.function)(key, value))),
-            None => found(None),
+        self.parent.lookup(key, &mut |value| {
+            let mapped = value.map(|value| (self.function)(key, value));
+            found(mapped.as_ref().filter(|mapped| !self.values.is_null(mapped)));
         })
     }
 }

@@ -78,6 +78,8 @@ pub struct TableKeep<K, V> {
     pub store: Rc<RefCell<KeyValueStore<K, V>>>,
     /// Whether successors need old values.
     pub send_old: bool,
+    /// Whether a change from nothing to nothing is kept from successors that need old values.
+    pub skip_nothing: bool,
     /// Successors.
     pub out: Outlet<K, Change<V>>,
 }
@@ -92,7 +94,7 @@ impl<K: Clone, V: Clone> Process<K, Change<V>> for TableKeep<K, V> {
             store.set(slot, value.new.clone(), timestamp);
             old.filter(|_| self.send_old)
         };
-        if self.send_old && old.is_none() && value.new.is_none() {
+        if self.skip_nothing && self.send_old && old.is_none() && value.new.is_none() {
             return Ok(());
         }
         self.out.forward(context, Record { key, value: Change { new: value.new, old }, timestamp, headers })

@@ -323,3 +323,101 @@ fn headers_len(headers: &Headers) -> usize {
         |header: &crate::record::Header| header.name.len() + header.value.as_ref().map_or(0, |v| v.len());
     headers.as_slice().iter().map(len).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::memory::MemoryCluster;
+    use crate::kafka::{Cluster, Isolation, ProducerOptions};
+    use std::sync::Arc;
+
+    const TASK: TaskId = TaskId { subtopology: 0, partition: 0 };
+
+    fn outbox(cluster: &MemoryCluster) -> (Outbox, Sender) {
+        cluster.create_topic("out", 3).unwrap();
+        cluster.create_topic("dead", 1).unwrap();
+        let options = OutboxOptions { max_request_size: 1_000, dead_letter_topic: Some("dead".into()) };
+        let partitions = [("out".into(), 3)].into();
+        let producer = ProducerOptions {
+            client: "writer".to_owned(),
+            transactional_id: None,
+            transaction_timeout_ms: 10_000,
+            request_timeout_ms: 1_000,
+        };
+        let mut sender = Sender::new(Arc::new(cluster.clone()), producer);
+        assert!(sender.open(0).unwrap().is_ready());
+        (Outbox::new(options, &["out".into(), "".into()], &partitions), sender)
+    }
+
+    fn emit(outbox: &mut Outbox, target: &Target<'_>, key: Option<&[u8]>, value: &[u8]) -> Result<()> {
+        let headers = Headers::default();
+        let record =
+            OutRecord { key, partition_key: key, value: Some(value), timestamp: 1, headers: &headers };
+        outbox.emit(target, &record)
+    }
+
+    fn lens(cluster: &MemoryCluster, topic: &str) -> Vec<usize> {
+        cluster.read_all(topic, Isolation::ReadCommitted).unwrap().iter().map(RecordBatch::len).collect()
+    }
+
+    #[test]
+    fn records_without_key_stay_together_until_they_are_sent() {
+        let cluster = MemoryCluster::new();
+        let (mut outbox, mut sender) = outbox(&cluster);
+        for sends in [[2, 0, 0], [2, 2, 0], [2, 2, 2]] {
+            emit(&mut outbox, &Target::Sink(0), None, b"a").unwrap();
+            emit(&mut outbox, &Target::Sink(0), None, b"b").unwrap();
+            outbox.send(&mut sender, 0).unwrap();
+            sender.poll(0).unwrap();
+            assert_eq!(lens(&cluster, "out"), sends);
+        }
+        assert!(outbox.is_empty() && outbox.bytes() == 0);
+        emit(&mut outbox, &Target::Sink(0), Some(b"foobar"), b"c").unwrap();
+        outbox.clear();
+        outbox.send(&mut sender, 0).unwrap();
+        assert_eq!(lens(&cluster, "out"), [2, 2, 2], "what is forgotten is not sent");
+    }
+
+    #[test]
+    fn a_topic_that_is_chosen_is_looked_up_and_its_records_keep_their_order() {
+        let cluster = MemoryCluster::new();
+        cluster.create_topic("chosen", 1).unwrap();
+        let (mut outbox, mut sender) = outbox(&cluster);
+        let mut admin = cluster.admin("resolver");
+        let topic: TopicName = "chosen".into();
+        outbox.set_writer(TASK);
+        emit(&mut outbox, &Target::Named(&topic), Some(b"k"), b"1").unwrap();
+        emit(&mut outbox, &Target::Named(&topic), Some(b"k"), b"2").unwrap();
+        assert!(outbox.is_holding());
+        emit(&mut outbox, &Target::Named(&"missing".into()), Some(b"k"), b"3").unwrap();
+        let Poll::Ready(refused) = outbox.resolve(admin.as_mut(), 0).unwrap() else { panic!("not answered") };
+        assert_eq!((refused.len(), refused[0].task), (1, TASK));
+        assert!(refused[0].error.to_string().starts_with("topic `missing` does not exist"));
+        outbox.bury(&refused[0]).unwrap();
+        assert!(outbox.resolve(admin.as_mut(), 0).unwrap().is_ready());
+        emit(&mut outbox, &Target::Named(&topic), Some(b"k"), b"4").unwrap();
+        outbox.send(&mut sender, 0).unwrap();
+        sender.poll(0).unwrap();
+        let chosen = cluster.read_all("chosen", Isolation::ReadCommitted).unwrap();
+        let values: Vec<_> = chosen[0].iter().map(|record| record.value.unwrap().to_vec()).collect();
+        assert_eq!(values, [b"1", b"2", b"4"]);
+        assert_eq!(lens(&cluster, "dead"), [1]);
+    }
+
+    #[test]
+    fn a_record_that_is_too_large_is_refused_but_a_dead_letter_goes_without_value() {
+        let cluster = MemoryCluster::new();
+        let (mut outbox, mut sender) = outbox(&cluster);
+        let error = emit(&mut outbox, &Target::Sink(0), Some(b"k"), &[0; 1_000]).unwrap_err();
+        assert_eq!(error.reaction(), Reaction::Skip);
+        emit(&mut outbox, &Target::Named(&"dead".into()), Some(b"k"), &[0; 1_000]).unwrap();
+        let mut admin = cluster.admin("resolver");
+        assert!(outbox.resolve(admin.as_mut(), 0).unwrap().is_ready());
+        outbox.send(&mut sender, 0).unwrap();
+        sender.poll(0).unwrap();
+        let dead = cluster.read_all("dead", Isolation::ReadCommitted).unwrap();
+        let letter = dead[0].get(0);
+        assert_eq!((letter.key, letter.value), (Some(&b"k"[..]), None));
+        assert!(letter.to_headers().last("__streams.errors.truncated").is_some());
+    }
+}

@@ -6,12 +6,14 @@
 pub mod checkpoint;
 mod lifecycle;
 pub mod metadata;
+mod progress;
 mod restore;
 mod stores;
 
 pub use checkpoint::Checkpoint;
 pub use lifecycle::Phase;
-pub use restore::{Rebuild, Restore, RestoreDesk, RestoreOptions, RestorePorts, RestoreProgress, Restored};
+pub use progress::{Rebuild, RestoreProgress};
+pub use restore::{Restore, RestoreDesk, RestoreOptions, RestorePorts, Restored};
 pub use stores::LoggedStore;
 
 use std::rc::Rc;

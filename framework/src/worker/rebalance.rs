@@ -136,10 +136,8 @@ impl Worker {
 
     /// Tasks go once their last commit is through.
     pub(super) fn conclude(&mut self, now_ms: i64, progress: &mut Progress) {
-        if self.state == WorkerState::Rebalancing || self.state == WorkerState::Running {
-            if self.leaving.stop {
-                self.go(WorkerState::Stopping);
-            }
+        if self.leaving.stop && matches!(self.state, WorkerState::Rebalancing | WorkerState::Running) {
+            self.go(WorkerState::Stopping);
         }
         if self.committer.is_busy() || self.committer.is_requested() || !self.recovery.is_over() {
             return;

@@ -51,6 +51,8 @@ pub(crate) struct Chaos {
     pub(crate) crashes: u64,
     /// Workers crash in this window of a commit, each of them a few times.
     pub(crate) window: Option<Window>,
+    /// At least once instead of exactly once.
+    pub(crate) at_least_once: bool,
     /// Markers of transactions come late.
     pub(crate) markers: bool,
 }
@@ -152,7 +154,7 @@ impl Bench {
         }
         let config = Config::from_properties([
             ("application.id", "bench"),
-            ("processing.guarantee", "exactly_once_v2"),
+            ("processing.guarantee", if chaos.at_least_once { "at_least_once" } else { "exactly_once_v2" }),
             ("commit.interval.ms", "100"),
             // The state itself lies in memory; the folder only makes the flush a setting that counts.
             ("state.dir", "unused"),
@@ -320,6 +322,18 @@ impl Bench {
             }
         }
         texts
+    }
+
+    /// The last count of each key.
+    pub(crate) fn counts(&self) -> BTreeMap<Vec<u8>, i64> {
+        let mut counts = BTreeMap::new();
+        for batch in self.cluster.read_all("counts-out", Isolation::ReadCommitted).unwrap() {
+            for record in &batch {
+                let count = i64::from_be_bytes(record.value.unwrap().try_into().unwrap());
+                counts.insert(record.key.unwrap().to_vec(), count);
+            }
+        }
+        counts
     }
 
     pub(crate) fn rebuilds(&self) -> usize {

@@ -220,11 +220,9 @@ impl<K: StreamKey, T: Row> Stream for RowStream<K, T> {
     }
 }
 
-/// A reducer in the DSL's types. The reducers make values of the type that they get.
-fn reducing<T: Cell>(reducer: Reducer) -> impl Fn(T, T) -> T + Send + Sync {
-    move |one, other| {
-        T::of(reducer.combine(one.val(), other.val())).expect("a reducer keeps the type of its values")
-    }
+/// A reducer in the DSL's types.
+fn reducing<T: Cell>(reducer: Reducer) -> impl Fn(Option<T>, Option<T>) -> Option<T> + Send + Sync {
+    move |one, other| T::of(reducer.combine(one.val(), other.val()))
 }
 
 impl Fold {

@@ -1,8 +1,12 @@
 //! The application: workers on threads, started and stopped together.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+mod drive;
+mod running;
+
+pub use running::Running;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::config::Config;
 use crate::error::{Error, Reaction, Result};
@@ -10,12 +14,10 @@ use crate::kafka::Cluster;
 use crate::state::StateBackend;
 use crate::time::{Clock, SystemClock};
 use crate::topology::{Plan, PlanOptions, Topology};
-use crate::worker::{Figures, Observer, Worker, WorkerOptions, WorkerState};
+use crate::worker::{Figures, Observer, Worker, WorkerOptions};
 
-/// Longest sleep of an idle worker: timers and commits are at most this late.
-const IDLE_MS: i64 = 50;
-/// How often a worker publishes its figures.
-const PUBLISH_MS: i64 = 1_000;
+use drive::drive;
+use running::{Shared, run};
 
 /// A topology with everything that it needs to run.
 ///
@@ -141,7 +143,7 @@ impl Application {
                 }
             }
         }
-        Ok(Running { shared, threads })
+        Ok(Running::new(shared, threads))
     }
 
     fn worker(&self, number: usize) -> WorkerOptions {
@@ -155,132 +157,6 @@ impl Application {
         match &self.observer {
             Some(observer) => options.observer(Arc::clone(observer)),
             None => options,
-        }
-    }
-}
-
-/// What the threads of an application share.
-#[derive(Default)]
-struct Shared {
-    stop: AtomicBool,
-    board: Mutex<Board>,
-}
-
-#[derive(Default)]
-struct Board {
-    figures: Vec<(usize, WorkerState, Figures)>,
-    error: Option<Error>,
-}
-
-impl Shared {
-    fn board(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn publish(&self, number: usize, worker: &Worker) {
-        let mut board = self.board();
-        board.figures.retain(|(other, ..)| *other != number);
-        board.figures.push((number, worker.state(), worker.figures().clone()));
-    }
-}
-
-/// An application that runs. Dropping it does not stop it; [`Running::stop`] does.
-pub struct Running {
-    shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Running {
-    /// The states of the workers, as of the last second.
-    #[must_use]
-    pub fn states(&self) -> Vec<WorkerState> {
-        let mut figures: Vec<_> =
-            self.shared.board().figures.iter().map(|(number, state, _)| (*number, *state)).collect();
-        figures.sort_by_key(|(number, _)| *number);
-        figures.into_iter().map(|(_, state)| state).collect()
-    }
-
-    /// The figures of all workers together, as of the last second.
-    #[must_use]
-    pub fn figures(&self) -> Figures {
-        let mut all = Figures::default();
-        self.shared.board().figures.iter().for_each(|(.., figures)| all.add(figures));
-        all
-    }
-
-    /// Whether all workers are gone: one has failed, or they were stopped.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.threads.iter().all(JoinHandle::is_finished)
-    }
-
-    /// Commits, leaves the group, and waits for the workers.
-    ///
-    /// # Errors
-    /// That of the first worker that failed, now or before.
-    pub fn stop(self) -> Result<Figures> {
-        self.shared.stop.store(true, Ordering::Relaxed);
-        self.wait()
-    }
-
-    /// Waits until the workers are gone.
-    ///
-    /// # Errors
-    /// That of the first worker that failed. One that fails stops the others.
-    pub fn wait(mut self) -> Result<Figures> {
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                let error = Error::new(Reaction::Stop, "a worker's thread panicked");
-                self.shared.board().error.get_or_insert(error);
-            }
-        }
-        // Taken before the match: its guard would live on, and the figures lie under the same lock.
-        let error = self.shared.board().error.take();
-        match error {
-            Some(error) => Err(error),
-            None => Ok(self.figures()),
-        }
-    }
-}
-
-type Outside = (Arc<dyn Cluster>, Arc<dyn Clock>);
-
-/// The body of a worker's thread.
-fn run(number: usize, options: WorkerOptions, (cluster, clock): &Outside, shared: &Shared) {
-    let mut worker = Worker::new(options);
-    let mut published_ms = 0;
-    let outcome = drive(&mut worker, cluster.as_ref(), clock.as_ref(), &mut |worker| {
-        if shared.stop.load(Ordering::Relaxed) {
-            worker.stop();
-        }
-        let now_ms = clock.now_ms();
-        if (now_ms - published_ms).abs() >= PUBLISH_MS {
-            published_ms = now_ms;
-            shared.publish(number, worker);
-        }
-    });
-    shared.publish(number, &worker);
-    if let Err(error) = outcome {
-        shared.board().error.get_or_insert(error);
-        shared.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-/// The one endless loop of the framework. `between` is called after each step.
-fn drive(
-    worker: &mut Worker,
-    cluster: &dyn Cluster,
-    clock: &dyn Clock,
-    between: &mut dyn FnMut(&mut Worker),
-) -> Result<()> {
-    loop {
-        let progress = worker.step(clock.now_ms())?;
-        if worker.state().is_final() {
-            return Ok(());
-        }
-        between(worker);
-        if !progress.busy {
-            cluster.wait(IDLE_MS);
         }
     }
 }
