@@ -9,8 +9,8 @@
 
 use std::collections::BTreeMap;
 
-use headwater::TopicPartition;
 use headwater::telemetry::DropReason;
+use headwater::{TaskId, TopicPartition};
 use headwater_broker::broker::OwnedRecord;
 
 use crate::case::{View, Wrong};
@@ -26,11 +26,27 @@ pub(crate) fn check(world: &mut World) -> Result<(), Wrong> {
     }
     for acknowledged in &world.commits {
         counters(world, acknowledged, &view).map_err(|wrong| {
-            format!("{}'s commit {}: {wrong}", acknowledged.instance, acknowledged.commit.number)
+            format!("{}'s commit {}: {wrong}", acknowledged.worker, acknowledged.commit.number)
         })?;
     }
     snapshots(world)?;
+    tell(world);
     if world.scenario.exactly_once { world.case.judge(&view) } else { world.case.judge_at_least_once(&view) }
+}
+
+/// What is worth knowing of a run that is right.
+fn tell(world: &mut World) {
+    let mut owners: BTreeMap<TaskId, &str> = BTreeMap::new();
+    let (mut moves, mut late) = (0, 0);
+    for acknowledged in &world.commits {
+        for (task, counters) in &acknowledged.commit.tasks {
+            late += counters.dropped(DropReason::Late);
+            let before = owners.insert(*task, &acknowledged.worker);
+            moves += u64::from(before.is_some_and(|before| before != acknowledged.worker));
+        }
+    }
+    world.tally.event("tasks moved", moves);
+    world.tally.event("late records dropped", late);
 }
 
 fn stable(world: &World) -> Result<(), Wrong> {
@@ -61,12 +77,12 @@ pub(crate) fn view(world: &World) -> Result<View, Wrong> {
 }
 
 /// Returns how many commits happened without an acknowledgement.
-fn intervals(world: &World) -> Result<u64, Wrong> {
+pub(crate) fn intervals(world: &World) -> Result<u64, Wrong> {
     let mut by_partition: BTreeMap<&TopicPartition, Vec<(i64, i64, &str)>> = BTreeMap::new();
     for acknowledged in &world.commits {
         for one in acknowledged.commit.intervals.iter().filter(|one| one.from != one.to) {
             let place = by_partition.entry(&one.partition).or_default();
-            place.push((one.from, one.to, acknowledged.instance.as_str()));
+            place.push((one.from, one.to, acknowledged.worker.as_str()));
         }
     }
     let mut lost = 0;
@@ -159,5 +175,6 @@ fn snapshots(world: &World) -> Result<(), Wrong> {
         let records = logs.entry((topic.to_owned(), partition));
         records.or_insert_with(|| broker.records(topic, partition).unwrap_or_default()).clone()
     };
-    world.snapshots.iter().try_for_each(|snapshot| snapshot.check(world.case, &mut log))
+    let compacted = world.scenario.compaction_ms.is_some();
+    world.snapshots.iter().try_for_each(|snapshot| snapshot.check(world.case, compacted, &mut log))
 }

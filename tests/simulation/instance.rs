@@ -1,4 +1,4 @@
-//! Instance: a process with one worker, and what survives its crashes.
+//! Instance: a process with its workers, and what survives its crashes.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,6 +12,7 @@ use headwater_broker::Broker;
 use headwater_broker::api::GroupState;
 
 use crate::case::APPLICATION;
+use crate::scenario::Scenario;
 
 /// What happens to a worker as soon as its commit stands in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub(crate) enum Deed {
     Rebalance(usize),
 }
 
-/// The hook into the commits of an instance's worker.
+/// The hook into the commits of a worker.
 #[derive(Debug, Default)]
 pub(crate) struct Control {
     pub(crate) now_ms: i64,
@@ -33,11 +34,20 @@ pub(crate) struct Control {
     pub(crate) rebalancing: Vec<Window>,
     /// Members that were thrown out.
     pub(crate) expired: u64,
+    /// Whether the flush that goes on has written anything.
+    applied: bool,
+    /// The window that was told last, and whether it was counted.
+    last: Option<(Window, bool)>,
 }
 
 impl Control {
     /// Returns whether the worker crashes.
     fn at(&mut self, window: Window, name: &str, cluster: &MemoryCluster) -> bool {
+        self.applied |= window == Window::FirstApplied;
+        if window == Window::Flushed && !std::mem::take(&mut self.applied) {
+            // There was nothing to flush: this is not the end of a commit.
+            return false;
+        }
         match self.armed.take_if(|(armed, _)| *armed == window) {
             Some((_, Deed::Crash)) => {
                 self.crashed = Some(window);
@@ -50,9 +60,13 @@ impl Control {
             None => {}
         }
         let state = cluster.broker().group(APPLICATION).map(|group| group.state);
-        if matches!(state, Some(GroupState::PreparingRebalance | GroupState::CompletingRebalance)) {
+        let rebalances = matches!(state, Some(GroupState::PreparingRebalance | GroupState::CompletingRebalance));
+        // While a commit waits in a window it tells it again and again.
+        let counted = self.last.is_some_and(|(last, counted)| last == window && counted);
+        if rebalances && !counted {
             self.rebalancing.push(window);
         }
+        self.last = Some((window, rebalances || counted));
         false
     }
 }
@@ -71,7 +85,8 @@ pub(crate) fn expire_member(broker: &mut Broker, spared: Option<&str>, number: u
 /// What a worker has told.
 #[derive(Debug)]
 pub(crate) enum Told {
-    Committed(CommitRecord),
+    /// By the worker of this number.
+    Committed(usize, CommitRecord),
     Rebuilt(TaskId, Rebuild),
     State(WorkerState),
 }
@@ -101,40 +116,46 @@ impl Observer for Ear {
         self.hear(Told::Rebuilt(task, cause));
     }
 
-    fn committed(&self, _worker: usize, commit: &CommitRecord) {
-        self.hear(Told::Committed(commit.clone()));
+    fn committed(&self, worker: usize, commit: &CommitRecord) {
+        self.hear(Told::Committed(worker, commit.clone()));
     }
 }
 
 /// Where an instance stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// Its worker is stepped.
+    /// Its workers are stepped.
     Up,
-    /// Its worker exists and is not stepped before then.
+    /// Its workers exist and are not stepped before then.
     Frozen(i64),
-    /// It has no worker; it starts then.
+    /// It has no workers; it starts then.
     Down(i64),
 }
 
-/// A process with one worker.
+/// A worker with the hook into its commits.
+pub(crate) struct Post {
+    pub(crate) worker: Worker,
+    pub(crate) control: Arc<Mutex<Control>>,
+}
+
+/// A process with its workers.
 pub(crate) struct Instance {
     pub(crate) name: String,
     pub(crate) standing: Standing,
-    pub(crate) worker: Option<Worker>,
+    pub(crate) posts: Vec<Post>,
     /// What has reached the byte stores. It survives crashes.
     pub(crate) backend: MemoryBackend,
-    pub(crate) control: Arc<Mutex<Control>>,
     pub(crate) ear: Arc<Ear>,
 }
 
 /// What all instances are made of.
 pub(crate) struct Mould {
     pub(crate) plan: Arc<headwater::topology::Plan>,
-    pub(crate) config: Config,
+    /// The settings of the instance of this name.
+    pub(crate) config: fn(&Scenario, &str) -> headwater::Result<Config>,
+    pub(crate) scenario: Scenario,
     pub(crate) cluster: MemoryCluster,
     pub(crate) clock: headwater::time::ManualClock,
-    pub(crate) planted: headwater::commit::Planted,
 }
 
 impl Instance {
@@ -143,36 +164,43 @@ impl Instance {
         Self {
             name: format!("p{number}"),
             standing: Standing::Down(start_ms),
-            worker: None,
+            posts: Vec::new(),
             backend: MemoryBackend::default(),
-            control: Arc::default(),
             ear: Arc::default(),
         }
     }
 
-    /// Makes its worker.
-    pub(crate) fn start(&mut self, mould: &Mould) {
-        let control = Arc::new(Mutex::new(Control::default()));
-        let (hook, cluster, name) = (Arc::clone(&control), mould.cluster.clone(), self.name.clone());
-        let options = WorkerOptions::new(
-            Arc::clone(&mould.plan),
-            mould.config.clone(),
-            Arc::new(mould.cluster.clone()),
-            Arc::new(self.backend.clone()),
-        )
-        .named(self.name.clone(), 0)
-        .clock(Arc::new(mould.clock.clone()))
-        .observer(self.ear.clone())
-        .planted(mould.planted)
-        .probe(Box::new(move |window| lock(&hook).at(window, &name, &cluster)));
-        self.control = control;
-        self.worker = Some(Worker::new(options));
+    /// Makes its workers.
+    pub(crate) fn start(&mut self, mould: &Mould) -> headwater::Result<()> {
+        let config = (mould.config)(&mould.scenario, &self.name)?;
+        for number in 0..mould.scenario.workers {
+            let control = Arc::new(Mutex::new(Control::default()));
+            let (hook, cluster, name) = (Arc::clone(&control), mould.cluster.clone(), self.name.clone());
+            let options = WorkerOptions::new(
+                Arc::clone(&mould.plan),
+                config.clone(),
+                Arc::new(mould.cluster.clone()),
+                Arc::new(self.backend.clone()),
+            )
+            .named(self.name.clone(), number)
+            .clock(Arc::new(mould.clock.clone()))
+            .observer(self.ear.clone())
+            .planted(mould.scenario.planted)
+            .probe(Box::new(move |window| lock(&hook).at(window, &name, &cluster)));
+            self.posts.push(Post { worker: Worker::new(options), control });
+        }
         self.standing = Standing::Up;
+        Ok(())
+    }
+
+    /// Asks its workers to leave.
+    pub(crate) fn stop(&mut self) {
+        self.posts.iter_mut().for_each(|post| post.worker.stop());
     }
 
     /// Loses everything but the byte stores.
     pub(crate) fn crash(&mut self, back_ms: i64) {
-        self.worker = None;
+        self.posts.clear();
         self.standing = Standing::Down(back_ms);
     }
 }

@@ -69,7 +69,13 @@ fn replay(seed: u64, trace: bool) -> bool {
     }
     let outcome = seed::run(&scenario, trace);
     print!("{}", outcome.tally);
-    report(seed, &outcome).is_none()
+    let passed = report(seed, &outcome).is_none();
+    if !passed {
+        // Is it the faults, or does the model not know better?
+        let calm = seed::run(&scenario.undisturbed(), false).verdict;
+        println!("  without any fault: {}", calm.map_or_else(|wrong| wrong, |()| "passes".to_owned()));
+    }
+    passed
 }
 
 /// The line about a seed that failed.

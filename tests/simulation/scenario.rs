@@ -61,9 +61,17 @@ pub(crate) struct Scenario {
     pub(crate) exactly_once: bool,
     pub(crate) partitions: i32,
     pub(crate) instances: usize,
+    /// Workers of each instance: they share its byte stores.
+    pub(crate) workers: usize,
     pub(crate) records: u64,
     pub(crate) commit_interval_ms: i64,
     pub(crate) flush_interval_ms: i64,
+    /// `memory.max`, where it is so small that state has to be dropped from memory.
+    pub(crate) memory_bytes: Option<u64>,
+    /// How often changelogs are compacted.
+    pub(crate) compaction_ms: Option<i64>,
+    /// Whether instances are static members.
+    pub(crate) static_members: bool,
     /// Ticks with faults.
     pub(crate) ticks: u64,
     pub(crate) weather: Weather,
@@ -120,10 +128,14 @@ impl Scenario {
             exactly_once,
             partitions: random.i32(1..=4),
             instances: random.usize(1..=4),
-            records: random.u64(60..=240),
+            workers: if random.u32(..3) == 0 { 2 } else { 1 },
+            records: random.u64(60..=400),
             commit_interval_ms: random.i64(20..=150),
             flush_interval_ms: random.i64(50..=900),
-            ticks: random.u64(500..=1_500),
+            memory_bytes: (random.u32(..4) == 0).then(|| random.u64(500..20_000)),
+            compaction_ms: (random.u32(..3) == 0).then(|| random.i64(100..1_000)),
+            static_members: random.u32(..5) == 0,
+            ticks: random.u64(500..=2_500),
             weather: Weather::default(),
             mishaps: Mishaps::default(),
             planted: Planted::Nothing,
@@ -152,6 +164,11 @@ impl Scenario {
             abortable: share(60),
             slow_heartbeat: share(2_000),
         };
+        if scenario.static_members {
+            // Requests of a process that is gone must not arrive late: they would fence the next one of its name.
+            scenario.weather.delay = 0;
+            scenario.weather.duplicate = 0;
+        }
         if !exactly_once {
             scenario.soften();
         }
@@ -172,6 +189,8 @@ impl Scenario {
     pub(crate) fn undisturbed(&self) -> Self {
         Self {
             instances: 1,
+            workers: 1,
+            ticks: 1,
             weather: Weather::default(),
             mishaps: Mishaps::default(),
             planted: Planted::Nothing,
@@ -202,7 +221,11 @@ impl Scenario {
             Plant::Worker(planted) => {
                 self.planted = planted;
                 match planted {
-                    Planted::RestoreToLso => self.mishaps.markers = 200,
+                    Planted::RestoreToLso => {
+                        self.mishaps.markers = 300;
+                        self.mishaps.stop = 80;
+                        self.mishaps.wipe = 5_000;
+                    }
                     Planted::InputsNotRewound => self.weather.abortable = 60,
                     Planted::StreamTimeNotStored => self.case = case("window-count"),
                     Planted::LostTombstone => self.case = case("table"),

@@ -24,7 +24,8 @@ pub(crate) fn run(scenario: &Scenario, aloud: bool) -> Outcome {
     };
     world.aloud = aloud;
     let ran = catch_unwind(AssertUnwindSafe(|| {
-        world.run()?;
+        // What is stuck may be so for a reason that the offsets tell better.
+        world.run().or_else(|wrong| check::intervals(&world).and(Err(wrong)))?;
         check::check(&mut world)?;
         like_undisturbed(&world)
     }));

@@ -1,6 +1,6 @@
 //! Snapshot: what the byte stores of an instance held at some moment, to be compared with the changelogs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use headwater::state::{KeyRange, META, MemoryBackend, StateBackend};
 use headwater::topology::{Plan, StoreKind, StorePlan};
@@ -58,6 +58,7 @@ impl Snapshot {
     pub(crate) fn check(
         &self,
         case: &dyn Case,
+        compacted: bool,
         log: &mut dyn FnMut(&str, i32) -> Vec<OwnedRecord>,
     ) -> std::result::Result<(), Wrong> {
         for stored in &self.stores {
@@ -68,8 +69,18 @@ impl Snapshot {
             if offset > end {
                 return Err(format!("{place}: offset {offset} is behind the end of the changelog ({end})"));
             }
-            let (rows, oldest) = fold(case.store(&stored.store.name), &records, offset);
-            let is_live = |key: &[u8]| oldest.is_none_or(|oldest| window_start(key) >= oldest);
+            let kind = case.store(&stored.store.name);
+            let (rows, told) = fold(kind, &records, offset);
+            // The record that told of the newest may have been compacted away; its row is still stored.
+            let newest = stored.rows.keys().map(|key| time_of(kind, key)).fold(told, i64::max);
+            let oldest = match kind {
+                StoreKind::Window(retention_ms) | StoreKind::Session(retention_ms) => newest - retention_ms + 1,
+                _ => i64::MIN,
+            };
+            // What is told again later may have been compacted away below the offset.
+            let later = records.iter().filter(|record| compacted && record.offset >= offset);
+            let later: BTreeSet<_> = later.map(|record| store_key(kind, record)).collect();
+            let is_live = |key: &[u8]| time_of(kind, key) >= oldest && !later.contains(key);
             for key in rows.keys().chain(stored.rows.keys()).filter(|key| is_live(key)) {
                 let (is, should) = (stored.rows.get(key), rows.get(key));
                 if is != should {
@@ -87,22 +98,16 @@ impl Snapshot {
     }
 }
 
-/// What a store must hold after the committed records below `offset`; and for windows the oldest start that counts.
-fn fold(kind: StoreKind, records: &[OwnedRecord], offset: i64) -> (Rows, Option<i64>) {
+/// What a store must hold after the committed records below `offset`; and the newest time among their keys.
+fn fold(kind: StoreKind, records: &[OwnedRecord], offset: i64) -> (Rows, i64) {
     let mut rows = Rows::new();
     let mut newest = -1;
     for record in records {
         if record.offset >= offset || record.state != RecordState::Committed {
             continue;
         }
-        let mut key = record.key.as_deref().unwrap_or_default().to_vec();
-        if let StoreKind::Window(_) = kind {
-            // `key | start | seq` in the changelog, `start | key` in the store.
-            key.truncate(key.len().saturating_sub(4));
-            let width = key.len().min(8);
-            key.rotate_right(width);
-            newest = newest.max(window_start(&key));
-        }
+        let key = store_key(kind, record);
+        newest = newest.max(time_of(kind, &key));
         match &record.value {
             Some(value) => {
                 let row = [record.timestamp.to_be_bytes().as_slice(), value].concat();
@@ -113,15 +118,29 @@ fn fold(kind: StoreKind, records: &[OwnedRecord], offset: i64) -> (Rows, Option<
             }
         }
     }
-    let oldest = match kind {
-        StoreKind::Window(retention_ms) => Some(newest - retention_ms + 1),
-        _ => None,
-    };
-    (rows, oldest)
+    (rows, newest)
 }
 
-fn window_start(key: &[u8]) -> i64 {
-    key.first_chunk::<8>().map_or(0, |start| i64::from_be_bytes(*start))
+/// The key of a changelog's record in its store.
+fn store_key(kind: StoreKind, record: &OwnedRecord) -> Vec<u8> {
+    let mut key = record.key.as_deref().unwrap_or_default().to_vec();
+    if let StoreKind::Window(_) = kind {
+        // `key | start | seq` in the changelog, `start | key` in the store.
+        key.truncate(key.len().saturating_sub(4));
+        let width = key.len().min(8);
+        key.rotate_right(width);
+    }
+    key
+}
+
+/// The time by which a key of a store goes: a window's start, a session's end.
+fn time_of(kind: StoreKind, key: &[u8]) -> i64 {
+    let bytes = match kind {
+        StoreKind::Window(_) => key.first_chunk::<8>(),
+        StoreKind::Session(_) => key.split_last_chunk::<8>().and_then(|(rest, _)| rest.last_chunk::<8>()),
+        _ => None,
+    };
+    bytes.map_or(0, |time| i64::from_be_bytes(*time))
 }
 
 /// A row is `timestamp | value`.

@@ -32,9 +32,13 @@ pub(crate) const TRANSACTION_MS: i64 = 2_000;
 /// Ticks within which everything must be consumed and committed once nothing goes wrong any more.
 const PATIENCE_TICKS: u64 = 20_000;
 
+/// How often, of ten thousand ticks, the byte stores of a living instance are looked at.
+const LOOKS: u32 = 50;
+
 /// A commit that was acknowledged.
 pub(crate) struct Acknowledged {
-    pub(crate) instance: String,
+    /// By whom: instance and worker.
+    pub(crate) worker: String,
     pub(crate) commit: CommitRecord,
 }
 
@@ -77,6 +81,7 @@ impl World {
         let config = BrokerConfig {
             seed: scenario.seed,
             group_min_session_timeout_ms: 100,
+            compaction_interval_ms: scenario.compaction_ms,
             ..BrokerConfig::default()
         };
         let cluster = MemoryCluster::with_broker(Broker::new(config));
@@ -94,10 +99,10 @@ impl World {
             case,
             mould: Mould {
                 plan: Arc::new(plan),
-                config: settings(&scenario).map_err(|error| text(&error))?,
+                config: settings,
+                scenario: scenario.clone(),
                 cluster,
                 clock,
-                planted: scenario.planted,
             },
             random,
             now_ms: 1_000_000,
@@ -181,7 +186,7 @@ impl World {
         let counts = std::mem::take(&mut *lock(&self.network));
         counts.into_iter().for_each(|(kind, count)| *self.tally.faults.entry(kind).or_default() += count);
         for instance in &mut self.instances {
-            lock(&instance.control).armed = None;
+            instance.posts.iter().for_each(|post| lock(&post.control).armed = None);
             instance.standing = match instance.standing {
                 Standing::Frozen(_) => Standing::Frozen(self.now_ms),
                 Standing::Down(_) => Standing::Down(self.now_ms),
@@ -209,7 +214,7 @@ impl World {
                 self.produce(1)?;
             }
         }
-        self.wake();
+        self.wake()?;
         let up = |instance: &Instance| instance.standing == Standing::Up;
         let awake: Vec<_> = (0..self.instances.len()).filter(|index| up(&self.instances[*index])).collect();
         if !awake.is_empty() {
@@ -229,7 +234,7 @@ impl World {
         Ok(())
     }
 
-    fn wake(&mut self) {
+    fn wake(&mut self) -> Result<(), Wrong> {
         for index in 0..self.instances.len() {
             let instance = &mut self.instances[index];
             match instance.standing {
@@ -239,24 +244,26 @@ impl World {
                     self.say(format_args!("{name} goes on"));
                 }
                 Standing::Down(until_ms) if until_ms <= self.now_ms => {
-                    instance.start(&self.mould);
+                    instance.start(&self.mould).map_err(|error| text(&error))?;
                     let name = instance.name.clone();
                     self.say(format_args!("{name} starts"));
                 }
                 _ => {}
             }
         }
+        Ok(())
     }
 
     fn step(&mut self, index: usize) -> Result<(), Wrong> {
         let now_ms = self.now_ms;
         let instance = &mut self.instances[index];
-        let Some(worker) = &mut instance.worker else { return Ok(()) };
-        lock(&instance.control).now_ms = now_ms;
-        let stepped = worker.step(now_ms);
-        let state = worker.state();
+        let number = self.random.usize(..instance.posts.len());
+        let post = &mut instance.posts[number];
+        lock(&post.control).now_ms = now_ms;
+        let stepped = post.worker.step(now_ms);
         let told = instance.ear.take();
-        let (name, control) = (instance.name.clone(), Arc::clone(&instance.control));
+        let (name, control) = (instance.name.clone(), Arc::clone(&post.control));
+        let gone = instance.posts.iter().all(|post| post.worker.state() == WorkerState::Stopped);
         self.listen(&name, told)?;
         let mut control = lock(&control);
         for window in control.rebalancing.drain(..) {
@@ -273,7 +280,7 @@ impl World {
         if let Err(error) = stepped {
             return Err(format!("{name} has failed: {error}"));
         }
-        if state == WorkerState::Stopped {
+        if gone {
             self.instances[index].crash(now_ms + self.random.i64(0..1_500));
             self.take_snapshot(index)?;
         }
@@ -287,16 +294,16 @@ impl World {
                 Told::Rebuilt(task, cause) => {
                     return Err(format!("{name} has thrown away the state of task {task}: {}", cause.name()));
                 }
-                Told::Committed(commit) => {
+                Told::Committed(worker, commit) => {
                     let intervals: Vec<_> = commit
                         .intervals
                         .iter()
                         .map(|one| format!("{} {}..{}", one.partition, one.from, one.to))
                         .collect();
                     let generation = commit.generation;
-                    self.say(format_args!("{name} has committed {} ({generation})", intervals.join(", ")));
+                    self.say(format_args!("{name}/{worker} has committed {} ({generation})", intervals.join(", ")));
                     self.tally.event("commits", 1);
-                    self.commits.push(Acknowledged { instance: name.to_owned(), commit });
+                    self.commits.push(Acknowledged { worker: format!("{name}/{worker}"), commit });
                 }
             }
         }
@@ -382,9 +389,7 @@ impl World {
             self.fault("zombie", &format!("{name} for {pause_ms} ms"));
         }
         if self.happens(shares.stop) && is_up {
-            if let Some(worker) = &mut self.instances[index].worker {
-                worker.stop();
-            }
+            self.instances[index].stop();
             self.fault("graceful stop", &name);
         }
         if self.happens(shares.expire) {
@@ -396,17 +401,21 @@ impl World {
         if self.happens(shares.fence) {
             self.fence(&name);
         }
+        if self.happens(LOOKS) {
+            self.take_snapshot(index)?;
+        }
         self.broker_mishaps();
         Ok(())
     }
 
     fn arm(&mut self, index: usize, deed: Deed) {
         let window = Window::ALL[self.random.usize(..Window::ALL.len())];
-        lock(&self.instances[index].control).armed = Some((window, deed));
+        let posts = &self.instances[index].posts;
+        lock(&posts[self.random.usize(..posts.len())].control).armed = Some((window, deed));
     }
 
     fn fence(&mut self, name: &str) {
-        let id = format!("{APPLICATION}-{name}-0");
+        let id = format!("{APPLICATION}-{name}-{}", self.random.usize(..self.scenario.workers));
         let fenced = {
             let mut broker = self.mould.cluster.broker();
             !broker.is_down() && broker.fence_producer(&id, self.now_ms).is_ok()
@@ -475,13 +484,11 @@ impl World {
     /// All instances leave in order.
     fn leave(&mut self) -> Result<(), Wrong> {
         let since = self.tick;
-        let working = |instance: &Instance| instance.worker.is_some();
+        let working = |instance: &Instance| !instance.posts.is_empty();
         self.instances.retain(working);
         for instance in &mut self.instances {
             instance.standing = Standing::Up;
-            if let Some(worker) = &mut instance.worker {
-                worker.stop();
-            }
+            instance.stop();
         }
         while self.instances.iter().any(working) {
             self.instances.iter_mut().filter(|one| !working(one)).for_each(|one| {
@@ -502,7 +509,7 @@ impl World {
     }
 }
 
-fn settings(scenario: &Scenario) -> headwater::Result<Config> {
+fn settings(scenario: &Scenario, instance: &str) -> headwater::Result<Config> {
     let mut builder = Config::builder()
         .set("application.id", APPLICATION)
         .set("session.timeout.ms", SESSION_MS.to_string())
@@ -513,7 +520,15 @@ fn settings(scenario: &Scenario) -> headwater::Result<Config> {
         // Nothing is written there: the byte stores of the simulation are in memory.
         .set("state.dir", "simulation")
         .set("state.flush.interval.ms", scenario.flush_interval_ms.to_string())
-        .set("repartition.purge.interval.ms", "500");
+        .set("emit.interval.ms.kstreams.windowed.aggregation", "0")
+        .set("repartition.purge.interval.ms", "500")
+        .set("num.stream.threads", scenario.workers.to_string());
+    if let Some(bytes) = scenario.memory_bytes {
+        builder = builder.set("memory.max", bytes.to_string());
+    }
+    if scenario.static_members {
+        builder = builder.set("group.instance.id", instance);
+    }
     if scenario.exactly_once {
         builder = builder
             .set("processing.guarantee", "exactly_once_v2")

@@ -20,11 +20,13 @@ pub(crate) const APPLICATION: &str = "sim";
 /// All cases, in the order in which scenarios number them.
 pub(crate) const CASES: &[&dyn Case] = &[
     &echo_count::EchoCount,
-    &window_count::WindowCount,
+    &window_count::WindowCount { last_only: false },
+    &window_count::WindowCount { last_only: true },
     &table::Table,
     &regroup::Regroup,
     &stream_table::StreamTable,
-    &session_count::SessionCount,
+    &session_count::SessionCount { last_only: false },
+    &session_count::SessionCount { last_only: true },
 ];
 
 /// A record to be produced, to the partition of its key.

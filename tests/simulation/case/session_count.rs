@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use headwater::topology::StoreKind;
-use headwater::{Materialized, SessionWindows, StreamsBuilder, Topology};
+use headwater::{EmitStrategy, Materialized, SessionWindows, StreamsBuilder, Topology};
 use headwater_broker::broker::OwnedRecord;
 
 use super::{Case, Feed, View, Wrong, key, same_records, show_session, some_key};
 
 const GAP_MS: i64 = 300;
 const GRACE_MS: i64 = 400;
-/// Longer than any run: what the store forgets is not the question here.
-const RETENTION_MS: i64 = 3_600_000;
 
-pub(crate) struct SessionCount;
+pub(crate) struct SessionCount {
+    /// Whether sessions are told once, when they close.
+    pub(crate) last_only: bool,
+}
 
 #[derive(Default)]
 struct Model {
@@ -23,41 +24,59 @@ struct Model {
 }
 
 impl Model {
-    fn of(records: &[OwnedRecord]) -> Self {
+    fn of(records: &[OwnedRecord], last_only: bool) -> Self {
         let mut model = Self::default();
-        // By key, then end, then start.
-        let mut sessions: BTreeMap<String, BTreeMap<(i64, i64), i64>> = BTreeMap::new();
-        let mut stream_time = -1;
+        // By end, start, and key.
+        let mut sessions: BTreeMap<(i64, i64, String), i64> = BTreeMap::new();
+        let (mut stream_time, mut closed) = (-1, -1);
         for record in records {
-            stream_time = record.timestamp.max(stream_time);
-            let time = record.timestamp;
-            let own = sessions.entry(key(record)).or_default();
-            let met =
-                |((end, start), _): &(&(i64, i64), &i64)| *end >= time - GAP_MS && *start <= time + GAP_MS;
-            let found: Vec<_> = own.iter().filter(met).map(|(span, count)| (*span, *count)).collect();
-            let start = found.iter().map(|((_, start), _)| *start).fold(time, i64::min);
-            let end = found.iter().map(|((end, _), _)| *end).fold(time, i64::max);
-            if end < stream_time - GRACE_MS - GAP_MS {
+            let (name, time) = (key(record), record.timestamp);
+            stream_time = time.max(stream_time);
+            let close = stream_time - GRACE_MS - GAP_MS;
+            // What could be closed before this record is gone.
+            let met = |(end, start, other): &(i64, i64, String)| {
+                *other == name && *end > closed && *end >= time - GAP_MS && *start <= time + GAP_MS
+            };
+            let found: Vec<_> = sessions.keys().filter(|session| met(session)).cloned().collect();
+            let start = found.iter().map(|(_, start, _)| *start).fold(time, i64::min);
+            let end = found.iter().map(|(end, _, _)| *end).fold(time, i64::max);
+            if end < close {
                 model.late.insert(record.offset);
-                continue;
+            } else {
+                let mut count = 1;
+                for session in found {
+                    count += sessions.remove(&session).unwrap_or(0);
+                    if (start, end) != (time, time) && !last_only {
+                        model.tell((session.0, session.1, &name), None);
+                    }
+                }
+                if !last_only {
+                    model.tell((end, start, &name), Some(count));
+                }
+                sessions.insert((end, start, name), count);
             }
-            let count = 1 + found.iter().map(|(_, count)| count).sum::<i64>();
-            for ((gone_end, gone_start), _) in found {
-                own.remove(&(gone_end, gone_start));
-                if (start, end) != (time, time) {
-                    model.output.push(format!("{}/{gone_start}-{gone_end}=null@{gone_end}", key(record)));
+            if last_only && close > closed {
+                let open = sessions.split_off(&(close, i64::MIN, String::new()));
+                for ((end, start, name), count) in std::mem::replace(&mut sessions, open) {
+                    if end >= closed {
+                        model.tell((end, start, &name), Some(count));
+                    }
                 }
             }
-            own.insert((end, start), count);
-            model.output.push(format!("{}/{start}-{end}={count}@{end}", key(record)));
+            closed = close.max(closed);
         }
         model
+    }
+
+    fn tell(&mut self, (end, start, key): (i64, i64, &str), count: Option<i64>) {
+        let count = count.map_or_else(|| "null".to_owned(), |count| count.to_string());
+        self.output.push(format!("{key}/{start}-{end}={count}@{end}"));
     }
 }
 
 impl Case for SessionCount {
     fn name(&self) -> &'static str {
-        "session-count"
+        if self.last_only { "session-final" } else { "session-count" }
     }
 
     fn inputs(&self) -> &'static [&'static str] {
@@ -74,13 +93,13 @@ impl Case for SessionCount {
             Duration::from_millis(GAP_MS.unsigned_abs()),
             Duration::from_millis(GRACE_MS.unsigned_abs()),
         );
-        let kept = Materialized::named("sessions")
-            .with_retention(Duration::from_millis(RETENTION_MS.unsigned_abs()));
+        let emit = if self.last_only { EmitStrategy::OnWindowClose } else { EmitStrategy::OnWindowUpdate };
         builder
             .stream::<String, String>("in")
             .group_by_key()
             .windowed_by_session(windows)
-            .count_with(kept)
+            .emit_strategy(emit)
+            .count_with(Materialized::named("sessions"))
             .to_stream()
             .to("out");
         builder.build()
@@ -99,16 +118,16 @@ impl Case for SessionCount {
     fn judge(&self, view: &View) -> Result<(), Wrong> {
         for (partition, input) in view.partitions("in").iter().enumerate() {
             let got: Vec<_> = view.partitions("out")[partition].iter().map(show_session).collect();
-            same_records(&format!("out-{partition}"), &got, &Model::of(input).output)?;
+            same_records(&format!("out-{partition}"), &got, &Model::of(input, self.last_only).output)?;
         }
         Ok(())
     }
 
     fn late(&self, records: &[OwnedRecord]) -> Option<BTreeSet<i64>> {
-        Some(Model::of(records).late)
+        Some(Model::of(records, self.last_only).late)
     }
 
     fn store(&self, _name: &str) -> StoreKind {
-        StoreKind::Session(RETENTION_MS)
+        StoreKind::Session(GAP_MS + GRACE_MS)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use headwater::topology::StoreKind;
-use headwater::{Materialized, StreamsBuilder, TimeWindows, Topology};
+use headwater::{EmitStrategy, Materialized, StreamsBuilder, TimeWindows, Topology};
 use headwater_broker::broker::OwnedRecord;
 
 use super::{Case, Feed, View, Wrong, key, same_records, show_windowed, some_key, value};
@@ -13,7 +13,10 @@ use super::{Case, Feed, View, Wrong, key, same_records, show_windowed, some_key,
 const SIZE_MS: i64 = 1_000;
 const GRACE_MS: i64 = 200;
 
-pub(crate) struct WindowCount;
+pub(crate) struct WindowCount {
+    /// Whether windows are told once, when they close.
+    pub(crate) last_only: bool,
+}
 
 /// What comes out of one input partition, and what is dropped.
 #[derive(Default)]
@@ -23,29 +26,46 @@ struct Model {
 }
 
 impl Model {
-    fn of(records: &[OwnedRecord]) -> Self {
+    fn of(records: &[OwnedRecord], last_only: bool) -> Self {
         let mut model = Self::default();
-        let mut windows: BTreeMap<(String, i64), (u64, i64)> = BTreeMap::new();
-        let mut stream_time = -1;
+        // By start, then key.
+        let mut windows: BTreeMap<(i64, String), (u64, i64, String)> = BTreeMap::new();
+        let (mut stream_time, mut newest) = (-1, -1);
         for record in records {
             stream_time = record.timestamp.max(stream_time);
             let start = record.timestamp / SIZE_MS * SIZE_MS;
+            newest = start.max(newest);
             if start + SIZE_MS <= stream_time - GRACE_MS {
                 model.late.insert(record.offset);
-                continue;
+            } else {
+                let window = windows.entry((start, key(record))).or_insert((0, -1, String::new()));
+                let time = record.timestamp.max(window.1);
+                *window = (window.0 + 1, time, value(record));
+                if !last_only {
+                    model.tell((start, &key(record)), window);
+                }
             }
-            let (count, time) = windows.entry((key(record), start)).or_insert((0, -1));
-            *count += 1;
-            *time = record.timestamp.max(*time);
-            model.output.push(format!("{}/{start}={count}:{}@{time}", key(record), value(record)));
+            if last_only {
+                let open = windows.split_off(&(stream_time - GRACE_MS - SIZE_MS + 1, String::new()));
+                for ((start, key), window) in std::mem::replace(&mut windows, open) {
+                    // Where time leaps, windows are gone before they are told, as in Kafka Streams.
+                    if start >= newest - SIZE_MS - GRACE_MS {
+                        model.tell((start, &key), &window);
+                    }
+                }
+            }
         }
         model
+    }
+
+    fn tell(&mut self, (start, key): (i64, &str), (count, time, last): &(u64, i64, String)) {
+        self.output.push(format!("{key}/{start}={count}:{last}@{time}"));
     }
 }
 
 impl Case for WindowCount {
     fn name(&self) -> &'static str {
-        "window-count"
+        if self.last_only { "window-final" } else { "window-count" }
     }
 
     fn inputs(&self) -> &'static [&'static str] {
@@ -62,10 +82,12 @@ impl Case for WindowCount {
             Duration::from_millis(SIZE_MS.unsigned_abs()),
             Duration::from_millis(GRACE_MS.unsigned_abs()),
         );
+        let emit = if self.last_only { EmitStrategy::OnWindowClose } else { EmitStrategy::OnWindowUpdate };
         builder
             .stream::<String, String>("in")
             .group_by_key()
             .windowed_by(windows)
+            .emit_strategy(emit)
             // How many, and which was the last: so it can be seen which records were dropped.
             .aggregate_with(
                 String::new,
@@ -94,13 +116,13 @@ impl Case for WindowCount {
     fn judge(&self, view: &View) -> Result<(), Wrong> {
         for (partition, input) in view.partitions("in").iter().enumerate() {
             let got: Vec<_> = view.partitions("out")[partition].iter().map(show_windowed).collect();
-            same_records(&format!("out-{partition}"), &got, &Model::of(input).output)?;
+            same_records(&format!("out-{partition}"), &got, &Model::of(input, self.last_only).output)?;
         }
         Ok(())
     }
 
     fn late(&self, records: &[OwnedRecord]) -> Option<BTreeSet<i64>> {
-        Some(Model::of(records).late)
+        Some(Model::of(records, self.last_only).late)
     }
 
     fn store(&self, _name: &str) -> StoreKind {
