@@ -1,4 +1,5 @@
 //! Records through the in-process cluster: what goes in comes out, in transactions or not, whatever gets lost on the way.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may say so")]
 
 use std::task::Poll;
 

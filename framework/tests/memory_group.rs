@@ -1,4 +1,5 @@
 //! Group membership in the in-process cluster: who gets what, who hears what, and what the coordinator takes from whom.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may say so")]
 
 use std::task::Poll;
 

@@ -43,7 +43,10 @@ fn without_tests(text: &str) -> &str {
 
 fn module_order() -> Vec<String> {
     let text = read(&root().join("ARCHITECTURE.md"));
-    let list = text.split("<!-- modules: begin -->").nth(1).and_then(|rest| rest.split("<!-- modules: end -->").next());
+    let list = text
+        .split("<!-- modules: begin -->")
+        .nth(1)
+        .and_then(|rest| rest.split("<!-- modules: end -->").next());
     let list = list.expect("ARCHITECTURE.md lists the modules between its two marks");
     list.split_whitespace().map(|name| name.trim_matches('`').to_owned()).collect()
 }
@@ -62,12 +65,14 @@ fn check(problems: &[String]) {
 #[test]
 fn modules_use_only_those_before_them() {
     let order = module_order();
-    let place: BTreeMap<&str, usize> = order.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
+    let place: BTreeMap<&str, usize> =
+        order.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
     let mut problems = Vec::new();
     for path in rust_files(&root().join("framework/src")) {
         let Some(own) = module_of(&path) else { continue };
         let Some(own_place) = place.get(own.as_str()) else {
-            problems.push(format!("{}: module `{own}` is not in the list of ARCHITECTURE.md", path.display()));
+            problems
+                .push(format!("{}: module `{own}` is not in the list of ARCHITECTURE.md", path.display()));
             continue;
         };
         for (number, line) in without_tests(&read(&path)).lines().enumerate() {
@@ -78,7 +83,9 @@ fn modules_use_only_those_before_them() {
                 let used: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
                 if place.get(used.as_str()).is_some_and(|used_place| used_place > own_place) {
                     let at = format!("{}:{}", path.display(), number + 1);
-                    problems.push(format!("{at}: `{own}` uses `{used}`, which comes after it; move the shared part down"));
+                    problems.push(format!(
+                        "{at}: `{own}` uses `{used}`, which comes after it; move the shared part down"
+                    ));
                 }
             }
         }
@@ -89,9 +96,14 @@ fn modules_use_only_those_before_them() {
 #[test]
 fn lib_declares_the_modules_in_order() {
     let text = read(&root().join("framework/src/lib.rs"));
-    let declared: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    let declared: Vec<_> =
+        text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     let order = module_order();
-    assert_eq!(declared, order.iter().map(String::as_str).collect::<Vec<_>>(), "lib.rs against ARCHITECTURE.md");
+    assert_eq!(
+        declared,
+        order.iter().map(String::as_str).collect::<Vec<_>>(),
+        "lib.rs against ARCHITECTURE.md"
+    );
 }
 
 #[test]
@@ -116,7 +128,11 @@ fn what_belongs_to_one_place_is_named_there_only() {
             }
             for (word, homes) in rules {
                 if line.contains(word) && !homes.iter().any(|home| name.starts_with(home)) {
-                    problems.push(format!("{name}:{}: `{word}` belongs into {}", number + 1, homes.join(" or ")));
+                    problems.push(format!(
+                        "{name}:{}: `{word}` belongs into {}",
+                        number + 1,
+                        homes.join(" or ")
+                    ));
                 }
             }
         }
@@ -132,10 +148,17 @@ fn functions_and_files_are_short() {
             let text = read(&path);
             let code = without_tests(&text);
             if code.lines().count() > FILE_LINES_MAX {
-                problems.push(format!("{}: {} lines; look for the second concept", path.display(), code.lines().count()));
+                problems.push(format!(
+                    "{}: {} lines; look for the second concept",
+                    path.display(),
+                    code.lines().count()
+                ));
             }
             problems.extend(long_functions(code).map(|(line, name, lines)| {
-                format!("{}:{line}: function `{name}` has {lines} lines, {FUNCTION_LINES_MAX} at most", path.display())
+                format!(
+                    "{}:{line}: function `{name}` has {lines} lines, {FUNCTION_LINES_MAX} at most",
+                    path.display()
+                )
             }));
         }
     }
@@ -148,9 +171,10 @@ fn long_functions(code: &str) -> impl Iterator<Item = (usize, String, usize)> {
     let mut found = Vec::new();
     for (start, line) in lines.iter().enumerate() {
         let body = line.trim_start();
-        let is_function = ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "const fn ", "pub const fn "]
-            .iter()
-            .any(|prefix| body.starts_with(prefix));
+        let is_function =
+            ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "const fn ", "pub const fn "]
+                .iter()
+                .any(|prefix| body.starts_with(prefix));
         if !is_function || body.ends_with(';') || body.ends_with('}') {
             continue;
         }
@@ -170,7 +194,8 @@ fn files_begin_with_what_they_are() {
     for folder in ["framework/src", "broker/src"] {
         for path in rust_files(&root().join(folder)) {
             if !read(&path).starts_with("//!") {
-                problems.push(format!("{}: begin with `//!` and the meaning of the file's name", path.display()));
+                problems
+                    .push(format!("{}: begin with `//!` and the meaning of the file's name", path.display()));
             }
             let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
             for banned in ["util", "common", "helper", "types", "misc", "manager"] {
@@ -202,5 +227,8 @@ fn every_path_in_the_map_exists() {
 
 #[test]
 fn the_changelog_has_a_place_for_what_is_new() {
-    assert!(read(&root().join("CHANGELOG.md")).contains("\n## Unreleased\n"), "add `## Unreleased` to CHANGELOG.md");
+    assert!(
+        read(&root().join("CHANGELOG.md")).contains("\n## Unreleased\n"),
+        "add `## Unreleased` to CHANGELOG.md"
+    );
 }

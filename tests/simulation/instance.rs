@@ -60,7 +60,8 @@ impl Control {
             None => {}
         }
         let state = cluster.broker().group(APPLICATION).map(|group| group.state);
-        let rebalances = matches!(state, Some(GroupState::PreparingRebalance | GroupState::CompletingRebalance));
+        let rebalances =
+            matches!(state, Some(GroupState::PreparingRebalance | GroupState::CompletingRebalance));
         // While a commit waits in a window it tells it again and again.
         let counted = self.last.is_some_and(|(last, counted)| last == window && counted);
         if rebalances && !counted {

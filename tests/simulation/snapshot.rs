@@ -74,7 +74,9 @@ impl Snapshot {
             // The record that told of the newest may have been compacted away; its row is still stored.
             let newest = stored.rows.keys().map(|key| time_of(kind, key)).fold(told, i64::max);
             let oldest = match kind {
-                StoreKind::Window(retention_ms) | StoreKind::Session(retention_ms) => newest - retention_ms + 1,
+                StoreKind::Window(retention_ms) | StoreKind::Session(retention_ms) => {
+                    newest - retention_ms + 1
+                }
                 _ => i64::MIN,
             };
             // What is told again later may have been compacted away below the offset.

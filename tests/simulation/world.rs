@@ -301,7 +301,10 @@ impl World {
                         .map(|one| format!("{} {}..{}", one.partition, one.from, one.to))
                         .collect();
                     let generation = commit.generation;
-                    self.say(format_args!("{name}/{worker} has committed {} ({generation})", intervals.join(", ")));
+                    self.say(format_args!(
+                        "{name}/{worker} has committed {} ({generation})",
+                        intervals.join(", ")
+                    ));
                     self.tally.event("commits", 1);
                     self.commits.push(Acknowledged { worker: format!("{name}/{worker}"), commit });
                 }

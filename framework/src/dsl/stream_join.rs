@@ -32,6 +32,9 @@ impl<K: HasSerde, V: HasSerde> KStream<K, V> {
     }
 
     /// As [`KStream::join`] with the key, with options.
+    ///
+    /// # Panics
+    /// Never: an inner join calls the joiner only with a row.
     pub fn join_with<T, R>(
         &self,
         table: &KTable<K, T>,

@@ -117,7 +117,7 @@ impl<V> Overlay<V> {
     }
 
     /// Number of entries, tombstones included.
-    pub fn len(&self) -> usize {
+    pub fn entry_count(&self) -> usize {
         self.slots.len()
     }
 
@@ -313,14 +313,14 @@ mod tests {
             [(b"b".to_vec(), Some(1)), (b"a".to_vec(), None), (long.clone(), Some(1))]
         );
         overlay.evict(0);
-        assert_eq!(overlay.len(), 3, "dirty entries stay");
+        assert_eq!(overlay.entry_count(), 3, "dirty entries stay");
         overlay.committed();
         let keys: Vec<_> = overlay.unflushed().map(|entry| entry.key.to_vec()).collect();
         assert_eq!(keys, [b"a".to_vec(), long, b"b".to_vec()]);
         overlay.flushed();
         assert!(overlay.find(b"b").is_some(), "still cached");
         overlay.evict(1);
-        assert_eq!((overlay.len(), overlay.is_complete()), (1, false));
+        assert_eq!((overlay.entry_count(), overlay.is_complete()), (1, false));
         assert!(overlay.find(b"b").is_some(), "used in this period");
     }
 

@@ -84,6 +84,9 @@ impl<K, V: Clone> WindowStore<K, V> {
     ///
     /// # Errors
     /// If the key cannot be serialised or the stored value cannot be read.
+    ///
+    /// # Panics
+    /// Never: the window is opened just before it is looked at.
     pub fn slot(&mut self, key: &K, start: i64) -> Result<Option<SlotId>> {
         if start < self.horizon() {
             return Ok(None);
@@ -112,7 +115,7 @@ impl<K, V: Clone> WindowStore<K, V> {
         }
         let (from, to) = (start.to_be_bytes(), (start + 1).to_be_bytes());
         let complete = self.shelf.is_empty(KeyRange { from: &from, to: Some(&to) })?;
-        let room = self.windows.last_key_value().map_or(0, |(_, last)| last.len());
+        let room = self.windows.last_key_value().map_or(0, |(_, last)| last.entry_count());
         self.windows.insert(start, Overlay::with_room(complete, room));
         Ok(())
     }
@@ -312,7 +315,7 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
         for overlay in self.windows.values_mut() {
             overlay.evict(periods);
         }
-        self.windows.retain(|_, overlay| overlay.len() > 0);
+        self.windows.retain(|_, overlay| overlay.entry_count() > 0);
     }
 }
 

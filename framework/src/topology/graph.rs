@@ -53,7 +53,7 @@ pub struct Node {
     pub parents: Vec<NodeId>,
     /// Names of the stores that it uses.
     pub stores: Vec<String>,
-    /// Makes its operator; sources get the final names of their topics through [`Assembly::topics_of`].
+    /// Makes its operator.
     pub assemble: Option<Assemble>,
 }
 
