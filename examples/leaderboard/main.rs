@@ -59,9 +59,9 @@ struct Arguments {
 }
 
 fn main() -> Fallible<()> {
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_env("HEADWATER_LOG").unwrap_or_else(|_| "error".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let level = std::env::var("HEADWATER_LOG").ok().and_then(|level| level.parse().ok());
+    let level = level.unwrap_or(tracing_subscriber::filter::LevelFilter::ERROR);
+    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
     let arguments = Arguments::parse();
     let clock = SystemClock::new();
     let data = files::read(&arguments.data)?;
@@ -136,7 +136,6 @@ impl Replay {
             if all && now - moved > QUIET_MS * 1_000 {
                 return Ok(counts);
             }
-            tracing::debug!(all, quiet_ms = (now - moved) / 1_000, ?counts, "replay");
             if finished() {
                 return Err("the application ended before the replay did".into());
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater::codec::Json;
-use headwater::{HasSerde, Materialized, RecordBatch, Result, StreamsBuilder, TimeWindows, Topology};
+use headwater::{HasSerde, Materialized, Ranked, RecordBatch, Result, StreamsBuilder, TimeWindows, Topology};
 use serde::{Deserialize, Serialize};
 
 /// Keys of the counting, joining and ranking pipelines.
@@ -58,6 +58,14 @@ pub(crate) const PIPELINES: &[Pipeline] = &[
         build: join,
         before: table,
         records: plain,
+    },
+    Pipeline {
+        name: "leaderboard",
+        budget_ns: None,
+        input: "in",
+        build: leaderboard,
+        before: nothing,
+        records: scores,
     },
 ];
 
@@ -131,6 +139,17 @@ fn join() -> Result<Topology> {
     builder.build()
 }
 
+fn leaderboard() -> Result<Topology> {
+    let builder = StreamsBuilder::new();
+    builder
+        .table::<i64, i64>("in")
+        .group_by(|player, score| (player % 100, *score))
+        .leaderboard_with(10, |score| *score, Ranked::named("board"))
+        .to_stream()
+        .to("out");
+    builder.build()
+}
+
 fn nothing(_records: usize) -> Vec<(&'static str, Vec<RecordBatch>)> {
     Vec::new()
 }
@@ -164,6 +183,14 @@ fn events(records: usize, round: usize) -> Vec<RecordBatch> {
             rating: 4.25,
         };
         (key(random.usize(..KEYS)), serde_json::to_vec(&event).unwrap_or_default(), millis(n))
+    })
+}
+
+fn scores(records: usize, round: usize) -> Vec<RecordBatch> {
+    let mut random = fastrand::Rng::with_seed(round as u64);
+    batches(records, move |n| {
+        let (player, score) = (random.i64(..100_000), random.i64(..1_000_000));
+        (player.to_be_bytes().to_vec(), score.to_be_bytes().to_vec(), millis(n))
     })
 }
 

@@ -1,5 +1,6 @@
 //! A table grouped by another key: what can be aggregated as rows come, change and go.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,6 +30,8 @@ pub struct KGroupedTable<K, V, K2, V2> {
     pub(crate) parent: NodeId,
     pub(crate) selector: Selector<K, V, K2, V2>,
     pub(crate) select_name: String,
+    /// The node that tells old and new group, once it is drawn.
+    select: Cell<Option<NodeId>>,
     pub(crate) name: Option<String>,
     pub(crate) members: SharedSerde<K>,
     pub(crate) keys: SharedSerde<K2>,
@@ -58,7 +61,17 @@ where
         let select_name = table.name("KTABLE-SELECT-");
         let (keys, values) = serdes;
         let (draft, members) = (table.draft.clone(), serde_or_usual(&table.keys));
-        Self { draft, parent: table.node, selector, select_name, name, members, keys, values }
+        Self {
+            draft,
+            parent: table.node,
+            selector,
+            select_name,
+            select: Cell::new(None),
+            name,
+            members,
+            keys,
+            values,
+        }
     }
 
     /// Number of rows in each group.
@@ -118,11 +131,9 @@ where
     fn draw_group(&self, store: &str) -> NodeId {
         let (selector, keys, values) =
             (Arc::clone(&self.selector), Arc::clone(&self.keys), Arc::clone(&self.values));
-        let exists =
-            self.draft.edit(|graph| graph.nodes.iter().position(|node| node.name == self.select_name));
-        let select = exists.unwrap_or_else(|| {
+        let select = self.select.get().unwrap_or_else(|| {
             self.draft.operator::<K, Change<V>, _, _>(
-                self.select_name.clone(),
+                self.draft.free_name(&self.select_name, "KTABLE-SELECT-"),
                 &[self.parent],
                 move |assembly, node| {
                     Ok(TableGroup {
@@ -134,6 +145,7 @@ where
                 },
             )
         });
+        self.select.set(Some(select));
         let changes: SharedSerde<Change<V2>> = Arc::new(ChangeSerde(Arc::clone(&self.values)));
         let repartition = Repartition {
             base: self.name.clone().unwrap_or_else(|| store.to_owned()),

@@ -142,7 +142,8 @@ where
                 (board, BoardRow { key: key.clone(), value: row })
             }),
             select_name: self.select_name.clone(),
-            name: self.name.clone(),
+            // A topic of its own: other operators of this grouping write another form into theirs.
+            name: self.name.as_ref().map(|name| format!("{name}-leaderboard")),
             keys: Arc::clone(&self.keys),
             members: Arc::clone(&self.members),
             rows: Arc::clone(&self.values),
@@ -330,9 +331,7 @@ where
     fn draw_source(&self, store: &str) -> NodeId {
         let rows = BoardRowSerde { members: Arc::clone(&self.members), rows: Arc::clone(&self.rows) };
         let rows: SharedSerde<BoardRow<M, R>> = Arc::new(rows);
-        let taken = |name: &str| self.draft.edit(|graph| graph.nodes.iter().any(|node| node.name == name));
-        let given = (!taken(&self.select_name)).then(|| self.select_name.clone());
-        let select_name = self.draft.name(given, "KTABLE-SELECT-");
+        let select_name = self.draft.free_name(&self.select_name, "KTABLE-SELECT-");
         let (selector, keys, values) = (Arc::clone(&self.select), Arc::clone(&self.keys), Arc::clone(&rows));
         let select =
             self.draft.operator::<K, Change<V>, _, _>(select_name, &[self.parent], move |assembly, node| {
@@ -343,9 +342,14 @@ where
                     out: assembly.outlet(node),
                 })
             });
-        let name = self.name.clone().filter(|name| !taken(&format!("{name}-repartition-source")));
+        // Another leaderboard of this grouping may have the topic already.
+        let taken = |name: &str| {
+            let topic = format!("{name}-repartition");
+            self.draft.edit(|graph| graph.repartitions.iter().any(|other| other.topic == topic))
+        };
+        let base = self.name.clone().filter(|name| !taken(name)).unwrap_or_else(|| store.to_owned());
         let repartition = Repartition {
-            base: name.unwrap_or_else(|| store.to_owned()),
+            base,
             keys: Arc::clone(&self.keys),
             values: Arc::new(ChangeSerde(rows)) as SharedSerde<Change<BoardRow<M, R>>>,
             partitions: None,

@@ -58,6 +58,12 @@ impl Draft {
         given.unwrap_or_else(|| self.edit(|graph| graph.next_name(prefix)))
     }
 
+    /// The name `wanted`, or a generated one if a node is called so already.
+    pub(crate) fn free_name(&self, wanted: &str, prefix: &str) -> String {
+        let taken = self.edit(|graph| graph.nodes.iter().any(|node| node.name == wanted));
+        self.name((!taken).then(|| wanted.to_owned()), prefix)
+    }
+
     /// Notes a mistake for the end.
     pub(crate) fn mistake(&self, result: Result<()>) {
         if let Err(error) = result {

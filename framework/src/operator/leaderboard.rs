@@ -255,3 +255,135 @@ impl<K, V> Serde<BoardRow<K, V>> for BoardRowSerde<K, V> {
         self.rows.is_null(&row.value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{LongSerde, StringSerde, WindowKind};
+    use crate::operator::{Handlers, OutRecord, Output, Target};
+    use crate::record::Windowed;
+    use crate::state::{LeaderboardSerdes, MemoryBackend, RankBy, Shelf, StateBackend};
+    use crate::telemetry::Counters;
+    use crate::topic::TaskId;
+
+    type Key = Windowed<String>;
+    type Told = Record<Key, Change<Board<String, i64>>>;
+
+    /// Keeps what is told.
+    #[derive(Default)]
+    struct Kept(Vec<Told>);
+
+    impl Process<Key, Change<Board<String, i64>>> for Kept {
+        fn process(&mut self, _context: &mut Context<'_>, record: Told) -> Result<()> {
+            self.0.push(record);
+            Ok(())
+        }
+    }
+
+    struct NoOutput;
+
+    impl Output for NoOutput {
+        fn emit(&mut self, _target: &Target<'_>, _record: &OutRecord<'_>) -> Result<()> {
+            panic!("a leaderboard writes no topic");
+        }
+    }
+
+    /// A leaderboard of windows of 10 ms that shows one row, and what it told.
+    struct Bench {
+        operator: Leaderboard<Key, String, i64, i64>,
+        kept: Rc<RefCell<Kept>>,
+        counters: Counters,
+    }
+
+    impl Bench {
+        fn new(emit: BoardEmit) -> Self {
+            let bytes = MemoryBackend::default().open(TaskId { subtopology: 0, partition: 0 }).unwrap();
+            let windows = WindowKind::Sized(10);
+            let serdes = LeaderboardSerdes {
+                members: Arc::new(StringSerde),
+                rows: Arc::new(LongSerde),
+                windows: Some(windows),
+            };
+            let rank_by = RankBy { shown: 1, lowest_first: false, score: Arc::new(|row: &i64| *row) };
+            let shelf = Shelf { name: "boards".to_owned(), space: 1, bytes };
+            let (kept, out) = (Rc::<RefCell<Kept>>::default(), Outlet::default());
+            out.connect(kept.clone());
+            let operator = Leaderboard {
+                node: "leaderboard".to_owned(),
+                keys: windows.serde(StringSerde),
+                emit,
+                keep_ms: 0,
+                store: Rc::new(RefCell::new(LeaderboardStore::open(shelf, serdes, rank_by).unwrap())),
+                stream_time: TimeCell::new((-1).into()),
+                dropped_to: TimeCell::new((-1).into()),
+                next_round_ms: None,
+                send_old: false,
+                key: Vec::new(),
+                out,
+            };
+            Self { operator, kept, counters: Counters::default() }
+        }
+
+        fn run(
+            &mut self,
+            now_ms: i64,
+            work: impl Fn(&mut Leaderboard<Key, String, i64, i64>, &mut Context<'_>),
+        ) {
+            let (handlers, mut output) = (Handlers::default(), NoOutput);
+            let task = TaskId { subtopology: 0, partition: 0 };
+            let counters = &mut self.counters;
+            let mut context = Context {
+                task,
+                now_ms,
+                stream_time: -1,
+                input: None,
+                counters,
+                handlers: &handlers,
+                output: &mut output,
+            };
+            work(&mut self.operator, &mut context);
+        }
+
+        fn row(&mut self, member: &str, row: i64, timestamp: i64) {
+            self.run(0, |operator, context| {
+                let start = timestamp / 10 * 10;
+                let row = BoardRow { key: member.to_owned(), value: row };
+                let key = Windowed::new("all".to_owned(), start, start + 10);
+                let change = Change { new: Some(row), old: None };
+                operator.process(context, Record::new(key, change, timestamp)).unwrap();
+            });
+        }
+
+        fn tick(&mut self, now_ms: i64) {
+            self.run(now_ms, |operator, context| operator.tick(context).unwrap());
+        }
+
+        fn told(&self) -> usize {
+            self.kept.borrow().0.len()
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_delays_by_no_more_than_an_interval() {
+        let mut bench = Bench::new(BoardEmit::AtMostEvery(Duration::from_millis(100)));
+        bench.tick(1_000_000);
+        bench.row("a", 1, 1);
+        bench.tick(500_000);
+        bench.tick(500_099);
+        assert_eq!(bench.told(), 0);
+        bench.tick(500_100);
+        assert_eq!(bench.told(), 1);
+    }
+
+    #[test]
+    fn what_was_told_once_stays_closed_when_stream_time_is_lost() {
+        let mut bench = Bench::new(BoardEmit::OnWindowClose { grace: Duration::ZERO });
+        bench.row("a", 1, 1);
+        bench.row("a", 1, 10);
+        assert_eq!(bench.told(), 1);
+        bench.operator.stream_time.set(-1);
+        bench.row("b", 1, 2);
+        bench.row("b", 1, 20);
+        assert_eq!((bench.told(), bench.counters.dropped(DropReason::Late)), (2, 1));
+    }
+}

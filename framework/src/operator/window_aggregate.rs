@@ -55,6 +55,11 @@ impl<K: Clone, V: Clone, A: Clone> Process<K, V> for WindowAggregate<K, V, A> {
         }
         self.stream_time.set(self.stream_time.get().max(record.timestamp));
         let close = self.stream_time.get().saturating_sub(self.windows.grace_ms());
+        if self.emit == EmitStrategy::OnWindowClose {
+            // Stream time may jump past a window's retention with the record that closes it.
+            let untold = (self.emitted.get() - self.windows.size_ms() + 1).max(0);
+            self.store.borrow_mut().hold_from(untold);
+        }
         let mut starts = self.windows.starts_for(record.timestamp).peekable();
         let headers = (self.emit == EmitStrategy::OnWindowClose).then(|| record.headers.clone());
         let mut record = Some(record);
@@ -108,6 +113,7 @@ impl<K: Clone, V, A: Clone> WindowAggregate<K, V, A> {
         let from = (last - size + 1).max(0);
         let closed = self.store.borrow().between(from, close - size)?;
         self.emitted.set(close);
+        self.store.borrow_mut().hold_from(close - size + 1);
         for entry in closed {
             let key = Windowed::new(entry.key, entry.start, entry.start + size);
             let change = Change { new: Some(entry.value), old: None };

@@ -8,11 +8,9 @@
 //! 3. In memory a board is there as a whole or not at all, since its order is needed. Scores are not stored: they are
 //!    told again from the rows when a board is loaded.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
-
-use hashbrown::HashMap;
 
 use super::due::{DUE, DueBoards};
 use super::ranking::{Effect, RankBy, Ranking, Score, board_bytes, member_bytes};
@@ -271,8 +269,8 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
         Ok((row.map_err(|error| self.shelf.serde_error("row", error))?, timestamp))
     }
 
-    /// The boards whose windows end at `to` or before, by window, then by bytes. The caller drops them with
-    /// [`LeaderboardStore::drop_board`].
+    /// The boards whose windows end at `to` or before, by window, then by bytes; some may be empty. The caller drops
+    /// them with [`LeaderboardStore::drop_board`].
     ///
     /// # Errors
     /// If the byte store cannot be read.
@@ -281,8 +279,7 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
             return Ok(Vec::new());
         }
         let stored = (!self.complete).then_some(&self.shelf);
-        // A board in memory speaks for itself: it may be empty by now, or dropped.
-        self.windows.ended(to, stored, |board| self.boards.contains_key(board))
+        self.windows.ended(to, stored)
     }
 
     /// Deletes all members of `board`.

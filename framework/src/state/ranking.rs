@@ -6,12 +6,10 @@
 //! 3. A deleted member stays as a slot without row until its deletion has reached the byte store.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 use std::rc::Rc;
 use std::sync::Arc;
-
-use hashbrown::HashMap;
 
 /// A score as it is ordered: all scores of a board are ordered the same way.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

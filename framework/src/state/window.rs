@@ -23,6 +23,8 @@ pub struct WindowStore<K, V> {
     windows: BTreeMap<i64, Overlay<V>>,
     /// The newest window start seen.
     newest: i64,
+    /// Windows that start at this or later are not gone, however old they are: they have not been told yet.
+    held_from: i64,
     /// Windows that start before this are deleted from the byte store already.
     deleted: i64,
     scratch: Vec<u8>,
@@ -53,15 +55,29 @@ impl<K, V: Clone> WindowStore<K, V> {
         retention_ms: i64,
     ) -> Result<Self> {
         let windows = BTreeMap::new();
-        let mut store =
-            Self { shelf, keys, values, retention_ms, windows, newest: -1, deleted: 0, scratch: Vec::new() };
+        let mut store = Self {
+            shelf,
+            keys,
+            values,
+            retention_ms,
+            windows,
+            newest: -1,
+            held_from: i64::MAX,
+            deleted: 0,
+            scratch: Vec::new(),
+        };
         store.discard()?;
         Ok(store)
     }
 
     /// Windows that start before this are gone.
     fn horizon(&self) -> i64 {
-        (self.newest - self.retention_ms + 1).max(0)
+        (self.newest - self.retention_ms + 1).min(self.held_from).max(0)
+    }
+
+    /// Says that windows that start at `start` or later are still to be told, and must not go before.
+    pub fn hold_from(&mut self, start: i64) {
+        self.held_from = start;
     }
 
     /// Finds or makes the entry of `key` in the window that starts at `start`; `None` where that window is gone.

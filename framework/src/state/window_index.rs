@@ -2,7 +2,7 @@
 //!
 //! 1. In the byte store an entry `first ms after the window | start | board -> nothing` stands for a board. It comes with
 //!    the board's first row and may outlive the last one; all entries of a time go when that time's boards are dropped.
-//! 2. In memory stand the boards that are in memory and have members; for those the byte store is not asked.
+//! 2. In memory stand the boards that are in memory and have members.
 //! 3. `earliest_end` is a lower bound for both, so that nothing is looked for while no window can have ended.
 
 use std::collections::BTreeSet;
@@ -67,14 +67,9 @@ impl WindowIndex {
         self.kind.is_some() && self.earliest_end <= to
     }
 
-    /// The boards in memory whose windows ended at `to` or before; with `stored` also those that only the byte store
-    /// names, of which `is_loaded` knows nothing. By window, then by bytes.
-    pub(super) fn ended(
-        &mut self,
-        to: i64,
-        stored: Option<&Shelf>,
-        is_loaded: impl Fn(&[u8]) -> bool,
-    ) -> Result<Vec<Rc<[u8]>>> {
+    /// The boards in memory whose windows ended at `to` or before, with `stored` also those that the byte store names.
+    /// By window, then by bytes.
+    pub(super) fn ended(&mut self, to: i64, stored: Option<&Shelf>) -> Result<Vec<Rc<[u8]>>> {
         let later = (to.saturating_add(1), i64::MIN, Rc::default());
         let mut ended: BTreeSet<_> = self.in_memory.range(..&later).cloned().collect();
         self.earliest_end = self.in_memory.range(later..).next().map_or(i64::MAX, |(end, ..)| *end);
@@ -86,8 +81,7 @@ impl WindowIndex {
                     *earliest = end.min(*earliest);
                     return false;
                 }
-                let entry = unstamp(rest).filter(|(_, board)| !is_loaded(board));
-                ended.extend(entry.map(|(start, board)| (end, start, Rc::from(board))));
+                ended.extend(unstamp(rest).map(|(start, board)| (end, start, Rc::from(board))));
                 true
             })?;
         }

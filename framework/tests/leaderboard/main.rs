@@ -367,16 +367,38 @@ fn mistakes_are_told_by_build() {
 }
 
 #[test]
-fn two_leaderboards_and_a_count_share_one_grouping() {
-    let builder = StreamsBuilder::new();
-    let players = builder.table::<String, i64>("points");
-    let teams = players
-        .group_by_with(|player, points| (team(player, *points).to_owned(), *points), Grouped::named("teams"));
-    teams.count().to_stream().to("counts");
-    teams.leaderboard_with(1, |points| *points, Ranked::named("first")).to_stream().to("firsts");
-    teams.leaderboard_with(2, |points| *points, Ranked::named("second")).to_stream().to("seconds");
-    let topology = builder.build().unwrap();
-    let topics: Vec<_> =
-        topology.graph().repartitions.iter().map(|repartition| repartition.topic.as_str()).collect();
-    assert_eq!(topics, ["teams-repartition", "first-repartition", "second-repartition"]);
+fn leaderboards_and_a_count_of_one_grouping_do_not_get_in_each_others_way() {
+    for count_first in [true, false] {
+        let builder = StreamsBuilder::new();
+        let players = builder.table::<String, i64>("points");
+        let teams = players.group_by_with(
+            |player, points| (team(player, *points).to_owned(), *points),
+            Grouped::named("teams"),
+        );
+        let count = || teams.count_with(Materialized::named("count")).to_stream().to("counts");
+        let best =
+            |n, name| teams.leaderboard_with(n, |points| *points, Ranked::named(name)).to_stream().to(name);
+        if count_first {
+            count();
+        }
+        best(1, "first");
+        best(2, "second");
+        if !count_first {
+            count();
+        }
+        let topology = builder.build().unwrap();
+        let mut topics: Vec<_> =
+            topology.graph().repartitions.iter().map(|repartition| repartition.topic.as_str()).collect();
+        topics.sort_unstable();
+        let expected = ["second-repartition", "teams-leaderboard-repartition", "teams-repartition"];
+        assert_eq!(topics, expected);
+        let mut bench = Bench::new(&builder, "second");
+        play(&mut bench, "a/x", Some(1), 1);
+        play(&mut bench, "a/y", Some(2), 2);
+        assert_eq!(bench.told(), ["a: a/x=1 at 1", "a: a/y=2 a/x=1 at 2"]);
+        bench.topic = "first";
+        assert_eq!(bench.told(), ["a: a/x=1 at 1", "a: a/y=2 at 2"]);
+        let counts = bench.kit.read::<String, Option<i64>>("counts").unwrap();
+        assert_eq!(counts.last().unwrap().value, Some(2));
+    }
 }

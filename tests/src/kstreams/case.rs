@@ -26,11 +26,10 @@ pub(super) struct Case {
     pub(super) inputs: Vec<Input>,
 }
 
-/// How the application is configured.
+/// How the application is configured. The size of the record cache is not read: the framework has none, and tells every
+/// update of a table.
 #[derive(Default, Deserialize)]
 pub(super) struct CaseConfig {
-    #[serde(default)]
-    pub(super) cache_max_bytes: u64,
     #[serde(default)]
     pub(super) optimization: Option<String>,
 }

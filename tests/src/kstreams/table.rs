@@ -1,6 +1,6 @@
 //! Tables of a pipeline.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use headwater::{Consumed, Grouped, KGroupedTable, KTable, StreamsBuilder, Windowed};
 
@@ -78,7 +78,7 @@ impl<K: StreamKey, T: Row> Table for RowTable<K, T> {
         let keys = KeyKind::Plain(keys);
         let options = Grouped::with(Val::key_serde(keys)?, Val::value_serde(values));
         let grouped = self.table.group_by_with(select, options);
-        Ok(Handle::TableGroup(std::rc::Rc::new(RowGroup { grouped, keys, values })))
+        Ok(Handle::TableGroup(Rc::new(RowGroup { grouped, keys, values })))
     }
 }
 
