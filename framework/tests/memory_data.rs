@@ -316,6 +316,36 @@ fn a_late_answer_is_no_second_answer() {
     assert_eq!(producer.acknowledged(), [(partition, 2)]);
 }
 
+/// Found by the simulation: the next batch had the sequence numbers of the one that was appended, and was dropped.
+#[test]
+fn a_batch_that_is_refused_after_a_lost_answer_may_have_been_appended() {
+    let cluster = cluster("t");
+    let partition = TopicPartition::new("t", 0);
+    let lost = |cluster: &MemoryCluster| {
+        plant(cluster, Rule::on(ApiKey::Produce, Verdict::DropResponse).times(1));
+        plant(cluster, Rule::on(ApiKey::Produce, Verdict::Fail(ErrorCode::MessageTooLarge)).times(1));
+    };
+    lost(&cluster);
+    let mut producer = writer(&cluster, Some("w"));
+    send(producer.as_mut(), &partition, "a");
+    assert!(producer.flush(0).is_pending());
+    let error = ready(producer.flush(1_000)).unwrap_err();
+    assert_eq!((error.code, error.fault), ("MESSAGE_TOO_LARGE", Fault::Abortable));
+    ready(producer.abort(1_000)).unwrap();
+    producer.begin().unwrap();
+    send(producer.as_mut(), &partition, "b");
+    ready(producer.commit(1_000)).unwrap();
+    assert_eq!(committed(&cluster, &partition), "b");
+
+    // Without a transaction the producer cannot know how to go on.
+    lost(&cluster);
+    let mut producer = writer(&cluster, None);
+    send(producer.as_mut(), &partition, "c");
+    assert!(producer.flush(0).is_pending());
+    let error = ready(producer.flush(1_000)).unwrap_err();
+    assert_eq!((error.code, error.fault), ("MESSAGE_TOO_LARGE", Fault::Fatal));
+}
+
 #[test]
 fn too_large_a_record_is_refused_and_the_next_one_is_not() {
     let cluster = MemoryCluster::new();

@@ -1,11 +1,13 @@
 //! Instance: a process with its workers, and what survives its crashes.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use headwater::commit::{CommitRecord, Window};
 use headwater::kafka::memory::MemoryCluster;
-use headwater::state::MemoryBackend;
-use headwater::task::Rebuild;
+use headwater::state::{META, MemoryBackend, StateBackend};
+use headwater::task::{Rebuild, checkpoint};
+use headwater::topology::{Plan, StorePlan};
 use headwater::worker::{Observer, Worker, WorkerOptions, WorkerState};
 use headwater::{Config, TaskId};
 use headwater_broker::Broker;
@@ -146,12 +148,14 @@ pub(crate) struct Instance {
     pub(crate) posts: Vec<Post>,
     /// What has reached the byte stores. It survives crashes.
     pub(crate) backend: MemoryBackend,
+    /// Tasks whose byte stores were spoilt, with what the worker has to find out before it uses them.
+    pub(crate) spoilt: BTreeMap<TaskId, Rebuild>,
     pub(crate) ear: Arc<Ear>,
 }
 
 /// What all instances are made of.
 pub(crate) struct Mould {
-    pub(crate) plan: Arc<headwater::topology::Plan>,
+    pub(crate) plan: Arc<Plan>,
     /// The settings of the instance of this name.
     pub(crate) config: fn(&Scenario, &str) -> headwater::Result<Config>,
     pub(crate) scenario: Scenario,
@@ -167,6 +171,7 @@ impl Instance {
             standing: Standing::Down(start_ms),
             posts: Vec::new(),
             backend: MemoryBackend::default(),
+            spoilt: BTreeMap::new(),
             ear: Arc::default(),
         }
     }
@@ -197,6 +202,30 @@ impl Instance {
     /// Asks its workers to leave.
     pub(crate) fn stop(&mut self) {
         self.posts.iter_mut().for_each(|post| post.worker.stop());
+    }
+
+    /// Makes what its byte stores know about themselves wrong, in a way that the worker calls `cause`. Returns how many
+    /// tasks that concerns.
+    pub(crate) fn spoil(&mut self, cause: Rebuild, plan: &Plan, partitions: i32) -> headwater::Result<u64> {
+        let mut count = 0;
+        for part in &plan.subtopologies {
+            for partition in 0..partitions {
+                let task = TaskId { subtopology: part.id, partition };
+                let bytes = self.backend.open(task)?;
+                if self.spoilt.contains_key(&task) || bytes.get(META, b"wall/")?.is_none() {
+                    continue;
+                }
+                let spoil = |store: &StorePlan| match cause {
+                    Rebuild::TopicRecreated => checkpoint::put_topic_id(&store.changelog, 1),
+                    Rebuild::TooOld => checkpoint::put_number("wall", "", i64::MIN / 2),
+                    _ => checkpoint::put_number("offset", &store.changelog, i64::MAX / 2),
+                };
+                bytes.apply(part.stores.iter().map(spoil).collect())?;
+                self.spoilt.insert(task, cause);
+                count += 1;
+            }
+        }
+        Ok(count)
     }
 
     /// Loses everything but the byte stores.

@@ -50,6 +50,8 @@ pub(crate) struct Mishaps {
     pub(crate) markers: Share,
     /// Crashes that cost the local state as well.
     pub(crate) wipe: Share,
+    /// Crashes after which the local state cannot be used any more, and has to be found out.
+    pub(crate) spoil: Share,
 }
 
 /// What a seed decides.
@@ -154,6 +156,7 @@ impl Scenario {
             broker_crash: share(15),
             markers: share(100),
             wipe: share(2_000),
+            spoil: share(2_000),
         };
         scenario.weather = Weather {
             drop_request: share(100),

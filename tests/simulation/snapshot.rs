@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use headwater::state::{KeyRange, META, MemoryBackend, StateBackend};
+use headwater::state::{KeyRange, META, StateBackend};
+use headwater::task::Rebuild;
 use headwater::topology::{Plan, StoreKind, StorePlan};
 use headwater::{Result, TaskId};
 use headwater_broker::broker::{OwnedRecord, RecordState};
 
 use crate::case::{Case, Wrong};
+use crate::instance::Instance;
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -30,13 +32,16 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Reads what the byte stores hold.
-    pub(crate) fn take(title: String, backend: &MemoryBackend, plan: &Plan, partitions: i32) -> Result<Self> {
+    /// Reads what the byte stores hold; not those whose offsets were spoilt.
+    pub(crate) fn take(title: String, instance: &Instance, plan: &Plan, partitions: i32) -> Result<Self> {
         let mut stores = Vec::new();
         for part in &plan.subtopologies {
             for partition in 0..partitions {
                 let task = TaskId { subtopology: part.id, partition };
-                let bytes = backend.open(task)?;
+                if instance.spoilt.get(&task) == Some(&Rebuild::OffsetOutOfRange) {
+                    continue;
+                }
+                let bytes = instance.backend.open(task)?;
                 for (store, index) in part.stores.iter().zip(0..) {
                     let key = format!("offset/{}", store.changelog);
                     let offset = bytes.get(META, key.as_bytes())?;

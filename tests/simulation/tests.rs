@@ -1,3 +1,6 @@
+//! A few seeds with every ordinary run of the tests.
+
+use crate::case::CASES;
 use crate::planted::catch;
 use crate::scenario::{Plant, Scenario};
 use crate::seed::run;
@@ -27,4 +30,17 @@ fn planted_faults_are_caught() {
         let caught = catch(plant, 0);
         assert!(caught.is_ok(), "{caught:?}");
     }
+}
+
+/// Tasks move in the middle of a run, and the late records that are dropped are those of a run without any fault.
+#[test]
+fn moved_tasks_drop_the_same_late_records() {
+    let (mut moves, mut late) = (0, 0);
+    for seed in (100..200).filter(|seed| CASES[Scenario::of(*seed).case].name() == "window-count") {
+        let outcome = run(&Scenario::of(seed), false);
+        assert_eq!(outcome.verdict, Ok(()), "seed {seed}");
+        moves += outcome.tally.events["tasks moved"];
+        late += outcome.tally.events["late records dropped"];
+    }
+    assert!(moves > 10 && late > 100, "{moves} moves, {late} late records");
 }

@@ -3,7 +3,8 @@
 //! 1. Records gather in parcels of up to [`PARCEL_BYTES`]; a parcel becomes a batch when it is sent.
 //! 2. One batch per partition is in flight. It is repeated with the same sequence numbers until it is answered, so
 //!    that it is appended once.
-//! 3. A batch that was refused has not been appended: its sequence numbers are used again.
+//! 3. A batch that was refused has not been appended: its sequence numbers are used again. But where an earlier copy of
+//!    it was lost, that one may have been appended: its numbers would make a duplicate of the next batch.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub(super) struct Sender {
 pub(super) enum Undelivered {
     /// The broker's answer; the batch has not been appended.
     Refused(ErrorCode),
+    /// The broker's answer to the last copy; whether an earlier one was appended is unknown.
+    InDoubt(ErrorCode),
     /// There was no success in time; whether it was appended is unknown.
     TimedOut,
 }
@@ -77,7 +80,7 @@ enum Landing {
     /// It is still under way, or there is none.
     None,
     Acknowledged,
-    Refused(ErrorCode),
+    Failed(Undelivered),
 }
 
 impl Outbox {
@@ -124,8 +127,8 @@ impl Outbox {
                     self.acknowledged.insert(partition.clone(), offset);
                 });
                 self.pending_bytes -= before - lane.bytes();
-                if let Landing::Refused(code) = landing {
-                    return Err((partition.clone(), Undelivered::Refused(code)));
+                if let Landing::Failed(why) = landing {
+                    return Err((partition.clone(), why));
                 }
                 if lane.is_late(sender, now_ms) {
                     self.pending_bytes -= lane.give_up(door);
@@ -165,8 +168,8 @@ impl Outbox {
                 self.acknowledged.insert(partition.clone(), offset);
             });
             self.pending_bytes -= before - lane.bytes();
-            if let Landing::Refused(code) = landing {
-                failures.push(Undelivered::Refused(code));
+            if let Landing::Failed(why) = landing {
+                failures.push(why);
             }
             if lane.is_late(sender, now_ms) {
                 self.pending_bytes -= lane.give_up(door);
@@ -266,9 +269,13 @@ impl Lane {
             // It goes out again with the next poll.
             Err(code) if code.is_retriable() => Landing::None,
             Err(code) => {
+                let why = match flight.errand.was_lost() {
+                    true => Undelivered::InDoubt(code),
+                    false => Undelivered::Refused(code),
+                };
                 self.next_sequence = flight.first_sequence;
                 self.flight = None;
-                Landing::Refused(code)
+                Landing::Failed(why)
             }
         }
     }

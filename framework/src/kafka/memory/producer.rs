@@ -153,6 +153,10 @@ impl MemoryProducer {
         let what = format!("{}: a batch for {partition} was not delivered", self.name());
         let (code, judged) = match why {
             Undelivered::TimedOut => ("_MSG_TIMED_OUT", Verdict::AbortAndBump),
+            Undelivered::InDoubt(code) => match verdict(Asked::Produce, code) {
+                Verdict::Dead => (code.name(), Verdict::Dead),
+                _ => (code.name(), Verdict::AbortAndBump),
+            },
             Undelivered::Refused(code) => (code.name(), verdict(Asked::Produce, code)),
         };
         if self.is_transactional() {
@@ -203,10 +207,8 @@ impl MemoryProducer {
         let mut failures = Vec::new();
         let settled = self.outbox.settle(&self.door, &self.sender, now_ms, &mut failures);
         for failure in failures {
-            let Undelivered::Refused(code) = failure else {
-                self.bump = true;
-                continue;
-            };
+            self.bump |= !matches!(failure, Undelivered::Refused(_));
+            let (Undelivered::Refused(code) | Undelivered::InDoubt(code)) = failure else { continue };
             let judged = verdict(Asked::Produce, code);
             self.bump |= judged == Verdict::AbortAndBump;
             if judged == Verdict::Dead {

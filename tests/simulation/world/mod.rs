@@ -1,23 +1,25 @@
 //! World: one broker, some instances and the time, moved on by one scheduler; everything follows from the seed.
 
+mod mishaps;
+mod settings;
+mod settle;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use headwater::codec::partition::partition_for_key;
-use headwater::commit::{CommitRecord, Window};
+use headwater::commit::CommitRecord;
 use headwater::group::subscription;
 use headwater::kafka::memory::MemoryCluster;
-use headwater::state::MemoryBackend;
 use headwater::time::ManualClock;
 use headwater::topology::PlanOptions;
 use headwater::worker::WorkerState;
-use headwater::{Config, RecordBatch, TopicPartition};
-use headwater_broker::broker::RecordState;
+use headwater::{RecordBatch, TopicPartition};
 use headwater_broker::faults::MarkerDelay;
 use headwater_broker::{Broker, BrokerConfig};
 
 use crate::case::{APPLICATION, CASES, Case, Feed, Wrong};
-use crate::instance::{Deed, Instance, Mould, Standing, Told, expire_member, lock};
+use crate::instance::{Instance, Mould, Standing, Told, lock};
 use crate::network::{Counts, SeededNetwork};
 use crate::scenario::Scenario;
 use crate::snapshot::Snapshot;
@@ -29,11 +31,6 @@ const SESSION_MS: i64 = 600;
 const POLL_MS: i64 = 1_500;
 /// `transaction.timeout.ms`.
 pub(crate) const TRANSACTION_MS: i64 = 2_000;
-/// Ticks within which everything must be consumed and committed once nothing goes wrong any more.
-const PATIENCE_TICKS: u64 = 20_000;
-
-/// How often, of ten thousand ticks, the byte stores of a living instance are looked at.
-const LOOKS: u32 = 50;
 
 /// A commit that was acknowledged.
 pub(crate) struct Acknowledged {
@@ -99,7 +96,7 @@ impl World {
             case,
             mould: Mould {
                 plan: Arc::new(plan),
-                config: settings,
+                config: settings::settings,
                 scenario: scenario.clone(),
                 cluster,
                 clock,
@@ -264,7 +261,7 @@ impl World {
         let told = instance.ear.take();
         let (name, control) = (instance.name.clone(), Arc::clone(&post.control));
         let gone = instance.posts.iter().all(|post| post.worker.state() == WorkerState::Stopped);
-        self.listen(&name, told)?;
+        self.listen(index, told)?;
         let mut control = lock(&control);
         for window in control.rebalancing.drain(..) {
             self.tally.rebalances[window as usize] += 1;
@@ -287,10 +284,15 @@ impl World {
         Ok(())
     }
 
-    fn listen(&mut self, name: &str, told: Vec<Told>) -> Result<(), Wrong> {
+    fn listen(&mut self, index: usize, told: Vec<Told>) -> Result<(), Wrong> {
+        let name = self.instances[index].name.clone();
         for one in told {
             match one {
                 Told::State(state) => self.say(format_args!("{name} is {state:?}")),
+                Told::Rebuilt(task, cause) if self.instances[index].spoilt.remove(&task) == Some(cause) => {
+                    self.tally.event("states rebuilt", 1);
+                    self.say(format_args!("{name} rebuilds the state of task {task}: {}", cause.name()));
+                }
                 Told::Rebuilt(task, cause) => {
                     return Err(format!("{name} has thrown away the state of task {task}: {}", cause.name()));
                 }
@@ -313,23 +315,11 @@ impl World {
         Ok(())
     }
 
-    fn crash(&mut self, index: usize) -> Result<(), Wrong> {
-        self.take_snapshot(index)?;
-        let pause_ms = if self.random.bool() { self.random.i64(0..100) } else { self.random.i64(0..3_000) };
-        self.instances[index].crash(self.now_ms + pause_ms);
-        if self.happens(self.scenario.mishaps.wipe) {
-            self.instances[index].backend = MemoryBackend::default();
-            let name = self.instances[index].name.clone();
-            self.fault("disk lost", &name);
-        }
-        Ok(())
-    }
-
     fn take_snapshot(&mut self, index: usize) -> Result<(), Wrong> {
         let instance = &self.instances[index];
         let title = format!("{} at tick {}", instance.name, self.tick);
         let partitions = self.scenario.partitions;
-        let taken = Snapshot::take(title, &instance.backend, &self.mould.plan, partitions);
+        let taken = Snapshot::take(title, instance, &self.mould.plan, partitions);
         self.snapshots.push(taken.map_err(|error| text(&error))?);
         Ok(())
     }
@@ -367,175 +357,4 @@ impl World {
         }
         Ok(())
     }
-
-    /// What goes wrong before this tick.
-    fn mishaps(&mut self) -> Result<(), Wrong> {
-        let shares = self.scenario.mishaps;
-        let index = self.random.usize(..self.instances.len());
-        let name = self.instances[index].name.clone();
-        let is_up = self.instances[index].standing == Standing::Up;
-        if self.happens(shares.crash) && is_up {
-            self.fault("crash", &name);
-            self.crash(index)?;
-            return Ok(());
-        }
-        if self.happens(shares.window_crash) && is_up {
-            self.arm(index, Deed::Crash);
-        }
-        if self.happens(shares.window_rebalance) && is_up {
-            let number = self.random.usize(..8);
-            self.arm(index, Deed::Rebalance(number));
-        }
-        if self.happens(shares.freeze) && is_up {
-            let pause_ms = self.random.i64(SESSION_MS..POLL_MS * 2);
-            self.instances[index].standing = Standing::Frozen(self.now_ms + pause_ms);
-            self.fault("zombie", &format!("{name} for {pause_ms} ms"));
-        }
-        if self.happens(shares.stop) && is_up {
-            self.instances[index].stop();
-            self.fault("graceful stop", &name);
-        }
-        if self.happens(shares.expire) {
-            let number = self.random.usize(..8);
-            if expire_member(&mut self.mould.cluster.broker(), None, number, self.now_ms) {
-                self.fault("member thrown out", "");
-            }
-        }
-        if self.happens(shares.fence) {
-            self.fence(&name);
-        }
-        if self.happens(LOOKS) {
-            self.take_snapshot(index)?;
-        }
-        self.broker_mishaps();
-        Ok(())
-    }
-
-    fn arm(&mut self, index: usize, deed: Deed) {
-        let window = Window::ALL[self.random.usize(..Window::ALL.len())];
-        let posts = &self.instances[index].posts;
-        lock(&posts[self.random.usize(..posts.len())].control).armed = Some((window, deed));
-    }
-
-    fn fence(&mut self, name: &str) {
-        let id = format!("{APPLICATION}-{name}-{}", self.random.usize(..self.scenario.workers));
-        let fenced = {
-            let mut broker = self.mould.cluster.broker();
-            !broker.is_down() && broker.fence_producer(&id, self.now_ms).is_ok()
-        };
-        if fenced {
-            self.fault("producer fenced", &id);
-        }
-    }
-
-    fn broker_mishaps(&mut self) {
-        let shares = self.scenario.mishaps;
-        if self.happens(shares.broker_crash) && self.broker_back_ms.is_none() {
-            let pause_ms = self.random.i64(1..500);
-            self.mould.cluster.broker().crash(self.now_ms);
-            self.broker_back_ms = Some(self.now_ms + pause_ms);
-            self.fault("broker crash", &format!("for {pause_ms} ms"));
-        }
-        if self.happens(shares.markers) {
-            let mut some = || if self.random.bool() { 0 } else { self.random.i64(1..400) };
-            let delay = MarkerDelay { offsets_ms: some(), data_ms: some(), step_ms: some() / 4 };
-            self.mould.cluster.broker().faults_mut().marker_delay = delay;
-            self.fault("markers delayed", &format!("{delay:?}"));
-        }
-    }
-
-    /// Runs until everything is consumed and committed.
-    fn settle(&mut self) -> Result<(), Wrong> {
-        let since = self.tick;
-        loop {
-            for _ in 0..20 {
-                self.advance(false)?;
-            }
-            let behind = self.behind()?;
-            let Some(behind) = behind else { return Ok(()) };
-            if self.tick - since > PATIENCE_TICKS {
-                return Err(format!("stuck: {behind}"));
-            }
-        }
-    }
-
-    /// A partition with records that are not consumed and committed.
-    fn behind(&self) -> Result<Option<String>, Wrong> {
-        let broker = self.mould.cluster.broker();
-        for source in &self.sources {
-            let Some(view) = broker.partition(&source.topic, source.partition) else {
-                return Ok(Some(format!("{source} does not exist")));
-            };
-            let committed = broker.committed_offset(APPLICATION, &source.topic, source.partition);
-            let committed = committed.map_or(0, |committed| committed.offset);
-            if committed >= view.high_watermark {
-                continue;
-            }
-            let records = broker.records(&source.topic, source.partition).map_err(|code| code.to_string())?;
-            let open = records.iter().any(|record| {
-                record.offset >= committed
-                    && matches!(record.state, RecordState::Committed | RecordState::Unstable)
-            });
-            if open {
-                let end = view.high_watermark;
-                return Ok(Some(format!("{source} is committed up to {committed} of {end}")));
-            }
-        }
-        Ok(None)
-    }
-
-    /// All instances leave in order.
-    fn leave(&mut self) -> Result<(), Wrong> {
-        let since = self.tick;
-        let working = |instance: &Instance| !instance.posts.is_empty();
-        self.instances.retain(working);
-        for instance in &mut self.instances {
-            instance.standing = Standing::Up;
-            instance.stop();
-        }
-        while self.instances.iter().any(working) {
-            self.instances.iter_mut().filter(|one| !working(one)).for_each(|one| {
-                one.standing = Standing::Down(i64::MAX);
-            });
-            self.advance(false)?;
-            if self.tick - since > PATIENCE_TICKS {
-                return Err("stuck: an instance does not leave".to_owned());
-            }
-        }
-        self.now_ms += TRANSACTION_MS + 10_000;
-        self.mould.cluster.broker().tick(self.now_ms);
-        self.look_at_offsets();
-        self.tally.event("ticks", self.tick);
-        self.tally.event("records", self.scenario.records);
-        self.tally.event("snapshots compared", self.snapshots.len() as u64);
-        Ok(())
-    }
-}
-
-fn settings(scenario: &Scenario, instance: &str) -> headwater::Result<Config> {
-    let mut builder = Config::builder()
-        .set("application.id", APPLICATION)
-        .set("session.timeout.ms", SESSION_MS.to_string())
-        .set("heartbeat.interval.ms", (SESSION_MS / 4).to_string())
-        .set("max.poll.interval.ms", POLL_MS.to_string())
-        .set("request.timeout.ms", "300")
-        .set("commit.interval.ms", scenario.commit_interval_ms.to_string())
-        // Nothing is written there: the byte stores of the simulation are in memory.
-        .set("state.dir", "simulation")
-        .set("state.flush.interval.ms", scenario.flush_interval_ms.to_string())
-        .set("emit.interval.ms.kstreams.windowed.aggregation", "0")
-        .set("repartition.purge.interval.ms", "500")
-        .set("num.stream.threads", scenario.workers.to_string());
-    if let Some(bytes) = scenario.memory_bytes {
-        builder = builder.set("memory.max", bytes.to_string());
-    }
-    if scenario.static_members {
-        builder = builder.set("group.instance.id", instance);
-    }
-    if scenario.exactly_once {
-        builder = builder
-            .set("processing.guarantee", "exactly_once_v2")
-            .set("transaction.timeout.ms", TRANSACTION_MS.to_string());
-    }
-    builder.build()
 }
