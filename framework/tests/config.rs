@@ -276,8 +276,8 @@ fn every_misspelt_name_leads_back() {
 
 #[test]
 fn kafkas_other_names_say_what_to_do_instead() {
-    let memory = "updates of a key are merged until the next commit, without a cache of its own size; set `memory.max` \
-                  for the memory, and `commit.interval.ms` for how often updates come out";
+    let memory = "every update of a table is told; only the changelog gets the last one of each commit; set `memory.max` \
+                  for the memory of state; tell windows once with `EmitStrategy::on_window_close`";
     let cases = [
         ("acks", "writes always wait for all in-sync replicas (`all`); leave it out"),
         ("producer.acks", "writes always wait for all in-sync replicas (`all`); leave it out"),

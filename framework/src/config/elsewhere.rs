@@ -70,8 +70,8 @@ const NAMES: &[Elsewhere] = &[
     // Decided by memory and batches.
     (
         &["statestore.cache.max.bytes", "cache.max.bytes.buffering", "statestore.uncommitted.max.bytes"],
-        "updates of a key are merged until the next commit, without a cache of its own size",
-        "set `memory.max` for the memory, and `commit.interval.ms` for how often updates come out",
+        "every update of a table is told; only the changelog gets the last one of each commit",
+        "set `memory.max` for the memory of state; tell windows once with `EmitStrategy::on_window_close`",
     ),
     (&["input.buffer.max.bytes"], "input counts towards the memory of the process", "set `memory.max`"),
     (

@@ -94,7 +94,7 @@ const COMMITS: &[Property] = &[
         "commit.interval.ms",
         Kind::number(1, LONG, MS),
         Fallback::Derived("100 under exactly_once_v2, else 30000"),
-        "how often offsets, state and updates of tables are committed: shorter is fresher, longer is cheaper",
+        "how often offsets, state and output are committed: shorter is fresher, longer is cheaper",
     ),
     Property::new(
         "transaction.timeout.ms",
