@@ -36,6 +36,7 @@ bench: setup
 
 soak: setup
 	$(CARGO) run --release --package headwater-tests --bin simulation -- --seeds $(SEEDS) --out tests/results
+	$(CARGO) run --release --package headwater-tests --bin simulation -- --planted all --out tests/results
 
 data:
 	$(MAKE) -C examples/leaderboard data
