@@ -1,5 +1,6 @@
 //! World: one broker, some instances and the time, moved on by one scheduler; everything follows from the seed.
 
+mod logs;
 mod mishaps;
 mod settings;
 mod settle;
@@ -59,8 +60,9 @@ pub(crate) struct World {
     pub(crate) tally: Tally,
     /// What happened, line by line.
     pub(crate) trace: Vec<String>,
-    /// Whether the trace is told while it is written.
+    /// Whether the trace is told while it is written, with everything that appears in the logs.
     pub(crate) aloud: bool,
+    seen: logs::Seen,
 }
 
 fn text(error: &headwater::Error) -> Wrong {
@@ -114,6 +116,7 @@ impl World {
             tally: Tally::default(),
             trace: Vec::new(),
             aloud: false,
+            seen: logs::Seen::default(),
             scenario,
         })
     }
@@ -326,6 +329,9 @@ impl World {
 
     /// Notes which offsets are committed by now.
     fn look_at_offsets(&mut self) {
+        if self.aloud {
+            self.tell_logs();
+        }
         let broker = self.mould.cluster.broker();
         for source in &self.sources {
             let committed = broker.committed_offset(APPLICATION, &source.topic, source.partition);
