@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use headwater::state::{KeyRange, META, StateBackend};
+use headwater::state::{KeyRange, META};
 use headwater::task::Rebuild;
 use headwater::topology::{Plan, StoreKind, StorePlan};
 use headwater::{Result, TaskId};
@@ -41,7 +41,7 @@ impl Snapshot {
                 if instance.spoilt.get(&task) == Some(&Rebuild::OffsetOutOfRange) {
                     continue;
                 }
-                let bytes = instance.backend.open(task)?;
+                let bytes = instance.backend.look_at(task);
                 for (store, index) in part.stores.iter().zip(0..) {
                     let key = format!("offset/{}", store.changelog);
                     let offset = bytes.get(META, key.as_bytes())?;

@@ -3,6 +3,8 @@
 //! 1. A byte store holds committed data only, and with it the changelog offsets up to which it is complete.
 //! 2. [`ByteStore::apply`] is atomic: a crash shows all of a batch or nothing of it.
 //! 3. One backend serves a process; a task sees its own keys only, split into spaces (one per store, [`META`] for the task).
+//! 4. A task's store belongs to whoever opened it last. Another worker of the process may not have heard yet that it has
+//!    lost the task: what it still wants to write is older, and is refused.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +12,7 @@ use std::ops::Bound;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::error::Result;
+use crate::error::{Error, Reaction, Result};
 use crate::topic::TaskId;
 
 /// A part of a task's keys: one store, or [`META`].
@@ -45,8 +47,14 @@ pub trait ByteStore {
     /// Applies all changes, in order, or none.
     ///
     /// # Errors
-    /// If the store cannot be written; then it must not be used any more.
+    /// If the store cannot be written; then it must not be used any more. With [`Reaction::Rejoin`] if the task was
+    /// opened again since.
     fn apply(&self, changes: Vec<Change>) -> Result<()>;
+    /// Deletes everything of the task: its state has to be rebuilt.
+    ///
+    /// # Errors
+    /// As [`ByteStore::apply`].
+    fn wipe(&self) -> Result<()>;
 }
 
 /// Shown an entry; returns whether to go on.
@@ -63,53 +71,76 @@ pub struct KeyRange<'a> {
 
 /// Makes the byte stores of a process's tasks.
 pub trait StateBackend: Send + Sync + fmt::Debug {
-    /// Opens the store of a task; what was applied before is there.
+    /// Opens the store of a task, and takes it from whoever had opened it; what was applied before is there.
     ///
     /// # Errors
     /// If it cannot be opened.
     fn open(&self, task: TaskId) -> Result<Rc<dyn ByteStore>>;
-    /// Deletes everything of a task: its state has to be rebuilt.
-    ///
-    /// # Errors
-    /// If it cannot be deleted.
-    fn wipe(&self, task: TaskId) -> Result<()>;
 }
 
-type Keys = BTreeMap<Space, BTreeMap<Vec<u8>, Vec<u8>>>;
+#[derive(Debug, Default)]
+struct Kept {
+    keys: BTreeMap<Space, BTreeMap<Vec<u8>, Vec<u8>>>,
+    /// How often the task was opened: the number of its owner.
+    opened: u64,
+}
 
 /// Byte stores in memory. Clones share the data, so whoever keeps a clone sees what survives a crash of a worker:
 /// exactly what was applied.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryBackend {
-    tasks: Arc<Mutex<BTreeMap<TaskId, Arc<Mutex<Keys>>>>>,
+    tasks: Arc<Mutex<BTreeMap<TaskId, Arc<Mutex<Kept>>>>>,
+}
+
+impl MemoryBackend {
+    /// A look at what a task has stored, which takes it from nobody.
+    #[must_use]
+    pub fn look_at(&self, task: TaskId) -> Rc<dyn ByteStore> {
+        let kept = Arc::clone(lock(&self.tasks).entry(task).or_default());
+        let number = lock(&kept).opened;
+        Rc::new(MemoryStore { task, kept, number })
+    }
 }
 
 impl StateBackend for MemoryBackend {
     fn open(&self, task: TaskId) -> Result<Rc<dyn ByteStore>> {
-        let keys = Arc::clone(lock(&self.tasks).entry(task).or_default());
-        Ok(Rc::new(MemoryStore { keys }))
-    }
-
-    fn wipe(&self, task: TaskId) -> Result<()> {
-        if let Some(keys) = lock(&self.tasks).get(&task) {
-            lock(keys).clear();
-        }
-        Ok(())
+        let kept = Arc::clone(lock(&self.tasks).entry(task).or_default());
+        let number = {
+            let mut kept = lock(&kept);
+            kept.opened += 1;
+            kept.opened
+        };
+        Ok(Rc::new(MemoryStore { task, kept, number }))
     }
 }
 
 struct MemoryStore {
-    keys: Arc<Mutex<Keys>>,
+    task: TaskId,
+    kept: Arc<Mutex<Kept>>,
+    /// Which opening of the task this is.
+    number: u64,
+}
+
+impl MemoryStore {
+    /// What is kept, for its owner.
+    fn own(&self) -> Result<MutexGuard<'_, Kept>> {
+        let kept = lock(&self.kept);
+        if kept.opened == self.number {
+            return Ok(kept);
+        }
+        let message = "another worker of this process has taken the task over";
+        Err(Error::new(Reaction::Rejoin, message).in_task(self.task))
+    }
 }
 
 impl ByteStore for MemoryStore {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        Ok(lock(&self.keys).get(&space).and_then(|keys| keys.get(key)).cloned())
+        Ok(lock(&self.kept).keys.get(&space).and_then(|keys| keys.get(key)).cloned())
     }
 
     fn scan(&self, space: Space, range: KeyRange<'_>, visit: &mut Visit<'_>) -> Result<()> {
-        let all = lock(&self.keys);
-        let Some(keys) = all.get(&space) else { return Ok(()) };
+        let all = lock(&self.kept);
+        let Some(keys) = all.keys.get(&space) else { return Ok(()) };
         let to = range.to.map_or(Bound::Unbounded, Bound::Excluded);
         if range.to.is_some_and(|to| to <= range.from) {
             return Ok(());
@@ -123,7 +154,8 @@ impl ByteStore for MemoryStore {
     }
 
     fn apply(&self, changes: Vec<Change>) -> Result<()> {
-        let mut all = lock(&self.keys);
+        let mut kept = self.own()?;
+        let all = &mut kept.keys;
         for change in changes {
             match change {
                 Change::Put(space, key, value) => {
@@ -139,6 +171,11 @@ impl ByteStore for MemoryStore {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn wipe(&self) -> Result<()> {
+        self.own()?.keys.clear();
         Ok(())
     }
 }
@@ -177,7 +214,22 @@ mod tests {
         let store = backend.open(task).unwrap();
         assert_eq!(keys(store.as_ref(), b"", None), [b"d"]);
         assert_eq!(keys(store.as_ref(), b"", Some(b"d")), Vec::<Vec<u8>>::new());
-        backend.wipe(task).unwrap();
+        store.wipe().unwrap();
         assert_eq!(store.get(1, b"d").unwrap(), None);
+    }
+
+    #[test]
+    fn a_store_belongs_to_whom_opened_it_last() {
+        let backend = MemoryBackend::default();
+        let task = TaskId { subtopology: 0, partition: 1 };
+        let put = |value: u8| vec![Change::Put(1, b"a".to_vec(), vec![value])];
+        let (old, new) = (backend.open(task).unwrap(), backend.open(task).unwrap());
+        new.apply(put(2)).unwrap();
+        for refused in [old.apply(put(1)), old.wipe()] {
+            assert_eq!(refused.unwrap_err().reaction(), Reaction::Rejoin);
+        }
+        assert_eq!(old.get(1, b"a").unwrap(), Some(vec![2]));
+        assert_eq!(backend.look_at(task).get(1, b"a").unwrap(), Some(vec![2]));
+        new.apply(put(3)).unwrap();
     }
 }

@@ -10,7 +10,6 @@
 //! 5. Stores forget their memory, times come from the offsets' metadata, lanes go to the committed offsets.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 use std::task::Poll;
 
 use super::checkpoint::{self, Checkpoint};
@@ -19,7 +18,6 @@ use crate::error::{Error, Reaction, Result};
 use crate::kafka::{
     Admin, CommittedOffset, Consumer, Fault, Isolation, KafkaError, Membership, StartAt, TopicInfo,
 };
-use crate::state::StateBackend;
 use crate::topic::{TaskId, TopicName, TopicPartition};
 
 /// Bytes asked for in one fetch of one changelog.
@@ -92,7 +90,6 @@ struct Reading {
 /// The restore of some tasks that were assigned, or aborted, together.
 pub struct Restore {
     options: RestoreOptions,
-    backend: Arc<dyn StateBackend>,
     admin: Box<dyn Admin>,
     consumer: Box<dyn Consumer>,
     stage: Stage,
@@ -118,8 +115,6 @@ pub struct RestorePorts {
     pub admin: Box<dyn Admin>,
     /// Reads changelogs; read_committed.
     pub consumer: Box<dyn Consumer>,
-    /// Wipes what cannot be trusted.
-    pub backend: Arc<dyn StateBackend>,
 }
 
 impl Restore {
@@ -128,10 +123,9 @@ impl Restore {
     /// # Errors
     /// If a byte store cannot be read.
     pub fn begin(options: RestoreOptions, ports: RestorePorts, desk: &mut RestoreDesk<'_>) -> Result<Self> {
-        let RestorePorts { admin, consumer, backend } = ports;
+        let RestorePorts { admin, consumer } = ports;
         let mut restore = Self {
             options,
-            backend,
             admin,
             consumer,
             stage: Stage::Committed,
@@ -336,9 +330,10 @@ impl Restore {
 
     fn wipe(&mut self, desk: &mut RestoreDesk<'_>, id: TaskId, cause: Rebuild) -> Result<()> {
         tracing::warn!(task = %id, cause = cause.name(), "local state is thrown away and rebuilt from the changelogs");
-        self.backend.wipe(id)?;
+        let task = desk.tasks.get_mut(&id).expect("a waiting task exists");
+        task.assembly.bytes().wipe()?;
         self.known.insert(id, Checkpoint::default());
-        desk.tasks.get_mut(&id).expect("a waiting task exists").discard_memory()
+        task.discard_memory()
     }
 
     fn ask_starts(&mut self, now_ms: i64) -> Result<Poll<()>> {

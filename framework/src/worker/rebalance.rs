@@ -87,7 +87,6 @@ impl Worker {
         let ports = RestorePorts {
             admin: self.cluster.admin(&client),
             consumer: self.cluster.consumer(&client, Isolation::ReadCommitted),
-            backend: Arc::clone(&self.backend),
         };
         let mut desk = RestoreDesk { tasks: &mut self.tasks, membership: self.membership.as_mut(), now_ms };
         self.restore = Some(Restore::begin(options, ports, &mut desk)?);

@@ -91,7 +91,7 @@ impl Worker {
         };
         self.abort(&error)?;
         tracing::warn!(%task, %error, "local state is thrown away and rebuilt from the changelogs");
-        self.backend.wipe(task)
+        self.tasks.get(&task).map_or(Ok(()), |task| task.assembly().bytes().wipe())
     }
 
     /// Forgets everything since the last commit.

@@ -161,7 +161,7 @@ impl Model {
     /// What happens after an abort (`same`), or in another process; `wiped`: whose disk is empty.
     fn restart(&mut self, same: bool, wiped: bool) {
         if wiped {
-            self.backend.wipe(TASK).unwrap();
+            self.backend.open(TASK).unwrap().wipe().unwrap();
             self.flushed = 0;
         }
         if same {
