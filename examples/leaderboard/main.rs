@@ -72,7 +72,7 @@ fn main() -> Fallible<()> {
     let config = Config::builder()
         .set("application.id", "leaderboard")
         .set("processing.guarantee", "exactly_once_v2")
-        .set("num.stream.threads", &arguments.threads.to_string())
+        .set("num.stream.threads", arguments.threads.to_string())
         .environment(std::env::vars_os())
         .build()?;
     let topology = topology::build(GRACE, INTERVAL)?;
@@ -127,7 +127,10 @@ impl Replay {
         loop {
             let now = self.clock.elapsed_us();
             let sent = self.send_due((now - begin) as f64 / 1e6 / seconds)?;
-            let changes = boards.read(|_, board| Ok(self.view.take(serde_json::from_slice(board)?)))?;
+            let changes = boards.read(|_, board| {
+                self.view.take(serde_json::from_slice(board)?);
+                Ok(())
+            })?;
             let changes = changes + counted.read(|name, count| counts.take(name, count))?;
             if sent + changes > 0 {
                 moved = now;

@@ -542,13 +542,16 @@ fn topics_are_made_described_and_trimmed() {
         send(producer.as_mut(), &partition, value);
         ready(producer.flush(0)).unwrap();
     }
-    let mut bounds = |isolation| ready(admin.bounds(&[partition.clone()], isolation, 0)).unwrap();
+    let mut bounds = |isolation| ready(admin.bounds(std::slice::from_ref(&partition), isolation, 0)).unwrap();
     assert_eq!(bounds(Isolation::ReadCommitted), [(0, 0)]);
     assert_eq!(bounds(Isolation::ReadUncommitted), [(0, 3)]);
     ready(producer.commit(0)).unwrap();
     assert_eq!(bounds(Isolation::ReadCommitted), [(0, 4)]);
     ready(admin.delete_records(&[(partition.clone(), 2)], 0)).unwrap();
-    assert_eq!(ready(admin.bounds(&[partition.clone()], Isolation::ReadCommitted, 0)).unwrap(), [(2, 4)]);
+    assert_eq!(
+        ready(admin.bounds(std::slice::from_ref(&partition), Isolation::ReadCommitted, 0)).unwrap(),
+        [(2, 4)]
+    );
     assert_eq!(committed(&cluster, &partition), "z");
     let error =
         ready(admin.bounds(&[TopicPartition::new("gone", 0)], Isolation::ReadCommitted, 0)).unwrap_err();

@@ -1,4 +1,5 @@
 //! Topologies on the production worker, through the test kit.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may say so")]
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
 //! Exactly once under crashes, lost requests and rebalances: after any of them, outputs are those of an undisturbed run.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may say so")]
 
 mod bench;
 
