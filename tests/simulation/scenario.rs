@@ -147,7 +147,7 @@ impl Scenario {
         let mut share = |most: Share| if random.bool() { random.u32(1..=most) } else { 0 };
         scenario.mishaps = Mishaps {
             crash: share(60),
-            window_crash: share(100),
+            window_crash: share(200),
             window_rebalance: share(100),
             freeze: share(60),
             stop: share(60),
