@@ -51,7 +51,7 @@ pub use dsl::{
 };
 pub use error::{Error, Result};
 pub use operator::BoardEmit;
-pub use record::{Record, RecordBatch, Window, Windowed};
+pub use record::{Record, RecordBatch, Slice, Window, Windowed};
 pub use state::{Board, BoardRow, FloatScore};
 pub use topic::{TaskId, TopicName, TopicPartition};
 pub use topology::Topology;

@@ -73,6 +73,19 @@ impl TimeWindows {
         (0..).map(move |n| first + n * advance).take_while(move |start| *start <= timestamp)
     }
 
+    /// Whether a record belongs to one window only: the next starts where one ends.
+    #[must_use]
+    pub fn is_tumbling(&self) -> bool {
+        self.advance_ms == self.size_ms
+    }
+
+    /// The start of the newest window that holds `timestamp` (not negative).
+    #[must_use]
+    #[inline]
+    pub fn start_for(&self, timestamp: i64) -> i64 {
+        timestamp - timestamp % self.advance_ms
+    }
+
     /// Checks sizes.
     ///
     /// # Errors

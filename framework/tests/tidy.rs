@@ -178,7 +178,12 @@ fn long_functions(code: &str) -> impl Iterator<Item = (usize, String, usize)> {
         if !is_function || body.ends_with(';') || body.ends_with('}') {
             continue;
         }
-        let end = format!("{}}}", &line[..line.len() - body.len()]);
+        let indent = &line[..line.len() - body.len()];
+        let signature_end = lines[start..].iter().find(|line| line.starts_with(&format!("{indent})")));
+        if !body.ends_with('{') && signature_end.is_some_and(|line| line.ends_with(';')) {
+            continue;
+        }
+        let end = format!("{indent}}}");
         let length = lines[start..].iter().position(|line| *line == end).map_or(0, |length| length + 1);
         if length > FUNCTION_LINES_MAX {
             let name = body.split("fn ").nth(1).unwrap_or(body).split(['(', '<']).next().unwrap_or(body);

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use headwater::codec::Json;
-use headwater::{HasSerde, Materialized, Ranked, RecordBatch, Result, StreamsBuilder, TimeWindows, Topology};
+use headwater::{
+    HasSerde, Materialized, Ranked, RecordBatch, Result, Slice, StreamsBuilder, TimeWindows, Topology,
+};
 use serde::{Deserialize, Serialize};
 
 /// Keys of the counting, joining and ranking pipelines.
@@ -71,7 +72,7 @@ pub(crate) const PIPELINES: &[Pipeline] = &[
 
 fn passthrough() -> Result<Topology> {
     let builder = StreamsBuilder::new();
-    builder.stream::<Bytes, Bytes>("in").to("out");
+    builder.stream::<Slice, Slice>("in").to("out");
     builder.build()
 }
 
@@ -106,7 +107,7 @@ impl HasSerde for Total {
 fn json() -> Result<Topology> {
     let builder = StreamsBuilder::new();
     builder
-        .stream::<Bytes, Event>("in")
+        .stream::<Slice, Event>("in")
         .filter(|_, event| event.in_stock)
         .map_values(|event| Total {
             user_id: event.user_id,
@@ -120,7 +121,7 @@ fn json() -> Result<Topology> {
 fn windowed_count() -> Result<Topology> {
     let builder = StreamsBuilder::new();
     builder
-        .stream::<Bytes, Bytes>("in")
+        .stream::<Slice, Slice>("in")
         .group_by_key()
         .windowed_by(TimeWindows::of_size_with_no_grace(Duration::from_secs(60)))
         .count_with(Materialized::named("counts"))
@@ -131,9 +132,9 @@ fn windowed_count() -> Result<Topology> {
 
 fn join() -> Result<Topology> {
     let builder = StreamsBuilder::new();
-    let table = builder.table::<Bytes, Bytes>("table");
+    let table = builder.table::<Slice, Slice>("table");
     builder
-        .stream::<Bytes, Bytes>("in")
+        .stream::<Slice, Slice>("in")
         .join(&table, |value, row| if row.is_empty() { row.clone() } else { value })
         .to("out");
     builder.build()

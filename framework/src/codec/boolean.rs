@@ -16,6 +16,14 @@ use super::{HasSerde, Serde, SerdeError};
 pub struct BooleanSerde;
 
 impl Serde<bool> for BooleanSerde {
+    fn never_null(&self) -> bool {
+        true
+    }
+
+    fn is_owned(&self) -> bool {
+        true
+    }
+
     #[inline]
     fn serialize(&self, value: &bool, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
         out.push(u8::from(*value));

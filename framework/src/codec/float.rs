@@ -27,6 +27,14 @@ pub struct FloatSerde;
 pub struct DoubleSerde;
 
 impl Serde<f32> for FloatSerde {
+    fn never_null(&self) -> bool {
+        true
+    }
+
+    fn is_owned(&self) -> bool {
+        true
+    }
+
     #[inline]
     fn serialize(&self, value: &f32, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
         out.extend_from_slice(&value.to_be_bytes());
@@ -40,6 +48,14 @@ impl Serde<f32> for FloatSerde {
 }
 
 impl Serde<f64> for DoubleSerde {
+    fn never_null(&self) -> bool {
+        true
+    }
+
+    fn is_owned(&self) -> bool {
+        true
+    }
+
     #[inline]
     fn serialize(&self, value: &f64, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
         let bits = if value.is_nan() { DOUBLE_NAN } else { value.to_bits() };

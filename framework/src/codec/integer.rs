@@ -38,6 +38,14 @@ pub struct IntegerSerde;
 pub struct LongSerde;
 
 impl Serde<i16> for ShortSerde {
+    fn never_null(&self) -> bool {
+        true
+    }
+
+    fn is_owned(&self) -> bool {
+        true
+    }
+
     #[inline]
     fn serialize(&self, value: &i16, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
         out.extend_from_slice(&value.to_be_bytes());
@@ -51,6 +59,14 @@ impl Serde<i16> for ShortSerde {
 }
 
 impl Serde<i32> for IntegerSerde {
+    fn never_null(&self) -> bool {
+        true
+    }
+
+    fn is_owned(&self) -> bool {
+        true
+    }
+
     #[inline]
     fn serialize(&self, value: &i32, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
         out.extend_from_slice(&value.to_be_bytes());
@@ -64,6 +80,14 @@ impl Serde<i32> for IntegerSerde {
 }
 
 impl Serde<i64> for LongSerde {
+    fn never_null(&self) -> bool {
+        true
+    }
+
+    fn is_owned(&self) -> bool {
+        true
+    }
+
     #[inline]
     fn serialize(&self, value: &i64, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
         out.extend_from_slice(&value.to_be_bytes());

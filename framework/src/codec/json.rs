@@ -42,6 +42,14 @@ use super::{Serde, SerdeError};
 pub struct Json;
 
 impl<T: Serialize + DeserializeOwned> Serde<T> for Json {
+    fn never_null(&self) -> bool {
+        true
+    }
+
+    fn is_owned(&self) -> bool {
+        true
+    }
+
     fn serialize(&self, value: &T, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
         let start = out.len();
         match serde_json::to_writer(&mut *out, value) {

@@ -2,7 +2,7 @@
 //!
 //! | type                          | usual serde                    | bytes                                           |
 //! |-------------------------------|--------------------------------|-------------------------------------------------|
-//! | `Bytes`, `Vec<u8>`            | [`BytesSerde`]                 | themselves                                      |
+//! | `Slice`, `Bytes`, `Vec<u8>`   | [`BytesSerde`]                 | themselves                                      |
 //! | `String`                      | [`StringSerde`]                | UTF-8                                           |
 //! | `i16`, `i32`, `i64`           | [`ShortSerde`], [`IntegerSerde`], [`LongSerde`] | big-endian                     |
 //! | `f32`, `f64`                  | [`FloatSerde`], [`DoubleSerde`] | big-endian                                     |
@@ -36,9 +36,10 @@ mod void;
 mod windowed;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
-use ::bytes::Bytes;
+use crate::record::{Encoded, Memory, SharedBatch};
 
 pub use boolean::BooleanSerde;
 pub use bytes::BytesSerde;
@@ -73,9 +74,43 @@ pub trait Serde<T>: Send + Sync {
     ///
     /// # Errors
     /// As [`Serde::deserialize`].
-    fn deserialize_shared(&self, bytes: Option<&[u8]>, memory: &Bytes) -> Result<T, SerdeError> {
+    fn deserialize_shared(&self, bytes: Option<&[u8]>, memory: &Memory) -> Result<T, SerdeError> {
         let _ = memory;
         self.deserialize(bytes)
+    }
+    /// Reads the keys or values of the records `rows` of `batch` and appends them to `out`: one call for many.
+    ///
+    /// # Errors
+    /// That of the first that cannot be read; those before it are in `out`.
+    fn deserialize_all(
+        &self,
+        part: Part,
+        batch: &SharedBatch,
+        rows: Range<usize>,
+        out: &mut Vec<T>,
+    ) -> Result<(), SerdeError> {
+        for row in rows {
+            out.push(self.deserialize_shared(part.of(batch, row), batch.memory())?);
+        }
+        Ok(())
+    }
+    /// Serialises all `values` into a column: one call for many.
+    ///
+    /// # Errors
+    /// That of the first that has no such form; those before it are in `out`.
+    fn serialize_all(&self, values: &[T], out: &mut Encoded) -> Result<(), SerdeError> {
+        values.iter().try_for_each(|value| out.push_with(|bytes| self.serialize(value, bytes)))
+    }
+    /// [`Serde::borrow`] of all `values`, into the first elements of `out`; `false` if one of them cannot be borrowed.
+    ///
+    /// # Panics
+    /// If `out` is too short.
+    fn borrow_all<'a>(&self, values: &'a [T], out: &mut [Option<&'a [u8]>]) -> bool {
+        let mut rows = out[..values.len()].iter_mut().zip(values);
+        rows.all(|(out, value)| {
+            *out = self.borrow(value);
+            out.is_some()
+        })
     }
     /// The bytes of `value`, where it holds them just as [`Serde::serialize`] would write them: spares a copy.
     fn borrow<'a>(&self, value: &'a T) -> Option<&'a [u8]> {
@@ -87,13 +122,31 @@ pub trait Serde<T>: Send + Sync {
     fn detach(&self, value: T) -> T {
         value
     }
+    /// Whether values never share the memory of a batch, so that none has to be detached.
+    fn is_owned(&self) -> bool {
+        false
+    }
     /// The part of a serialised key whose hash chooses the partition: all of it, but for windowed keys.
     fn partition_part<'a>(&self, key: &'a [u8]) -> &'a [u8] {
         key
     }
+    /// [`Serde::partition_part`] of each of `keys` that is present, in its place.
+    fn partition_parts(&self, keys: &mut [Option<&[u8]>]) {
+        for key in keys.iter_mut().flatten() {
+            *key = self.partition_part(key);
+        }
+    }
     /// Whether `value` is written as null.
     fn is_null(&self, value: &T) -> bool {
         let _ = value;
+        false
+    }
+    /// Whether one of `values` [is null](Serde::is_null).
+    fn any_null(&self, values: &[T]) -> bool {
+        values.iter().any(|value| self.is_null(value))
+    }
+    /// Whether no value at all is written as null, so that nobody has to ask.
+    fn never_null(&self) -> bool {
         false
     }
     /// How the window stands in a serialised key; `None` for keys without window.
@@ -111,8 +164,26 @@ impl<T, S: Serde<T> + ?Sized> Serde<T> for Arc<S> {
         (**self).deserialize(bytes)
     }
 
-    fn deserialize_shared(&self, bytes: Option<&[u8]>, memory: &Bytes) -> Result<T, SerdeError> {
+    fn deserialize_shared(&self, bytes: Option<&[u8]>, memory: &Memory) -> Result<T, SerdeError> {
         (**self).deserialize_shared(bytes, memory)
+    }
+
+    fn deserialize_all(
+        &self,
+        part: Part,
+        batch: &SharedBatch,
+        rows: Range<usize>,
+        out: &mut Vec<T>,
+    ) -> Result<(), SerdeError> {
+        (**self).deserialize_all(part, batch, rows, out)
+    }
+
+    fn serialize_all(&self, values: &[T], out: &mut Encoded) -> Result<(), SerdeError> {
+        (**self).serialize_all(values, out)
+    }
+
+    fn borrow_all<'a>(&self, values: &'a [T], out: &mut [Option<&'a [u8]>]) -> bool {
+        (**self).borrow_all(values, out)
     }
 
     fn borrow<'a>(&self, value: &'a T) -> Option<&'a [u8]> {
@@ -123,16 +194,51 @@ impl<T, S: Serde<T> + ?Sized> Serde<T> for Arc<S> {
         (**self).detach(value)
     }
 
+    fn is_owned(&self) -> bool {
+        (**self).is_owned()
+    }
+
     fn partition_part<'a>(&self, key: &'a [u8]) -> &'a [u8] {
         (**self).partition_part(key)
+    }
+
+    fn partition_parts(&self, keys: &mut [Option<&[u8]>]) {
+        (**self).partition_parts(keys);
     }
 
     fn is_null(&self, value: &T) -> bool {
         (**self).is_null(value)
     }
 
+    fn any_null(&self, values: &[T]) -> bool {
+        (**self).any_null(values)
+    }
+
+    fn never_null(&self) -> bool {
+        (**self).never_null()
+    }
+
     fn windows(&self) -> Option<WindowKind> {
         (**self).windows()
+    }
+}
+
+/// Which part of a record is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The key.
+    Key,
+    /// The value.
+    Value,
+}
+
+impl Part {
+    #[inline]
+    fn of(self, batch: &SharedBatch, row: usize) -> Option<&[u8]> {
+        match self {
+            Self::Key => batch.key(row),
+            Self::Value => batch.value(row),
+        }
     }
 }
 

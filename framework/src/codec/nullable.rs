@@ -1,8 +1,7 @@
 //! Values that may be null: `Option<T>`, where `None` is Kafka's null.
 
-use ::bytes::Bytes;
-
 use super::{HasSerde, Serde, SerdeError, WindowKind};
+use crate::record::Memory;
 
 /// Serde of `Option<T>` over the serde of `T`: `None` is null, `Some` is written as `T` is.
 ///
@@ -37,7 +36,7 @@ impl<T, S: Serde<T>> Serde<Option<T>> for Nullable<S> {
     }
 
     #[inline]
-    fn deserialize_shared(&self, bytes: Option<&[u8]>, memory: &Bytes) -> Result<Option<T>, SerdeError> {
+    fn deserialize_shared(&self, bytes: Option<&[u8]>, memory: &Memory) -> Result<Option<T>, SerdeError> {
         bytes.map(|present| self.0.deserialize_shared(Some(present), memory)).transpose()
     }
 
@@ -49,6 +48,10 @@ impl<T, S: Serde<T>> Serde<Option<T>> for Nullable<S> {
     #[inline]
     fn detach(&self, value: Option<T>) -> Option<T> {
         value.map(|value| self.0.detach(value))
+    }
+
+    fn is_owned(&self) -> bool {
+        self.0.is_owned()
     }
 
     #[inline]

@@ -19,6 +19,14 @@ use super::{HasSerde, Serde, SerdeError};
 pub struct StringSerde;
 
 impl Serde<String> for StringSerde {
+    fn never_null(&self) -> bool {
+        true
+    }
+
+    fn is_owned(&self) -> bool {
+        true
+    }
+
     #[inline]
     fn serialize(&self, value: &String, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
         out.extend_from_slice(value.as_bytes());

@@ -7,12 +7,10 @@
 
 use std::sync::Arc;
 
-use ::bytes::Bytes;
-
 use super::fixed::not_null;
 use super::store_key::{SessionKey, short};
 use super::{Serde, SerdeError};
-use crate::record::{Window, Windowed};
+use crate::record::{Memory, Window, Windowed};
 
 /// How windowed keys are written: enough to read the window of a key without its type, and to write another key in
 /// the same windows.
@@ -156,6 +154,10 @@ impl<S> SessionWindowedSerde<S> {
 }
 
 impl<K, S: Serde<K>> Serde<Windowed<K>> for TimeWindowedSerde<S> {
+    fn never_null(&self) -> bool {
+        true
+    }
+
     fn windows(&self) -> Option<WindowKind> {
         Some(WindowKind::Sized(self.size_ms))
     }
@@ -181,13 +183,17 @@ impl<K, S: Serde<K>> Serde<Windowed<K>> for TimeWindowedSerde<S> {
         Ok(Windowed { key: self.inner.deserialize(Some(key))?, window })
     }
 
-    fn deserialize_shared(&self, bytes: Option<&[u8]>, memory: &Bytes) -> Result<Windowed<K>, SerdeError> {
+    fn deserialize_shared(&self, bytes: Option<&[u8]>, memory: &Memory) -> Result<Windowed<K>, SerdeError> {
         let (key, window) = self.split(bytes)?;
         Ok(Windowed { key: self.inner.deserialize_shared(Some(key), memory)?, window })
     }
 }
 
 impl<K, S: Serde<K>> Serde<Windowed<K>> for SessionWindowedSerde<S> {
+    fn never_null(&self) -> bool {
+        true
+    }
+
     fn windows(&self) -> Option<WindowKind> {
         Some(WindowKind::Session)
     }
@@ -212,7 +218,7 @@ impl<K, S: Serde<K>> Serde<Windowed<K>> for SessionWindowedSerde<S> {
         Ok(Windowed { key: self.inner.deserialize(Some(key))?, window })
     }
 
-    fn deserialize_shared(&self, bytes: Option<&[u8]>, memory: &Bytes) -> Result<Windowed<K>, SerdeError> {
+    fn deserialize_shared(&self, bytes: Option<&[u8]>, memory: &Memory) -> Result<Windowed<K>, SerdeError> {
         let (key, window) = Self::split(bytes)?;
         Ok(Windowed { key: self.inner.deserialize_shared(Some(key), memory)?, window })
     }
@@ -230,6 +236,7 @@ fn serialize_inner<K>(serde: &impl Serde<K>, key: &K, out: &mut Vec<u8>) -> Resu
 mod tests {
     use super::*;
     use crate::codec::{BytesSerde, StringSerde, VoidSerde};
+    use crate::record::Slice;
 
     #[test]
     fn a_window_at_the_end_of_time_is_cut_and_comes_back() {
@@ -260,10 +267,11 @@ mod tests {
 
     #[test]
     fn the_inner_key_shares_memory() {
-        let memory = Bytes::from_static(b"xxkey\0\0\0\0\0\0\0\x05");
+        let memory = Memory::from(b"xxkey\0\0\0\0\0\0\0\x05".to_vec());
         let time = TimeWindowedSerde::new(BytesSerde, 1);
-        let key: Windowed<Bytes> = time.deserialize_shared(Some(&memory[2..]), &memory).unwrap();
-        assert_eq!(key.key.as_ptr(), memory[2..].as_ptr());
-        assert_eq!(key, Windowed::new(Bytes::from_static(b"key"), 5, 6));
+        let part = &memory.as_ref()[2..];
+        let key: Windowed<Slice> = time.deserialize_shared(Some(part), &memory).unwrap();
+        assert_eq!(key.key.as_ptr(), part.as_ptr());
+        assert_eq!(key, Windowed::new(Slice::from("key"), 5, 6));
     }
 }

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use super::Scene;
 use crate::error::{Error, Reaction, Result};
 use crate::kafka::Fetched;
-use crate::operator::{At, Input, Intake, Run};
-use crate::record::SharedBatch;
+use crate::operator::{Input, Intake, Reading};
+use crate::record::{Columns, SharedBatch};
 use crate::time::UNKNOWN_TIME;
 use crate::topic::TopicPartition;
 
@@ -32,7 +32,10 @@ pub struct Lane {
     /// Index of the head in the first batch.
     cursor: usize,
     buffered: usize,
-    head_time: Option<i64>,
+    /// Event times of the records that are read: the first of those that wait.
+    times: VecDeque<i64>,
+    /// How many records are read at once.
+    reach: usize,
     partition_time: i64,
     position: i64,
     committed: i64,
@@ -50,7 +53,8 @@ impl Lane {
             batches: VecDeque::new(),
             cursor: 0,
             buffered: 0,
-            head_time: None,
+            times: VecDeque::new(),
+            reach: Columns::<(), ()>::ROWS,
             partition_time: UNKNOWN_TIME,
             position: 0,
             committed: 0,
@@ -71,11 +75,11 @@ impl Lane {
         self.buffered
     }
 
-    /// Event time of the head, once it is loaded.
+    /// Event time of the head, once it is read.
     #[must_use]
     #[inline]
     pub fn head_time(&self) -> Option<i64> {
-        self.head_time
+        self.times.front().copied()
     }
 
     /// Highest event time of this partition, -1 before the first.
@@ -127,7 +131,7 @@ impl Lane {
         self.batches.clear();
         self.cursor = 0;
         self.buffered = 0;
-        self.head_time = None;
+        self.times.clear();
         self.lag = Lag::Unknown;
         self.idle_since = None;
     }
@@ -151,93 +155,68 @@ impl Lane {
         Ok(())
     }
 
-    /// Makes sure that the head is decoded; records that are dropped on the way are consumed. Returns whether there is
-    /// a head.
+    /// Makes sure that the head is read; records that are dropped on the way are consumed. Returns whether there is a
+    /// head.
     ///
     /// # Errors
     /// If a record cannot be read and the handler says to fail.
     #[inline]
     pub fn load(&mut self, scene: &mut Scene<'_>) -> Result<bool> {
-        if self.head_time.is_some() {
-            return Ok(true);
-        }
+        if self.times.is_empty() { self.read(scene) } else { Ok(true) }
+    }
+
+    fn read(&mut self, scene: &mut Scene<'_>) -> Result<bool> {
         while let Some(batch) = self.batches.front() {
             if self.cursor == batch.len() {
                 self.batches.pop_front();
                 self.cursor = 0;
                 continue;
             }
-            let raw = batch.get(self.cursor);
-            let at = At { lane: self.number, raw, batch, partition_time: self.partition_time };
-            let mut context = scene.context(Some(Input { partition: &self.partition, raw }));
-            self.head_time = self.intake.borrow_mut().load(&mut context, at)?;
-            if self.head_time.is_some() {
+            let rows = self.cursor..batch.len().min(self.cursor + self.reach);
+            let reading = Reading { lane: self.number, batch, rows, partition_time: self.partition_time };
+            let input = Input { partition: &self.partition, batch, row: self.cursor };
+            let mut context = scene.context(Some(input));
+            let dropped = self.intake.borrow_mut().load(&mut context, &reading, &mut self.times)?;
+            if dropped == 0 {
                 return Ok(true);
             }
-            scene.counters.consumed += 1;
-            self.cursor += 1;
-            self.buffered -= 1;
+            scene.counters.consumed += dropped as u64;
+            self.cursor += dropped;
+            self.buffered -= dropped;
         }
         Ok(false)
     }
 
-    /// Sends the head down the topology.
-    ///
-    /// # Errors
-    /// If an operator fails on it and the handler says to fail.
-    ///
-    /// # Panics
-    /// If no head is loaded.
-    #[inline]
-    pub fn run(&mut self, scene: &mut Scene<'_>) -> Result<()> {
-        let time = self.head_time.take().expect("only a loaded head is run");
-        let raw = self.batches.front().expect("a head lies in a batch").get(self.cursor);
-        self.partition_time = self.partition_time.max(time);
-        scene.stream_time = scene.stream_time.max(time);
-        scene.counters.consumed += 1;
-        scene.counters.processed += 1;
-        let mut context = scene.context(Some(Input { partition: &self.partition, raw }));
-        if let Err(error) = self.intake.borrow_mut().run(&mut context, self.number) {
-            context.recover(error)?;
-        }
-        self.cursor += 1;
-        self.buffered -= 1;
-        Ok(())
+    /// How many of the records that are read come before `limit`, the time and the number of another lane's head; all
+    /// of them where there is none.
+    #[must_use]
+    pub fn before(&self, limit: Option<(i64, usize)>) -> usize {
+        let Some(limit) = limit else { return self.times.len() };
+        self.times.iter().take_while(|time| (**time, self.number) < limit).count()
     }
 
-    /// Sends up to `budget` records down the topology, each as soon as it is decoded: the way of a task's only lane,
-    /// which has no other head to wait for. Returns how many left the lane.
+    /// Sends the first `count` of the records that are read down the topology.
     ///
     /// # Errors
-    /// As [`Lane::load`] and [`Lane::run`].
-    pub fn stream(&mut self, budget: usize, scene: &mut Scene<'_>) -> Result<usize> {
-        let mut done = 0;
-        while done < budget {
-            let Some(batch) = self.batches.front() else { break };
-            if self.cursor == batch.len() {
-                self.batches.pop_front();
-                self.cursor = 0;
-                continue;
-            }
-            let mut run = Run {
-                partition: &self.partition,
-                lane: self.number,
-                batch,
-                next: self.cursor,
-                end: batch.len().min(self.cursor + budget - done),
-                partition_time: self.partition_time,
-            };
-            let mut context = scene.context(None);
-            let result = self.intake.borrow_mut().stream(&mut context, &mut run);
-            let (next, partition_time, stream_time) = (run.next, run.partition_time, context.stream_time);
-            let moved = next - self.cursor;
-            scene.stream_time = stream_time;
-            self.partition_time = partition_time;
-            self.cursor = next;
-            self.buffered -= moved;
-            done += moved;
-            result?;
-        }
-        Ok(done)
+    /// If an operator fails on one and the handler says to fail.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn run(&mut self, count: usize, scene: &mut Scene<'_>) -> Result<()> {
+        // Where lanes take turns reading far ahead would be in vain.
+        let all = count == self.times.len();
+        self.reach = if all { (self.reach * 2).min(Columns::<(), ()>::ROWS) } else { count.max(1) };
+        let newest = self.times.drain(..count).max().unwrap_or(UNKNOWN_TIME);
+        self.partition_time = self.partition_time.max(newest);
+        scene.stream_time = scene.stream_time.max(newest);
+        scene.counters.consumed += count as u64;
+        scene.counters.processed += count as u64;
+        let batch = self.batches.front().expect("records that are read lie in a batch");
+        let input = Input { partition: &self.partition, batch, row: self.cursor };
+        let mut context = scene.context(Some(input));
+        self.intake.borrow_mut().run(&mut context, self.number, count)?;
+        self.cursor += count;
+        self.buffered -= count;
+        Ok(())
     }
 }

@@ -7,11 +7,14 @@
 
 use super::{Lag, Lane};
 
-/// The lane whose head comes first. Only lanes with a loaded head count.
+/// The lane whose head comes first, and how many of its records come before all other heads. Only lanes with a head
+/// that is read count.
 #[must_use]
-pub fn lowest(lanes: &[Lane]) -> Option<usize> {
-    let heads = lanes.iter().enumerate().filter_map(|(number, lane)| Some((lane.head_time()?, number)));
-    heads.min().map(|(_, number)| number)
+pub fn lowest(lanes: &[Lane]) -> Option<(usize, usize)> {
+    let heads = || lanes.iter().enumerate().filter_map(|(number, lane)| Some((lane.head_time()?, number)));
+    let (_, first) = heads().min()?;
+    let next = heads().filter(|(_, number)| *number != first).min();
+    Some((first, lanes[first].before(next)))
 }
 
 /// Whether the task may go on with the heads that it has. `idle_ms` is `max.task.idle.ms`, `None` for never.
@@ -33,34 +36,37 @@ pub fn ready(lanes: &mut [Lane], idle_ms: Option<i64>, now_ms: i64) -> bool {
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+    use std::collections::VecDeque;
     use std::rc::Rc;
 
     use super::*;
     use crate::consume::Scene;
     use crate::error::Result;
     use crate::kafka::Fetched;
-    use crate::operator::{At, Context, Handlers, Intake, OutRecord, Output, Run, Target};
+    use crate::operator::{Context, Handlers, Intake, OutRecord, Output, Reading, Target};
     use crate::record::RecordBatch;
     use crate::telemetry::Counters;
     use crate::topic::{TaskId, TopicPartition};
 
     /// Takes a record's timestamp as its time; a negative one is dropped. Notes what runs.
     #[derive(Default)]
-    struct Notes(Vec<(usize, i64)>, i64);
+    struct Notes(Vec<(usize, usize, i64)>);
 
     impl Intake for Notes {
-        fn load(&mut self, _: &mut Context<'_>, at: At<'_>) -> Result<Option<i64>> {
-            self.1 = at.partition_time;
-            Ok((at.raw.timestamp >= 0).then_some(at.raw.timestamp))
+        fn load(
+            &mut self,
+            _: &mut Context<'_>,
+            reading: &Reading<'_>,
+            times: &mut VecDeque<i64>,
+        ) -> Result<usize> {
+            let read = reading.rows.clone().map(|row| reading.batch.timestamp(row));
+            times.extend(read.take_while(|time| *time >= 0));
+            Ok(usize::from(times.is_empty()))
         }
 
-        fn run(&mut self, context: &mut Context<'_>, lane: usize) -> Result<()> {
-            self.0.push((lane, context.stream_time));
+        fn run(&mut self, context: &mut Context<'_>, lane: usize, count: usize) -> Result<()> {
+            self.0.push((lane, count, context.stream_time));
             Ok(())
-        }
-
-        fn stream<'a>(&mut self, _: &mut Context<'a>, _: &mut Run<'a>) -> Result<()> {
-            unreachable!("a task with several lanes chooses record by record")
         }
 
         fn discard(&mut self) {}
@@ -102,18 +108,18 @@ mod tests {
     #[test]
     fn the_lowest_head_goes_first_and_what_is_dropped_is_consumed() {
         with_lanes(|lanes, scene, notes| {
-            lanes[0].push(fetched(0, &[10, -1, 30, -1], true)).unwrap();
-            lanes[1].push(fetched(5, &[10, 20], true)).unwrap();
+            lanes[0].push(fetched(0, &[10, -1, 30, 40, -1], true)).unwrap();
+            lanes[1].push(fetched(5, &[10, 20, 30], true)).unwrap();
             loop {
                 lanes.iter_mut().for_each(|lane| {
                     lane.load(scene).unwrap();
                 });
-                let Some(next) = lowest(lanes) else { break };
-                lanes[next].run(scene).unwrap();
+                let Some((next, count)) = lowest(lanes) else { break };
+                lanes[next].run(count, scene).unwrap();
             }
-            assert_eq!(notes.borrow().0, [(0, 10), (1, 10), (1, 20), (0, 30)]);
-            assert_eq!((scene.counters.consumed, scene.counters.processed), (6, 4));
-            assert_eq!((lanes[0].next_offset(), lanes[1].next_offset()), (5, 8), "past control records");
+            assert_eq!(notes.borrow().0, [(0, 1, 10), (1, 2, 20), (0, 1, 30), (1, 1, 30), (0, 1, 40)]);
+            assert_eq!((scene.counters.consumed, scene.counters.processed), (8, 6));
+            assert_eq!((lanes[0].next_offset(), lanes[1].next_offset()), (6, 9), "past control records");
             assert!(lanes[0].push(fetched(3, &[1], true)).is_err(), "offsets do not go back");
         });
     }

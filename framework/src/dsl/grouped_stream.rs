@@ -8,8 +8,8 @@ use super::table::{TableAccess, stored_lookup};
 use super::windowed::TimeWindowedKStream;
 use super::{Draft, KStream, KTable, Materialized, SharedSerde, serde_or_usual};
 use crate::codec::HasSerde;
-use crate::operator::{Adder, Aggregate, Lookup, Nulls};
-use crate::state::KeyValueStore;
+use crate::operator::{Adder, Aggregate, Exit, Lookup, NullTest, Nulls};
+use crate::state::{KeyRun, KeyValueStore};
 use crate::topology::{NodeId, StoreKind, StoreNode};
 use crate::window::{SessionWindows, TimeWindows};
 
@@ -133,13 +133,14 @@ impl<K: HasSerde, V: HasSerde> KGroupedStream<K, V> {
         let node = draft.operator::<K, V, _, _>(name, &[parent], move |assembly, node| {
             let (keys, values_of_store) = (Arc::clone(&store_keys), Arc::clone(&store_values));
             Ok(Aggregate {
-                nulls: Nulls { keys: Arc::clone(&store_keys), values: Some(Arc::clone(&values)) },
+                nulls: Nulls { keys: NullTest::of(&store_keys), values: NullTest::of(&values) },
                 add: Arc::clone(&add),
-                aggregates: Arc::clone(&store_values),
+                aggregates: NullTest::of(&store_values),
                 store: assembly
                     .store(&store_name, |shelf| KeyValueStore::open(shelf, keys, values_of_store))?,
+                run: KeyRun::default(),
                 send_old: flag.load(Ordering::SeqCst),
-                out: assembly.outlet(node),
+                out: Exit::new(assembly.outlet(node)),
             })
         });
         draft.edit(|graph| {

@@ -9,7 +9,7 @@ use super::repartition::{NullKeys, Repartition};
 use super::table::stored_lookup;
 use super::{Draft, KTable, Materialized, SharedSerde, serde_or_usual};
 use crate::codec::HasSerde;
-use crate::operator::{Adder, Change, ChangeSerde, Subtractor, TableAggregate, TableGroup};
+use crate::operator::{Adder, Change, ChangeSerde, NullTest, Subtractor, TableAggregate, TableGroup};
 use crate::state::KeyValueStore;
 use crate::topology::{NodeId, StoreKind, StoreNode};
 
@@ -181,7 +181,7 @@ where
                     keys: Arc::clone(&keys),
                     add: Arc::clone(&functions.add),
                     subtract: Arc::clone(&functions.subtract),
-                    aggregates: Arc::clone(&values),
+                    aggregates: NullTest::of(&values),
                     store: assembly.store(&store_name, |shelf| KeyValueStore::open(shelf, keys, values))?,
                     send_old: flag.load(Ordering::SeqCst),
                     out: assembly.outlet(node),

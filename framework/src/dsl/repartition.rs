@@ -129,7 +129,15 @@ where
     };
     let id = draft.node::<K, V, _, _>(node, move |_, _| {
         let (keys, values) = (Arc::clone(&keys), Arc::clone(&values));
-        Ok(Sink { node: name.clone(), number, topic_of: None, keys, values, buffer: Vec::new() })
+        Ok(Sink {
+            node: name.clone(),
+            number,
+            topic_of: None,
+            keys,
+            values,
+            buffer: Vec::new(),
+            columns: Default::default(),
+        })
     });
     draft.edit(|graph| graph.sinks.push(id));
     id
@@ -172,6 +180,7 @@ where
                 extractor: extractor.clone().unwrap_or_else(usual),
                 needs_key,
                 heads: Vec::new(),
+                first: Default::default(),
                 out: assembly.outlet(id),
             };
             assembly.intake(&topics, internal, source);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::grouped_stream::{Naming, aggregating, counter, kept_access, reducing};
 use super::{KGroupedStream, KTable, Materialized, SharedSerde};
 use crate::codec::{HasSerde, SessionWindowedSerde};
-use crate::operator::{Adder, Nulls, SessionAggregate, SessionMerger};
+use crate::operator::{Adder, NullTest, Nulls, SessionAggregate, SessionMerger};
 use crate::record::Windowed;
 use crate::state::SessionStore;
 use crate::topology::{StoreKind, StoreNode};
@@ -146,10 +146,10 @@ impl<K: HasSerde, V: HasSerde> SessionWindowedKStream<K, V> {
                 emit,
                 emit_interval_ms: assembly.setup().emit_interval_ms,
                 emit_after_ms: i64::MIN,
-                nulls: Nulls { keys: Arc::clone(&keys), values: None },
+                nulls: Nulls { keys: NullTest::of(&keys), values: NullTest::never() },
                 add: Arc::clone(&functions.add),
                 merge: Arc::clone(&functions.merge),
-                aggregates: Arc::clone(&values),
+                aggregates: NullTest::of(&values),
                 store,
                 stream_time: assembly.time(&format!("{node_name}-stream-time")),
                 emitted: assembly.time(&store_name),

@@ -101,7 +101,11 @@ impl<K: Clone + 'static, V: Clone + 'static> KStream<K, V> {
     {
         let node =
             self.draft.operator::<K, V, _, _>(self.name(prefix), &[self.node], move |assembly, node| {
-                Ok(Map { function: Arc::clone(&function), out: assembly.outlet(node) })
+                Ok(Map {
+                    function: Arc::clone(&function),
+                    mapped: Default::default(),
+                    out: assembly.outlet(node),
+                })
             });
         KStream::new(self.draft.clone(), node).marked(true)
     }
@@ -153,7 +157,11 @@ impl<K: Clone + 'static, V: Clone + 'static> KStream<K, V> {
         let function: Arc<dyn Fn(&K, V) -> V2 + Send + Sync> = Arc::new(function);
         let name = self.name("KSTREAM-MAPVALUES-");
         let node = self.draft.operator::<K, V, _, _>(name, &[self.node], move |assembly, node| {
-            Ok(MapValues { function: Arc::clone(&function), out: assembly.outlet(node) })
+            Ok(MapValues {
+                function: Arc::clone(&function),
+                mapped: Default::default(),
+                out: assembly.outlet(node),
+            })
         });
         KStream::new(self.draft.clone(), node).with_serdes(self.keys.clone(), None).marked(self.rekeyed)
     }
@@ -308,7 +316,15 @@ impl<K: HasSerde, V: HasSerde> KStream<K, V> {
         self.draft.node::<K, V, _, _>(node, move |_, _| {
             let (keys, values) = (Arc::clone(&keys), Arc::clone(&values));
             let topic_of = Some(Arc::clone(&topic_of));
-            Ok(Sink { node: name.clone(), number: 0, topic_of, keys, values, buffer: Vec::new() })
+            Ok(Sink {
+                node: name.clone(),
+                number: 0,
+                topic_of,
+                keys,
+                values,
+                buffer: Vec::new(),
+                columns: Default::default(),
+            })
         });
     }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{Joined, KStream, KTable};
 use crate::codec::HasSerde;
-use crate::operator::{Joiner, StreamTableJoin};
+use crate::operator::{Exit, Joiner, NullTest, StreamTableJoin};
+use crate::state::KeyRun;
 
 impl<K: HasSerde, V: HasSerde> KStream<K, V> {
     /// Joins each record with the row that its key has at that moment; records without row are not joined.
@@ -100,12 +101,13 @@ impl<K: HasSerde, V: HasSerde> KStream<K, V> {
         let (lookup, join_keys) = (Arc::clone(&table.access.lookup), Arc::clone(&keys));
         let node = self.draft.operator::<K, V, _, _>(name, &[parent], move |assembly, node| {
             Ok(StreamTableJoin {
-                keys: Arc::clone(&join_keys),
-                values: Arc::clone(&values),
+                keys: NullTest::of(&join_keys),
+                values: NullTest::of(&values),
                 left,
                 table: lookup(assembly)?,
+                run: KeyRun::default(),
                 joiner: Arc::clone(&joiner),
-                out: assembly.outlet(node),
+                out: Exit::new(assembly.outlet(node)),
             })
         });
         self.draft.edit(|graph| {

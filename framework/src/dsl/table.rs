@@ -10,10 +10,10 @@ use super::{Draft, Grouped, KGroupedTable, KStream, Materialized, SharedSerde, s
 use crate::codec::{HasSerde, Nullable};
 use crate::error::Result;
 use crate::operator::{
-    Assembly, Change, FilteredLookup, Lookup, MappedLookup, Outlet, TableFilter, TableKeep, TableMapValues,
-    TableSource, TimestampExtractor, ToStream, ToTable,
+    Assembly, Change, Exit, FilteredLookup, Lookup, MappedLookup, Outlet, TableFilter, TableKeep,
+    TableMapValues, TableSource, TimestampExtractor, ToStream, ToTable,
 };
-use crate::state::KeyValueStore;
+use crate::state::{KeyRun, KeyValueStore};
 use crate::topology::{NodeId, StoreKind, StoreNode};
 
 type MakeLookup<K, V> = Arc<dyn Fn(&mut Assembly) -> Result<Box<dyn Lookup<K, V>>> + Send + Sync>;
@@ -102,7 +102,7 @@ impl<K: Clone + 'static, V: Clone + 'static> KTable<K, V> {
     pub fn to_stream(&self) -> KStream<K, Option<V>> {
         let name = self.name("KTABLE-TOSTREAM-");
         let node = self.draft.operator::<K, Change<V>, _, _>(name, &[self.node], |assembly, node| {
-            Ok(ToStream { out: assembly.outlet(node) })
+            Ok(ToStream { new: Default::default(), out: assembly.outlet(node) })
         });
         let values = self.values.clone().map(|values| Arc::new(Nullable(values)) as SharedSerde<Option<V>>);
         KStream::new(self.draft.clone(), node).with_serdes(self.keys.clone(), values)
@@ -356,7 +356,12 @@ impl<K: Clone + 'static, V: Clone + 'static> TableDraft<K, V> {
             let (keys, values) = (Arc::clone(&keys), Arc::clone(&values));
             let open = |shelf| KeyValueStore::open(shelf, keys, values);
             let store = if flags.kept() { Some(assembly.store(&store, open)?) } else { None };
-            Ok(TableSource { store, send_old: flags.send_old(), out: assembly.outlet(node) })
+            Ok(TableSource {
+                store,
+                run: KeyRun::default(),
+                send_old: flags.send_old(),
+                out: Exit::new(assembly.outlet(node)),
+            })
         }
     }
 

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::grouped_stream::{Naming, aggregating, counter, kept_access, reducing};
 use super::{KGroupedStream, KTable, Materialized, SharedSerde};
 use crate::codec::{HasSerde, TimeWindowedSerde};
-use crate::operator::{Adder, Nulls, WindowAggregate};
+use crate::operator::{Adder, Exit, NullTest, Nulls, WindowAggregate};
 use crate::record::Windowed;
-use crate::state::WindowStore;
+use crate::state::{KeyRun, WindowStore};
 use crate::topology::{StoreKind, StoreNode};
 use crate::window::{EmitStrategy, TimeWindows};
 
@@ -116,15 +116,16 @@ impl<K: HasSerde, V: HasSerde> TimeWindowedKStream<K, V> {
                 emit,
                 emit_interval_ms: assembly.setup().emit_interval_ms,
                 emit_after_ms: i64::MIN,
-                nulls: Nulls { keys: Arc::clone(&keys), values: None },
+                nulls: Nulls { keys: NullTest::of(&keys), values: NullTest::never() },
                 add: Arc::clone(&add),
-                aggregates: Arc::clone(&values),
+                aggregates: NullTest::of(&values),
                 store: assembly
                     .store(&store_name, |shelf| WindowStore::open(shelf, keys, values, kept_ms))?,
                 stream_time: assembly.time(&format!("{node_name}-stream-time")),
                 emitted: assembly.time(&store_name),
+                run: KeyRun::default(),
                 send_old: flag.load(Ordering::SeqCst),
-                out: assembly.outlet(node),
+                out: Exit::new(assembly.outlet(node)),
             })
         });
         let kind = StoreKind::Window(retention_ms);

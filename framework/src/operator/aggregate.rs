@@ -4,22 +4,46 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Change, Context, Outlet, Process};
+use super::{Change, Context, Exit, Process};
 use crate::codec::Serde;
 use crate::error::Result;
-use crate::record::Record;
-use crate::state::KeyValueStore;
+use crate::record::{Columns, Record};
+use crate::state::{KeyRun, KeyValueStore};
 use crate::telemetry::DropReason;
 
 /// Adds a value to an aggregate; `None` where there is no aggregate yet.
 pub type Adder<K, V, A> = Arc<dyn Fn(&K, V, Option<A>) -> A + Send + Sync>;
 
+/// Tells which values of a type are null.
+pub struct NullTest<T>(Option<Arc<dyn Serde<T>>>);
+
+impl<T> NullTest<T> {
+    /// The values that `serde` writes as null.
+    #[must_use]
+    pub fn of(serde: &Arc<dyn Serde<T>>) -> Self {
+        Self((!serde.never_null()).then(|| Arc::clone(serde)))
+    }
+
+    /// No value is null.
+    #[must_use]
+    pub fn never() -> Self {
+        Self(None)
+    }
+
+    /// Whether `value` is null.
+    #[inline]
+    #[must_use]
+    pub fn is_null(&self, value: &T) -> bool {
+        self.0.as_ref().is_some_and(|serde| serde.is_null(value))
+    }
+}
+
 /// Which inputs count: keys and values that are null are dropped and counted.
 pub struct Nulls<K, V> {
     /// Tells which keys are null.
-    pub keys: Arc<dyn Serde<K>>,
-    /// Tells which values are null; without it null values are let through.
-    pub values: Option<Arc<dyn Serde<V>>>,
+    pub keys: NullTest<K>,
+    /// Tells which values are null.
+    pub values: NullTest<V>,
 }
 
 impl<K, V> Nulls<K, V> {
@@ -29,8 +53,7 @@ impl<K, V> Nulls<K, V> {
         if self.keys.is_null(&record.key) {
             return Some(DropReason::NullKey);
         }
-        let null = self.values.as_ref().is_some_and(|values| values.is_null(&record.value));
-        null.then_some(DropReason::NullValue)
+        self.values.is_null(&record.value).then_some(DropReason::NullValue)
     }
 }
 
@@ -41,17 +64,44 @@ pub struct Aggregate<K, V, A> {
     /// Adds a value to an aggregate.
     pub add: Adder<K, V, A>,
     /// Tells which aggregates are null, which deletes them.
-    pub aggregates: Arc<dyn Serde<A>>,
+    pub aggregates: NullTest<A>,
     /// The aggregates.
     pub store: Rc<RefCell<KeyValueStore<K, A>>>,
+    /// Memory for keys that are looked up together.
+    pub run: KeyRun,
     /// Whether successors need old values.
     pub send_old: bool,
-    /// Successors.
-    pub out: Outlet<K, Change<A>>,
+    /// To the successors.
+    pub out: Exit<K, Change<A>>,
 }
 
 impl<K: Clone, V, A: Clone> Process<K, V> for Aggregate<K, V, A> {
     fn process(&mut self, context: &mut Context<'_>, record: Record<K, V>) -> Result<()> {
+        self.store.borrow_mut().look_up(std::slice::from_ref(&record.key), &mut self.run)?;
+        self.out.open();
+        self.update(context, 0, record)?;
+        self.out.close(context)
+    }
+
+    fn process_all(&mut self, context: &mut Context<'_>, records: &mut Columns<K, V>) -> Result<()> {
+        let found = self.store.borrow_mut().look_up(&records.keys, &mut self.run);
+        if found.is_err() {
+            return one_by_one(self, context, records);
+        }
+        self.out.open();
+        for (row, (record, origin)) in records.drain().enumerate() {
+            context.at(origin);
+            if let Err(error) = self.update(context, row, record) {
+                context.recover(error)?;
+            }
+        }
+        self.out.close(context)
+    }
+}
+
+impl<K: Clone, V, A: Clone> Aggregate<K, V, A> {
+    #[inline]
+    fn update(&mut self, context: &mut Context<'_>, row: usize, record: Record<K, V>) -> Result<()> {
         if let Some(reason) = self.nulls.reason(&record) {
             context.drop(reason);
             return Ok(());
@@ -59,7 +109,10 @@ impl<K: Clone, V, A: Clone> Process<K, V> for Aggregate<K, V, A> {
         let Record { key, value, timestamp, headers } = record;
         let (change, timestamp) = {
             let mut store = self.store.borrow_mut();
-            let slot = store.slot(&key)?;
+            let Some(slot) = store.found_slot(&self.run, row)? else {
+                context.drop(DropReason::NullKey);
+                return Ok(());
+            };
             let timestamp = timestamp.max(store.value(slot).map_or(-1, |_| store.timestamp(slot)));
             let before = store.take(slot);
             let old = if self.send_old { before.clone() } else { None };
@@ -68,6 +121,22 @@ impl<K: Clone, V, A: Clone> Process<K, V> for Aggregate<K, V, A> {
             store.set(slot, new.clone(), timestamp);
             (Change { new, old }, timestamp)
         };
-        self.out.forward(context, Record { key, value: change, timestamp, headers })
+        self.out.send(context, Record { key, value: change, timestamp, headers })
     }
+}
+
+/// The way of records that cannot be handled together, since one of them is at fault.
+#[cold]
+pub(super) fn one_by_one<K, V>(
+    operator: &mut impl Process<K, V>,
+    context: &mut Context<'_>,
+    records: &mut Columns<K, V>,
+) -> Result<()> {
+    for (record, origin) in records.drain() {
+        context.at(origin);
+        if let Err(error) = operator.process(context, record) {
+            context.recover(error)?;
+        }
+    }
+    Ok(())
 }

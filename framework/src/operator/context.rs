@@ -2,7 +2,7 @@
 
 use crate::codec::SerdeError;
 use crate::error::{Error, Reaction, Result};
-use crate::record::{Headers, RawRecord};
+use crate::record::{Headers, RawRecord, SharedBatch};
 use crate::telemetry::{Counters, DropReason};
 use crate::topic::{TaskId, TopicName, TopicPartition};
 
@@ -22,6 +22,27 @@ pub trait Output {
     /// # Errors
     /// With [`Reaction::Skip`] where the record itself cannot be sent (too large).
     fn emit(&mut self, target: &Target<'_>, record: &OutRecord<'_>) -> Result<()>;
+    /// Queues many records at once; `false`, and none is queued, where they have to go one by one: then each shows
+    /// what is wrong with it.
+    fn emit_all(&mut self, sink: usize, records: &OutColumns<'_>) -> bool {
+        let _ = (sink, records);
+        false
+    }
+}
+
+/// Records on their way out, as bytes, in columns of the same length.
+#[derive(Clone, Copy, Debug)]
+pub struct OutColumns<'a> {
+    /// Keys.
+    pub keys: &'a [Option<&'a [u8]>],
+    /// What is hashed for the partition of each.
+    pub partition_keys: &'a [Option<&'a [u8]>],
+    /// Values.
+    pub values: &'a [Option<&'a [u8]>],
+    /// Milliseconds; never negative.
+    pub timestamps: &'a [i64],
+    /// Headers.
+    pub headers: &'a [Headers],
 }
 
 /// A record on its way out, as bytes.
@@ -110,11 +131,37 @@ pub struct Context<'a> {
 pub struct Input<'a> {
     /// Where it lies.
     pub partition: &'a TopicPartition,
+    /// The batch it came in.
+    pub batch: &'a SharedBatch,
+    /// Its place in the batch.
+    pub row: usize,
+}
+
+impl<'a> Input<'a> {
     /// Its bytes.
-    pub raw: RawRecord<'a>,
+    #[must_use]
+    #[inline]
+    pub fn raw(&self) -> RawRecord<'a> {
+        self.batch.get(self.row)
+    }
 }
 
 impl Context<'_> {
+    /// Says which record of the input batch is handled from now on.
+    #[inline]
+    pub fn at(&mut self, origin: u32) {
+        if let Some(input) = &mut self.input {
+            input.row = origin as usize;
+        }
+    }
+
+    /// Which record of the input batch is handled now.
+    #[must_use]
+    #[inline]
+    pub fn origin(&self) -> u32 {
+        self.input.map_or(0, |input| u32::try_from(input.row).unwrap_or(u32::MAX))
+    }
+
     /// Counts a drop.
     pub fn drop(&mut self, reason: DropReason) {
         self.counters.drop(reason);
@@ -127,7 +174,7 @@ impl Context<'_> {
     pub fn failed(&mut self, stage: Stage, node: &str, error: Error) -> Result<()> {
         let mut error = error.at_node(node).in_task(self.task);
         if let Some(input) = &self.input {
-            error = error.at_record(input.partition, input.raw.offset);
+            error = error.at_record(input.partition, input.raw().offset);
         }
         let (response, reason) = match stage {
             Stage::Deserialization => (self.handlers.deserialization, DropReason::Undecodable),
@@ -162,7 +209,7 @@ impl Context<'_> {
             return self.failed(Stage::Processing, &node, error);
         }
         Err(match &self.input {
-            Some(input) => error.at_record(input.partition, input.raw.offset),
+            Some(input) => error.at_record(input.partition, input.raw().offset),
             None => error,
         })
     }
@@ -185,7 +232,8 @@ impl Context<'_> {
             return Err(Error::new(Reaction::Stop, error.to_string())
                 .hint("there is no dead letter topic, or no input record: set `errors.dead.letter.queue.topic.name`"));
         };
-        let mut headers = input.raw.to_headers();
+        let raw = input.raw();
+        let mut headers = raw.to_headers();
         let number = |headers: &mut Headers, name: &str, number: i64| {
             headers.push(name, Some(number.to_string().as_bytes()));
         };
@@ -194,14 +242,14 @@ impl Context<'_> {
         headers.push("__streams.errors.message", Some(error.to_string().as_bytes()));
         headers.push("__streams.errors.topic", Some(input.partition.topic.as_bytes()));
         number(&mut headers, "__streams.errors.partition", i64::from(input.partition.partition));
-        number(&mut headers, "__streams.errors.offset", input.raw.offset);
+        number(&mut headers, "__streams.errors.offset", raw.offset);
         headers.push("__streams.errors.node", Some(node.as_bytes()));
         headers.push("__streams.errors.task", Some(self.task.to_string().as_bytes()));
         let record = OutRecord {
-            key: input.raw.key,
-            partition_key: input.raw.key,
-            value: input.raw.value,
-            timestamp: input.raw.timestamp.max(0),
+            key: raw.key,
+            partition_key: raw.key,
+            value: raw.value,
+            timestamp: raw.timestamp.max(0),
             headers: &headers,
         };
         self.output.emit(&Target::Named(topic), &record).map_err(|error| error.reacting(Reaction::Stop))?;

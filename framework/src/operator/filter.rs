@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Change, Context, Outlet, Process};
 use crate::error::Result;
-use crate::record::Record;
+use crate::record::{Columns, Record};
 use crate::telemetry::DropReason;
 
 /// Lets through the records for which the predicate holds.
@@ -26,6 +26,19 @@ impl<K: Clone, V: Clone> Process<K, V> for Filter<K, V> {
             context.drop(reason);
         }
         Ok(())
+    }
+
+    fn process_all(&mut self, context: &mut Context<'_>, records: &mut Columns<K, V>) -> Result<()> {
+        let before = records.len();
+        records.retain(|key, value| (self.predicate)(key, value));
+        if let Some(reason) = self.drop {
+            (records.len()..before).for_each(|_| context.drop(reason));
+        }
+        self.out.forward_all(context, records)
+    }
+
+    fn is_stateless(&self) -> bool {
+        self.out.is_stateless()
     }
 }
 

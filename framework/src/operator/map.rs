@@ -5,12 +5,14 @@ use std::sync::Arc;
 use super::{Change, Context, Outlet, Process, Stage};
 use crate::codec::Serde;
 use crate::error::{Error, Reaction, Result};
-use crate::record::Record;
+use crate::record::{Columns, Record};
 
 /// Turns key and value into others.
 pub struct Map<K, V, K2, V2> {
     /// The function.
     pub function: Arc<dyn Fn(K, V) -> (K2, V2) + Send + Sync>,
+    /// Memory for mapped records.
+    pub mapped: Columns<K2, V2>,
     /// Successors.
     pub out: Outlet<K2, V2>,
 }
@@ -21,12 +23,27 @@ impl<K, V, K2: Clone, V2: Clone> Process<K, V> for Map<K, V, K2, V2> {
         let (key, value) = (self.function)(key, value);
         self.out.forward(context, Record { key, value, timestamp, headers })
     }
+
+    fn process_all(&mut self, context: &mut Context<'_>, records: &mut Columns<K, V>) -> Result<()> {
+        self.mapped.clear();
+        for (Record { key, value, timestamp, headers }, origin) in records.drain() {
+            let (key, value) = (self.function)(key, value);
+            self.mapped.push(Record { key, value, timestamp, headers }, origin);
+        }
+        self.out.forward_all(context, &mut self.mapped)
+    }
+
+    fn is_stateless(&self) -> bool {
+        self.out.is_stateless()
+    }
 }
 
 /// Turns the value into another; the key stays, and with it the partition.
 pub struct MapValues<K, V, V2> {
     /// The function.
     pub function: Arc<dyn Fn(&K, V) -> V2 + Send + Sync>,
+    /// Memory for mapped records.
+    pub mapped: Columns<K, V2>,
     /// Successors.
     pub out: Outlet<K, V2>,
 }
@@ -36,6 +53,16 @@ impl<K: Clone, V, V2: Clone> Process<K, V> for MapValues<K, V, V2> {
         let Record { key, value, timestamp, headers } = record;
         let value = (self.function)(&key, value);
         self.out.forward(context, Record { key, value, timestamp, headers })
+    }
+
+    fn process_all(&mut self, context: &mut Context<'_>, records: &mut Columns<K, V>) -> Result<()> {
+        self.mapped.clear();
+        records.map_values_into(&mut self.mapped, |key, value| (self.function)(key, value));
+        self.out.forward_all(context, &mut self.mapped)
+    }
+
+    fn is_stateless(&self) -> bool {
+        self.out.is_stateless()
     }
 }
 

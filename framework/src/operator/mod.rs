@@ -1,10 +1,15 @@
 //! What happens to one record. An operator gets records one by one and hands results to its [`Outlet`].
 //!
+//! Where nobody can tell the difference records travel in [`Columns`]: from a source through operators without state
+//! to the first one with state, and behind that again if only operators without state follow. So an operator that
+//! looks into a store finds it as the records before the current one have left it, in both ways.
+//!
 //! Operators see records, times, stores and where to forward; never offsets to commit, brokers or threads.
 
 mod aggregate;
 mod assembly;
 mod context;
+mod exit;
 mod filter;
 mod leaderboard;
 mod map;
@@ -17,16 +22,17 @@ mod table;
 mod table_aggregate;
 mod window_aggregate;
 
-pub use aggregate::{Adder, Aggregate, Nulls};
+pub use aggregate::{Adder, Aggregate, NullTest, Nulls};
 pub use assembly::{Assembly, Setup, Tick, TimeCell};
-pub use context::{Context, HandlerResponse, Handlers, Input, OutRecord, Output, Stage, Target};
+pub use context::{Context, HandlerResponse, Handlers, Input, OutColumns, OutRecord, Output, Stage, Target};
+pub use exit::Exit;
 pub use filter::{Branch, BranchPredicate, Filter, TableFilter};
 pub use leaderboard::{BoardEmit, BoardLookup, BoardRowSerde, Leaderboard};
 pub use map::{Fallible, FlatMap, FlatMapFn, Map, MapValues, TableMapValues, TryMap};
 pub use peek::{Foreach, Pass, Peek};
 pub use session_aggregate::{SessionAggregate, SessionMerger};
 pub use sink::{Sink, TopicOf};
-pub use source::{At, ExtractFn, Intake, Run, Source, TimestampExtractor};
+pub use source::{ExtractFn, Intake, Reading, Source, TimestampExtractor};
 pub use stream_table_join::{FilteredLookup, Joiner, Lookup, MappedLookup, StreamTableJoin};
 pub use table::{TableKeep, TableSource, ToStream, ToTable};
 pub use table_aggregate::{ChangeSerde, Subtractor, TableAggregate, TableGroup};
@@ -36,7 +42,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::error::Result;
-use crate::record::Record;
+use crate::record::{Columns, Record};
 
 /// An operator's entrance for records of one type.
 pub trait Process<K, V> {
@@ -45,6 +51,27 @@ pub trait Process<K, V> {
     /// # Errors
     /// An error stops the task, unless a handler has dealt with it in [`Context::failed`].
     fn process(&mut self, context: &mut Context<'_>, record: Record<K, V>) -> Result<()>;
+
+    /// Handles records in their order and leaves none of them. An error of one record is dealt with here
+    /// ([`Context::recover`]), so that those behind it have their turn.
+    ///
+    /// # Errors
+    /// As [`Process::process`], if the handler says to fail.
+    fn process_all(&mut self, context: &mut Context<'_>, records: &mut Columns<K, V>) -> Result<()> {
+        for (record, origin) in records.drain() {
+            context.at(origin);
+            if let Err(error) = self.process(context, record) {
+                context.recover(error)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this operator and all behind it keep no state and have no effect but what they write: then it does not
+    /// matter whether several records pass it before the first passes the next.
+    fn is_stateless(&self) -> bool {
+        false
+    }
 }
 
 /// An operator that is shared by those who forward to it.
@@ -92,5 +119,33 @@ impl<K: Clone, V: Clone> Outlet<K, V> {
             successor.borrow_mut().process(context, record.clone())?;
         }
         last.borrow_mut().process(context, record)
+    }
+
+    /// Hands records to the successor in one go; where there are several, record by record to each.
+    ///
+    /// # Errors
+    /// As [`Process::process_all`].
+    pub fn forward_all(&self, context: &mut Context<'_>, records: &mut Columns<K, V>) -> Result<()> {
+        let successors = self.0.borrow();
+        if let [only] = successors.as_slice() {
+            return only.borrow_mut().process_all(context, records);
+        }
+        for (record, origin) in records.drain() {
+            context.at(origin);
+            if let Err(error) = self.forward(context, record) {
+                context.recover(error)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Process::is_stateless`]: whether all behind this outlet is.
+    #[must_use]
+    pub fn is_stateless(&self) -> bool {
+        match self.0.borrow().as_slice() {
+            [] => true,
+            [only] => only.borrow().is_stateless(),
+            _ => false,
+        }
     }
 }

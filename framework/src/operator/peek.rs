@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Context, Outlet, Process};
 use crate::error::Result;
-use crate::record::Record;
+use crate::record::{Columns, Record};
 
 /// Shows each record to a function and passes it on.
 pub struct Peek<K, V> {
@@ -43,5 +43,13 @@ pub struct Pass<K, V> {
 impl<K: Clone, V: Clone> Process<K, V> for Pass<K, V> {
     fn process(&mut self, context: &mut Context<'_>, record: Record<K, V>) -> Result<()> {
         self.out.forward(context, record)
+    }
+
+    fn process_all(&mut self, context: &mut Context<'_>, records: &mut Columns<K, V>) -> Result<()> {
+        self.out.forward_all(context, records)
+    }
+
+    fn is_stateless(&self) -> bool {
+        self.out.is_stateless()
     }
 }

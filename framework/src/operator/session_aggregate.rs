@@ -8,9 +8,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::aggregate::{Adder, Nulls};
+use super::aggregate::{Adder, NullTest, Nulls};
 use super::{Change, Context, Outlet, Process, TimeCell};
-use crate::codec::Serde;
 use crate::error::Result;
 use crate::record::{Headers, Record, Windowed};
 use crate::state::{Session, SessionStore};
@@ -37,7 +36,7 @@ pub struct SessionAggregate<K, V, A> {
     /// Merges aggregates.
     pub merge: SessionMerger<K, A>,
     /// Tells which aggregates are null, which deletes them.
-    pub aggregates: Arc<dyn Serde<A>>,
+    pub aggregates: NullTest<A>,
     /// The aggregates.
     pub store: Rc<RefCell<SessionStore<K, A>>>,
     /// Newest event time seen.

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use super::{Context, OutRecord, Process, Stage, Target};
+use super::{Context, OutColumns, OutRecord, Process, Stage, Target};
 use crate::codec::Serde;
 use crate::error::{Reaction, Result};
-use crate::record::Record;
+use crate::record::{Columns, Encoded, Record};
 use crate::topic::TopicName;
 
 /// Length of a key that is null.
 const NULL: usize = usize::MAX;
+
+/// Records that are written together.
+const ROWS: usize = Columns::<(), ()>::ROWS;
 
 /// Chooses the topic of a record.
 pub type TopicOf<K, V> = Arc<dyn Fn(&K, &V) -> TopicName + Send + Sync>;
@@ -28,6 +31,55 @@ pub struct Sink<K, V> {
     pub values: Arc<dyn Serde<V>>,
     /// Memory for the record that is written now.
     pub buffer: Vec<u8>,
+    /// Memory for keys and values that are written together.
+    pub columns: (Encoded, Encoded),
+}
+
+impl<K, V> Sink<K, V> {
+    /// Writes records together; `false`, and none is written, where they have to go one by one.
+    fn write_all(&mut self, context: &mut Context<'_>, records: &Columns<K, V>) -> bool {
+        let rows = records.len();
+        if self.topic_of.is_some() || rows > ROWS {
+            return false;
+        }
+        let (key_bytes, value_bytes) = &mut self.columns;
+        let (mut keys, mut values) = ([None; ROWS], [None; ROWS]);
+        if !encode_all(self.keys.as_ref(), &records.keys, key_bytes, &mut keys)
+            || !encode_all(self.values.as_ref(), &records.values, value_bytes, &mut values)
+        {
+            return false;
+        }
+        let mut partition_keys = keys;
+        self.keys.partition_parts(&mut partition_keys[..rows]);
+        let out = OutColumns {
+            keys: &keys[..rows],
+            partition_keys: &partition_keys[..rows],
+            values: &values[..rows],
+            timestamps: &records.timestamps,
+            headers: &records.headers,
+        };
+        context.output.emit_all(self.number, &out)
+    }
+}
+
+/// The bytes of all `values`, in place or as written to `encoded`; `false` if one of them cannot be written.
+fn encode_all<'a, T>(
+    serde: &dyn Serde<T>,
+    values: &'a [T],
+    encoded: &'a mut Encoded,
+    out: &mut [Option<&'a [u8]>; ROWS],
+) -> bool {
+    if serde.borrow_all(values, out) {
+        return true;
+    }
+    encoded.clear();
+    if serde.serialize_all(values, encoded).is_err() {
+        return false;
+    }
+    for (row, out) in out[..values.len()].iter_mut().enumerate() {
+        *out = encoded.get(row);
+    }
+    true
 }
 
 impl<K, V> Process<K, V> for Sink<K, V> {
@@ -76,5 +128,24 @@ impl<K, V> Process<K, V> for Sink<K, V> {
             }
             Err(error) => Err(error.at_node(&self.node)),
         }
+    }
+
+    fn process_all(&mut self, context: &mut Context<'_>, records: &mut Columns<K, V>) -> Result<()> {
+        if self.write_all(context, records) {
+            context.counters.produced += records.len() as u64;
+            records.clear();
+            return Ok(());
+        }
+        for (record, origin) in records.drain() {
+            context.at(origin);
+            if let Err(error) = self.process(context, record) {
+                context.recover(error)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_stateless(&self) -> bool {
+        true
     }
 }

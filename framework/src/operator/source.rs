@@ -1,13 +1,14 @@
-//! The entrance of a topology: bytes become a typed record with an event time.
+//! The entrance of a topology: bytes become typed records with event times.
 
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Context, Input, Outlet, Stage};
-use crate::codec::Serde;
+use super::{Context, Outlet, Stage};
+use crate::codec::{Part, Serde};
 use crate::error::{Error, Reaction, Result};
-use crate::record::{RawRecord, Record, SharedBatch};
+use crate::record::{Columns, Headers, SharedBatch};
 use crate::telemetry::DropReason;
-use crate::topic::TopicPartition;
 
 /// Looks at a record (key, value, its own timestamp, the newest time of its partition) and tells its event time.
 pub type ExtractFn<K, V> = dyn Fn(&K, &V, i64, i64) -> i64 + Send + Sync;
@@ -42,53 +43,37 @@ impl<K, V> Clone for TimestampExtractor<K, V> {
 
 /// The entrance for the records of one or several topics.
 pub trait Intake {
-    /// Reads a record, which becomes the head of `lane` (an input partition of the task). Returns its event time, or
-    /// `None` where the record was dropped or became a dead letter.
+    /// Reads records, which wait from then on as the next ones of the lane, and appends their event times to `times`.
+    /// It reads up to the first record that is dropped or cannot be read; only if that is the first of all is it dealt
+    /// with. Returns how many records were dropped: one at most, and then none waits.
     ///
     /// # Errors
     /// If the record cannot be read and the handler says to fail.
-    fn load(&mut self, context: &mut Context<'_>, at: At<'_>) -> Result<Option<i64>>;
-    /// Sends the head of `lane` down the topology.
+    fn load(
+        &mut self,
+        context: &mut Context<'_>,
+        reading: &Reading<'_>,
+        times: &mut VecDeque<i64>,
+    ) -> Result<usize>;
+    /// Sends the next `count` records that wait for `lane` down the topology.
     ///
     /// # Errors
-    /// As [`super::Process::process`].
-    fn run(&mut self, context: &mut Context<'_>, lane: usize) -> Result<()>;
-    /// Reads the records of `run` and sends each down the topology at once: the way where no other lane has to be
-    /// looked at. `run.next` and `run.partition_time` tell how far it came, also after an error.
-    ///
-    /// # Errors
-    /// As [`Intake::load`] and [`Intake::run`].
-    fn stream<'a>(&mut self, context: &mut Context<'a>, run: &mut Run<'a>) -> Result<()>;
-    /// Forgets all heads.
+    /// As [`super::Process::process_all`].
+    fn run(&mut self, context: &mut Context<'_>, lane: usize, count: usize) -> Result<()>;
+    /// Forgets all records that wait.
     fn discard(&mut self);
 }
 
-/// Records of one batch that are processed one after another.
-pub struct Run<'a> {
-    /// The input partition.
-    pub partition: &'a TopicPartition,
+/// Records of a batch that are about to be read. None of the lane's may wait.
+#[derive(Clone, Debug)]
+pub struct Reading<'a> {
     /// The input partition's number within its task.
     pub lane: usize,
     /// The batch.
     pub batch: &'a SharedBatch,
-    /// Index of the next record.
-    pub next: usize,
-    /// Index behind the last record.
-    pub end: usize,
+    /// The records' places in the batch.
+    pub rows: Range<usize>,
     /// The newest event time of the partition, -1 before the first.
-    pub partition_time: i64,
-}
-
-/// A record that is about to be read.
-#[derive(Clone, Copy)]
-pub struct At<'a> {
-    /// The input partition's number within its task.
-    pub lane: usize,
-    /// The record.
-    pub raw: RawRecord<'a>,
-    /// The batch in whose memory it lies.
-    pub batch: &'a SharedBatch,
-    /// The newest event time of its partition, -1 before the first.
     pub partition_time: i64,
 }
 
@@ -104,130 +89,118 @@ pub struct Source<K, V> {
     pub extractor: TimestampExtractor<K, V>,
     /// Whether records without key are dropped (tables).
     pub needs_key: bool,
-    /// The head of each lane.
-    pub heads: Vec<Option<Record<K, V>>>,
+    /// The records of each lane that are read and wait.
+    pub heads: Vec<Columns<K, V>>,
+    /// Memory for records that are sent before others of their lane.
+    pub first: Columns<K, V>,
     /// Successors.
     pub out: Outlet<K, V>,
 }
 
 impl<K, V> Source<K, V> {
-    /// Reads a record with its event time; `None` where it was dropped or became a dead letter.
-    #[inline]
-    fn read(&self, context: &mut Context<'_>, at: At<'_>) -> Result<Option<Record<K, V>>> {
-        if self.needs_key && at.raw.key.is_none() {
-            tracing::warn!(node = %self.node, offset = at.raw.offset, "record of a table dropped: null key");
+    /// Reads records with their event times, up to the first that is dropped or cannot be read.
+    fn read_all(&mut self, context: &Context<'_>, reading: &Reading<'_>, times: &mut VecDeque<i64>) {
+        let Reading { lane, batch, rows, partition_time } = reading.clone();
+        let records = &mut self.heads[lane];
+        let readable = |row: &usize| !self.needs_key || batch.key(*row).is_some();
+        let end = rows.clone().find(|row| !readable(row)).unwrap_or(rows.end);
+        let rows = rows.start..end;
+        // What is wrong with a record that cannot be read shows when it is the first.
+        let _ = self.keys.deserialize_all(Part::Key, batch, rows.clone(), &mut records.keys);
+        let rows = rows.start..rows.start + records.keys.len();
+        let _ = self.values.deserialize_all(Part::Value, batch, rows.clone(), &mut records.values);
+        let mut partition_time = partition_time;
+        for (row, (key, value)) in rows.zip(records.keys.iter().zip(&records.values)) {
+            let own = batch.timestamp(row);
+            let time = match &self.extractor {
+                TimestampExtractor::FailOnInvalid | TimestampExtractor::LogAndSkip => own,
+                TimestampExtractor::UsePartitionTime if own < 0 => partition_time,
+                TimestampExtractor::UsePartitionTime => own,
+                TimestampExtractor::Wallclock => context.now_ms,
+                TimestampExtractor::By(function) => function(key, value, own, partition_time),
+            };
+            if time < 0 {
+                break;
+            }
+            partition_time = partition_time.max(time);
+            let has_headers = batch.has_headers(row);
+            let headers = if has_headers { batch.get(row).to_headers() } else { Headers::default() };
+            records.timestamps.push(time);
+            records.headers.push(headers);
+            records.origins.push(u32::try_from(row).expect("a batch has fewer than 4 billion records"));
+            times.push_back(time);
+        }
+        records.keys.truncate(records.timestamps.len());
+        records.values.truncate(records.timestamps.len());
+    }
+
+    /// Says what is wrong with a record that [`Source::read_all`] has stopped at.
+    #[cold]
+    fn refuse(&self, context: &mut Context<'_>, reading: &Reading<'_>) -> Result<()> {
+        let Reading { batch, rows, partition_time, .. } = reading;
+        let raw = batch.get(rows.start);
+        if self.needs_key && raw.key.is_none() {
+            tracing::warn!(node = %self.node, offset = raw.offset, "record of a table dropped: null key");
             context.drop(DropReason::NullKey);
             context.counters.processed += 1;
-            return Ok(None);
+            return Ok(());
         }
-        let Some(mut record) = self.decode(context, at)? else { return Ok(None) };
-        let Some(time) = self.event_time(context, &record, at.partition_time)? else { return Ok(None) };
-        record.timestamp = time;
-        Ok(Some(record))
-    }
-
-    #[inline]
-    fn decode(&self, context: &mut Context<'_>, at: At<'_>) -> Result<Option<Record<K, V>>> {
-        let memory = at.batch.memory();
-        let key = match self.keys.deserialize_shared(at.raw.key, memory) {
+        let key = match self.keys.deserialize_shared(raw.key, batch.memory()) {
             Ok(key) => key,
-            Err(error) => {
-                context.serde_failed(Stage::Deserialization, &self.node, "key", error)?;
-                return Ok(None);
-            }
+            Err(error) => return context.serde_failed(Stage::Deserialization, &self.node, "key", error),
         };
-        let value = match self.values.deserialize_shared(at.raw.value, memory) {
+        let value = match self.values.deserialize_shared(raw.value, batch.memory()) {
             Ok(value) => value,
-            Err(error) => {
-                context.serde_failed(Stage::Deserialization, &self.node, "value", error)?;
-                return Ok(None);
-            }
+            Err(error) => return context.serde_failed(Stage::Deserialization, &self.node, "value", error),
         };
-        let mut record = Record::new(key, value, at.raw.timestamp);
-        if at.raw.has_headers() {
-            record.headers = at.raw.to_headers();
+        let own = raw.timestamp;
+        if matches!(self.extractor, TimestampExtractor::FailOnInvalid) {
+            let message = format!("the record has the timestamp {own}");
+            let hint = "choose another timestamp extractor in `Consumed` or `default.timestamp.extractor`";
+            let error = Error::new(Reaction::Skip, message).hint(hint);
+            return context.failed(Stage::Deserialization, &self.node, error);
         }
-        Ok(Some(record))
-    }
-
-    #[inline]
-    fn event_time(
-        &self,
-        context: &mut Context<'_>,
-        record: &Record<K, V>,
-        partition_time: i64,
-    ) -> Result<Option<i64>> {
-        let own = record.timestamp;
         let time = match &self.extractor {
-            TimestampExtractor::FailOnInvalid if own < 0 => {
-                let message = format!("the record has the timestamp {own}");
-                let hint =
-                    "choose another timestamp extractor in `Consumed` or `default.timestamp.extractor`";
-                let error = Error::new(Reaction::Skip, message).hint(hint);
-                context.failed(Stage::Deserialization, &self.node, error)?;
-                return Ok(None);
-            }
-            TimestampExtractor::FailOnInvalid | TimestampExtractor::LogAndSkip => own,
-            TimestampExtractor::UsePartitionTime => {
-                if own < 0 {
-                    partition_time
-                } else {
-                    own
-                }
-            }
-            TimestampExtractor::Wallclock => context.now_ms,
-            TimestampExtractor::By(function) => function(&record.key, &record.value, own, partition_time),
+            TimestampExtractor::By(function) => function(&key, &value, own, *partition_time),
+            _ => own,
         };
-        if time < 0 {
-            tracing::warn!(node = %self.node, time, "record dropped: negative event time");
-            context.drop(DropReason::BadTimestamp);
-            return Ok(None);
-        }
-        Ok(Some(time))
+        tracing::warn!(node = %self.node, time, "record dropped: negative event time");
+        context.drop(DropReason::BadTimestamp);
+        Ok(())
     }
 }
 
 impl<K: Clone, V: Clone> Intake for Source<K, V> {
-    fn load(&mut self, context: &mut Context<'_>, at: At<'_>) -> Result<Option<i64>> {
-        let Some(record) = self.read(context, at)? else { return Ok(None) };
-        let time = record.timestamp;
-        if self.heads.len() <= at.lane {
-            self.heads.resize_with(at.lane + 1, || None);
+    fn load(
+        &mut self,
+        context: &mut Context<'_>,
+        reading: &Reading<'_>,
+        times: &mut VecDeque<i64>,
+    ) -> Result<usize> {
+        if self.heads.len() <= reading.lane {
+            self.heads.resize_with(reading.lane + 1, Columns::default);
         }
-        self.heads[at.lane] = Some(record);
-        Ok(Some(time))
+        self.read_all(context, reading, times);
+        if self.heads[reading.lane].is_empty() {
+            self.refuse(context, reading)?;
+            return Ok(1);
+        }
+        Ok(0)
     }
 
-    fn run(&mut self, context: &mut Context<'_>, lane: usize) -> Result<()> {
-        match self.heads.get_mut(lane).and_then(Option::take) {
-            Some(record) => self.out.forward(context, record),
-            None => Ok(()),
+    fn run(&mut self, context: &mut Context<'_>, lane: usize, count: usize) -> Result<()> {
+        let records = &mut self.heads[lane];
+        if count == records.len() {
+            return self.out.forward_all(context, records);
         }
-    }
-
-    fn stream<'a>(&mut self, context: &mut Context<'a>, run: &mut Run<'a>) -> Result<()> {
-        while run.next < run.end {
-            let raw = run.batch.get(run.next);
-            context.input = Some(Input { partition: run.partition, raw });
-            let at = At { lane: run.lane, raw, batch: run.batch, partition_time: run.partition_time };
-            let Some(record) = self.read(context, at)? else {
-                context.counters.consumed += 1;
-                run.next += 1;
-                continue;
-            };
-            run.partition_time = run.partition_time.max(record.timestamp);
-            context.stream_time = context.stream_time.max(record.timestamp);
-            context.counters.consumed += 1;
-            context.counters.processed += 1;
-            if let Err(error) = self.out.forward(context, record) {
-                context.recover(error)?;
-            }
-            run.next += 1;
+        for (record, origin) in records.drain_first(count) {
+            self.first.push(record, origin);
         }
-        Ok(())
+        self.out.forward_all(context, &mut self.first)
     }
 
     fn discard(&mut self) {
         self.heads.clear();
+        self.first.clear();
     }
 }

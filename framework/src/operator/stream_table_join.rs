@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Context, Outlet, Process};
+use super::{Context, Exit, NullTest, Process};
 use crate::codec::Serde;
 use crate::error::Result;
-use crate::record::{Record, Windowed};
-use crate::state::{KeyValueStore, SessionStore, WindowStore};
+use crate::record::{Columns, Record, Windowed};
+use crate::state::{KeyRun, KeyValueStore, SessionStore, WindowStore};
 use crate::telemetry::DropReason;
 
 /// Finds a table's row; through filters and maps, if the table itself is not kept.
@@ -18,11 +18,33 @@ pub trait Lookup<K, V> {
     /// # Errors
     /// If the store cannot be read.
     fn lookup(&self, key: &K, found: &mut dyn FnMut(Option<&V>)) -> Result<()>;
+    /// Looks the rows of many keys up at once, for [`Lookup::found`]. `false` where that cannot be done.
+    fn look_up(&self, keys: &[K], run: &mut KeyRun) -> bool {
+        let _ = (keys, run);
+        false
+    }
+    /// As [`Lookup::lookup`] for the key with number `row` of those that were looked up, which is `key`.
+    ///
+    /// # Errors
+    /// As [`Lookup::lookup`].
+    fn found(&self, key: &K, (run, row): (&KeyRun, usize), found: &mut dyn FnMut(Option<&V>)) -> Result<()> {
+        let _ = (run, row);
+        self.lookup(key, found)
+    }
 }
 
 impl<K, V: Clone> Lookup<K, V> for Rc<RefCell<KeyValueStore<K, V>>> {
     fn lookup(&self, key: &K, found: &mut dyn FnMut(Option<&V>)) -> Result<()> {
         found(self.borrow_mut().get(key)?.map(|(value, _)| value));
+        Ok(())
+    }
+
+    fn look_up(&self, keys: &[K], run: &mut KeyRun) -> bool {
+        self.borrow_mut().look_up(keys, run).is_ok()
+    }
+
+    fn found(&self, _key: &K, (run, row): (&KeyRun, usize), found: &mut dyn FnMut(Option<&V>)) -> Result<()> {
+        found(self.borrow_mut().found(run, row)?);
         Ok(())
     }
 }
@@ -59,6 +81,15 @@ impl<K, V> Lookup<K, V> for FilteredLookup<K, V> {
     fn lookup(&self, key: &K, found: &mut dyn FnMut(Option<&V>)) -> Result<()> {
         self.parent.lookup(key, &mut |value| found(value.filter(|value| (self.predicate)(key, value))))
     }
+
+    fn look_up(&self, keys: &[K], run: &mut KeyRun) -> bool {
+        self.parent.look_up(keys, run)
+    }
+
+    fn found(&self, key: &K, place: (&KeyRun, usize), found: &mut dyn FnMut(Option<&V>)) -> Result<()> {
+        let passes = |value: &&V| (self.predicate)(key, value);
+        self.parent.found(key, place, &mut |value| found(value.filter(passes)))
+    }
 }
 
 /// Rows of another table with mapped values.
@@ -71,12 +102,24 @@ pub struct MappedLookup<K, V, V2> {
     pub values: Arc<dyn Serde<V2>>,
 }
 
+impl<K, V, V2> MappedLookup<K, V, V2> {
+    fn map(&self, key: &K, value: Option<&V>, found: &mut dyn FnMut(Option<&V2>)) {
+        let mapped = value.map(|value| (self.function)(key, value));
+        found(mapped.as_ref().filter(|mapped| !self.values.is_null(mapped)));
+    }
+}
+
 impl<K, V, V2> Lookup<K, V2> for MappedLookup<K, V, V2> {
     fn lookup(&self, key: &K, found: &mut dyn FnMut(Option<&V2>)) -> Result<()> {
-        self.parent.lookup(key, &mut |value| {
-            let mapped = value.map(|value| (self.function)(key, value));
-            found(mapped.as_ref().filter(|mapped| !self.values.is_null(mapped)));
-        })
+        self.parent.lookup(key, &mut |value| self.map(key, value, found))
+    }
+
+    fn look_up(&self, keys: &[K], run: &mut KeyRun) -> bool {
+        self.parent.look_up(keys, run)
+    }
+
+    fn found(&self, key: &K, place: (&KeyRun, usize), found: &mut dyn FnMut(Option<&V2>)) -> Result<()> {
+        self.parent.found(key, place, &mut |value| self.map(key, value, found))
     }
 }
 
@@ -86,21 +129,45 @@ pub type Joiner<K, V, T, R> = Arc<dyn Fn(&K, V, Option<&T>) -> R + Send + Sync>;
 /// Joins a stream with a table.
 pub struct StreamTableJoin<K, V, T, R> {
     /// Tells null keys.
-    pub keys: Arc<dyn Serde<K>>,
+    pub keys: NullTest<K>,
     /// Tells null values.
-    pub values: Arc<dyn Serde<V>>,
+    pub values: NullTest<V>,
     /// Whether a record without row is joined with nothing (left) or not joined (inner).
     pub left: bool,
     /// Finds rows.
     pub table: Box<dyn Lookup<K, T>>,
+    /// Memory for keys that are looked up together.
+    pub run: KeyRun,
     /// Joins.
     pub joiner: Joiner<K, V, T, R>,
-    /// Successors.
-    pub out: Outlet<K, R>,
+    /// To the successors.
+    pub out: Exit<K, R>,
 }
 
 impl<K: Clone, V, T, R: Clone> Process<K, V> for StreamTableJoin<K, V, T, R> {
     fn process(&mut self, context: &mut Context<'_>, record: Record<K, V>) -> Result<()> {
+        self.out.open();
+        self.join(context, None, record)?;
+        self.out.close(context)
+    }
+
+    fn process_all(&mut self, context: &mut Context<'_>, records: &mut Columns<K, V>) -> Result<()> {
+        let found = self.table.look_up(&records.keys, &mut self.run);
+        self.out.open();
+        for (row, (record, origin)) in records.drain().enumerate() {
+            context.at(origin);
+            if let Err(error) = self.join(context, found.then_some(row), record) {
+                context.recover(error)?;
+            }
+        }
+        self.out.close(context)
+    }
+}
+
+impl<K: Clone, V, T, R: Clone> StreamTableJoin<K, V, T, R> {
+    /// Joins a record; `row` is its number among the keys that were looked up.
+    #[inline]
+    fn join(&mut self, context: &mut Context<'_>, row: Option<usize>, record: Record<K, V>) -> Result<()> {
         let Record { key, value, timestamp, headers } = record;
         if self.values.is_null(&value) {
             context.drop(DropReason::NullValue);
@@ -118,13 +185,13 @@ impl<K: Clone, V, T, R: Clone> Process<K, V> for StreamTableJoin<K, V, T, R> {
                 joined = value.take().map(|value| (self.joiner)(&key, value, row));
             }
         };
-        if null_key {
-            join(None);
-        } else {
-            self.table.lookup(&key, &mut join)?;
+        match row {
+            _ if null_key => join(None),
+            Some(row) => self.table.found(&key, (&self.run, row), &mut join)?,
+            None => self.table.lookup(&key, &mut join)?,
         }
         match joined {
-            Some(value) => self.out.forward(context, Record { key, value, timestamp, headers }),
+            Some(value) => self.out.send(context, Record { key, value, timestamp, headers }),
             None => Ok(()),
         }
     }

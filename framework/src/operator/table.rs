@@ -4,41 +4,80 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Change, Context, Outlet, Process};
+use super::aggregate::one_by_one;
+use super::{Change, Context, Exit, Outlet, Process};
 use crate::codec::Serde;
 use crate::error::Result;
-use crate::record::Record;
-use crate::state::KeyValueStore;
+use crate::record::{Columns, Record};
+use crate::state::{KeyRun, KeyValueStore};
 use crate::telemetry::DropReason;
 
 /// Keeps the last value of each key: the root of a table. `None` deletes the row.
 pub struct TableSource<K, V> {
     /// The rows, where someone needs them.
     pub store: Option<Rc<RefCell<KeyValueStore<K, V>>>>,
+    /// Memory for keys that are looked up together.
+    pub run: KeyRun,
     /// Whether successors need old values.
     pub send_old: bool,
-    /// Successors.
-    pub out: Outlet<K, Change<V>>,
+    /// To the successors.
+    pub out: Exit<K, Change<V>>,
 }
 
 impl<K: Clone, V: Clone> Process<K, Option<V>> for TableSource<K, V> {
     fn process(&mut self, context: &mut Context<'_>, record: Record<K, Option<V>>) -> Result<()> {
+        self.find(std::slice::from_ref(&record.key))?;
+        self.out.open();
+        self.keep(context, 0, record)?;
+        self.out.close(context)
+    }
+
+    fn process_all(&mut self, context: &mut Context<'_>, records: &mut Columns<K, Option<V>>) -> Result<()> {
+        if self.find(&records.keys).is_err() {
+            return one_by_one(self, context, records);
+        }
+        self.out.open();
+        for (row, (record, origin)) in records.drain().enumerate() {
+            context.at(origin);
+            if let Err(error) = self.keep(context, row, record) {
+                context.recover(error)?;
+            }
+        }
+        self.out.close(context)
+    }
+}
+
+impl<K: Clone, V: Clone> TableSource<K, V> {
+    fn find(&mut self, keys: &[K]) -> Result<()> {
+        match &self.store {
+            Some(store) => store.borrow_mut().look_up(keys, &mut self.run),
+            None => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn keep(&mut self, context: &mut Context<'_>, row: usize, record: Record<K, Option<V>>) -> Result<()> {
         let Record { key, value: new, timestamp, headers } = record;
         let mut old = None;
         if let Some(store) = &self.store {
             let mut store = store.borrow_mut();
-            let slot = store.slot(&key)?;
+            let Some(slot) = store.found_slot(&self.run, row)? else {
+                context.drop(DropReason::NullKey);
+                return Ok(());
+            };
             if self.send_old {
                 old = store.take(slot);
             }
             store.set(slot, new.clone(), timestamp);
         }
-        self.out.forward(context, Record { key, value: Change { new, old }, timestamp, headers })
+        self.out.send(context, Record { key, value: Change { new, old }, timestamp, headers })
     }
 }
 
 /// A table's changes as a stream: the new values, `None` for a deleted row.
 pub struct ToStream<K, V> {
+    /// Memory for the new values.
+    pub new: Columns<K, Option<V>>,
     /// Successors.
     pub out: Outlet<K, Option<V>>,
 }
@@ -47,6 +86,16 @@ impl<K: Clone, V: Clone> Process<K, Change<V>> for ToStream<K, V> {
     fn process(&mut self, context: &mut Context<'_>, record: Record<K, Change<V>>) -> Result<()> {
         let Record { key, value, timestamp, headers } = record;
         self.out.forward(context, Record { key, value: value.new, timestamp, headers })
+    }
+
+    fn process_all(&mut self, context: &mut Context<'_>, records: &mut Columns<K, Change<V>>) -> Result<()> {
+        self.new.clear();
+        records.map_values_into(&mut self.new, |_, change| change.new);
+        self.out.forward_all(context, &mut self.new)
+    }
+
+    fn is_stateless(&self) -> bool {
+        self.out.is_stateless()
     }
 }
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::aggregate::Adder;
+use super::aggregate::{Adder, NullTest};
 use super::{Change, Context, Outlet, Process};
 use crate::codec::{Serde, SerdeError, change};
 use crate::error::{Error, Reaction, Result};
@@ -78,7 +78,7 @@ pub struct TableAggregate<K, V, A> {
     /// Takes a row out of an aggregate.
     pub subtract: Subtractor<K, V, A>,
     /// Tells which aggregates are null, which deletes them.
-    pub aggregates: Arc<dyn Serde<A>>,
+    pub aggregates: NullTest<A>,
     /// The aggregates.
     pub store: Rc<RefCell<KeyValueStore<K, A>>>,
     /// Whether successors need old values.

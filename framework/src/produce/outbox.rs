@@ -8,7 +8,7 @@ use super::held::Held;
 use crate::codec::partition::partition_for_key;
 use crate::error::{Error, Reaction, Result};
 use crate::kafka::Admin;
-use crate::operator::{OutRecord, Output, Target};
+use crate::operator::{OutColumns, OutRecord, Output, Target};
 use crate::record::{Headers, RecordBatch};
 use crate::topic::{TaskId, TopicName, TopicPartition};
 
@@ -236,6 +236,7 @@ impl Outbox {
         let route = &mut self.routes[index];
         let count = i32::try_from(route.slots.len()).unwrap_or(i32::MAX);
         let slot = match record.partition_key {
+            Some(_) if count == 1 => 0,
             Some(key) => usize::try_from(partition_for_key(key, count)).unwrap_or(0),
             None => route.sticky,
         };
@@ -309,15 +310,43 @@ impl Output for Outbox {
         let Some(route) = route else {
             return Err(Error::new(Reaction::Stop, "a sink without topic wrote a record"));
         };
-        let size = RECORD_OVERHEAD + record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-        if size + headers_len(record.headers) > self.options.max_request_size {
-            return self.too_large(route, record, size + headers_len(record.headers));
+        let size = size(record.key, record.value) + headers_len(record.headers);
+        if size > self.options.max_request_size {
+            return self.too_large(route, record, size);
         }
         self.accept(route, record);
         Ok(())
     }
+
+    fn emit_all(&mut self, sink: usize, records: &OutColumns<'_>) -> bool {
+        let Some(route) = self.sinks.get(sink).copied().flatten() else { return false };
+        let largest = records.keys.iter().zip(records.values).zip(records.headers);
+        let largest = largest.map(|((key, value), headers)| size(*key, *value) + headers_len(headers)).max();
+        if self.routes[route].slots.is_empty() || largest > Some(self.options.max_request_size) {
+            return false;
+        }
+        for row in 0..records.keys.len() {
+            let record = OutRecord {
+                key: records.keys[row],
+                partition_key: records.partition_keys[row],
+                value: records.values[row],
+                timestamp: records.timestamps[row],
+                headers: &records.headers[row],
+            };
+            self.put(route, &record);
+        }
+        self.emitted += records.keys.len() as u64;
+        true
+    }
 }
 
+/// Bytes of a record in a request, headers not counted.
+#[inline]
+fn size(key: Option<&[u8]>, value: Option<&[u8]>) -> usize {
+    RECORD_OVERHEAD + key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len)
+}
+
+#[inline]
 fn headers_len(headers: &Headers) -> usize {
     let len =
         |header: &crate::record::Header| header.name.len() + header.value.as_ref().map_or(0, |v| v.len());

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use super::Headers;
+use super::{Headers, Memory};
 
 /// "null" as the length of a key, value or header value.
 const NULL: u32 = u32::MAX;
@@ -38,7 +38,7 @@ pub struct RecordBatch<D = Vec<u8>> {
 }
 
 /// A batch that has arrived: nothing is added any more, and values may share its memory without a copy.
-pub type SharedBatch = RecordBatch<Bytes>;
+pub type SharedBatch = RecordBatch<Memory>;
 
 /// One record of a batch, borrowed.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +64,7 @@ impl RecordBatch {
     /// The finished batch, its memory shared from now on; nothing is copied.
     #[must_use]
     pub fn freeze(self) -> SharedBatch {
-        RecordBatch { data: Bytes::from(self.data), entries: self.entries }
+        RecordBatch { data: Memory::from(self.data), entries: self.entries }
     }
 
     /// Empties the batch and keeps its memory.
@@ -79,10 +79,41 @@ impl RecordBatch {
     #[inline]
     pub fn push(&mut self, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>, offset: i64) {
         let start = small(self.data.len());
-        self.data.reserve(key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len));
         let key_len = append(&mut self.data, key);
         let value_len = append(&mut self.data, value);
         self.entries.push(Entry { offset, timestamp, start, key_len, value_len, headers_len: 0 });
+    }
+
+    /// Appends a record whose key consists of `key` in parts and whose value is what `write` appends to its argument:
+    /// null if that returns `false`. For the way out: the offset is 0.
+    ///
+    /// # Errors
+    /// That of `write`; then nothing is appended.
+    ///
+    /// # Panics
+    /// As [`RecordBatch::push`].
+    #[inline]
+    pub fn push_with<E>(
+        &mut self,
+        timestamp: i64,
+        key: &[&[u8]],
+        write: impl FnOnce(&mut Vec<u8>) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let before = self.data.len();
+        key.iter().for_each(|part| append_bytes(&mut self.data, part));
+        let value_at = self.data.len();
+        match write(&mut self.data) {
+            Ok(present) => {
+                let value_len = if present { small(self.data.len() - value_at) } else { NULL };
+                let (start, key_len) = (small(before), small(value_at - before));
+                self.entries.push(Entry { offset: 0, timestamp, start, key_len, value_len, headers_len: 0 });
+                Ok(())
+            }
+            Err(error) => {
+                self.data.truncate(before);
+                Err(error)
+            }
+        }
     }
 
     /// Appends headers to the record pushed last.
@@ -151,6 +182,50 @@ impl<D: AsRef<[u8]>> RecordBatch<D> {
         }
     }
 
+    /// Key bytes of the record at `index`, `None` for null.
+    ///
+    /// # Panics
+    /// As [`RecordBatch::get`].
+    #[must_use]
+    #[inline]
+    pub fn key(&self, index: usize) -> Option<&[u8]> {
+        let entry = self.entries[index];
+        let start = entry.start as usize;
+        (entry.key_len != NULL).then(|| &self.data.as_ref()[start..start + entry.key_len as usize])
+    }
+
+    /// Value bytes of the record at `index`, `None` for null.
+    ///
+    /// # Panics
+    /// As [`RecordBatch::get`].
+    #[must_use]
+    #[inline]
+    pub fn value(&self, index: usize) -> Option<&[u8]> {
+        let entry = self.entries[index];
+        let start = entry.start as usize + present(entry.key_len);
+        (entry.value_len != NULL).then(|| &self.data.as_ref()[start..start + entry.value_len as usize])
+    }
+
+    /// Timestamp of the record at `index` in milliseconds; -1 where it has none.
+    ///
+    /// # Panics
+    /// As [`RecordBatch::get`].
+    #[must_use]
+    #[inline]
+    pub fn timestamp(&self, index: usize) -> i64 {
+        self.entries[index].timestamp
+    }
+
+    /// Whether the record at `index` has a header.
+    ///
+    /// # Panics
+    /// As [`RecordBatch::get`].
+    #[must_use]
+    #[inline]
+    pub fn has_headers(&self, index: usize) -> bool {
+        self.entries[index].headers_len > 0
+    }
+
     /// The records in order.
     #[must_use]
     pub fn iter(&self) -> BatchIter<'_, D> {
@@ -158,10 +233,11 @@ impl<D: AsRef<[u8]>> RecordBatch<D> {
     }
 }
 
-impl RecordBatch<Bytes> {
+impl RecordBatch<Memory> {
     /// The memory that all records of the batch lie in.
     #[must_use]
-    pub fn memory(&self) -> &Bytes {
+    #[inline]
+    pub fn memory(&self) -> &Memory {
         &self.data
     }
 }
@@ -233,8 +309,24 @@ impl<'a, D: AsRef<[u8]>> Iterator for BatchIter<'a, D> {
 #[inline]
 fn append(data: &mut Vec<u8>, bytes: Option<&[u8]>) -> u32 {
     let Some(bytes) = bytes else { return NULL };
-    data.extend_from_slice(bytes);
+    append_bytes(data, bytes);
     small(bytes.len())
+}
+
+/// Appends `bytes`. Keys and values are short: blocks of a fixed size are copied in place, without a call.
+#[inline]
+pub(crate) fn append_bytes(data: &mut Vec<u8>, bytes: &[u8]) {
+    /// Above this a call of `memcpy` is the cheaper way.
+    const SHORT: usize = 256;
+    if bytes.len() > SHORT {
+        return data.extend_from_slice(bytes);
+    }
+    data.reserve(bytes.len());
+    let (blocks, rest) = bytes.as_chunks::<32>();
+    blocks.iter().for_each(|block| data.extend_from_slice(block));
+    let (blocks, rest) = rest.as_chunks::<8>();
+    blocks.iter().for_each(|block| data.extend_from_slice(block));
+    rest.iter().for_each(|byte| data.push(*byte));
 }
 
 #[inline]

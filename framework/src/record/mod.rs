@@ -1,11 +1,19 @@
-//! The thing that travels: a typed [`Record`] inside operators, a [`RecordBatch`] of bytes at the edges.
+//! The thing that travels: a typed [`Record`] inside operators, several of them in [`Columns`] where that is cheaper,
+//! a [`RecordBatch`] of bytes at the edges.
 
 mod batch;
+mod columns;
+mod encoded;
 mod headers;
+mod slice;
 mod windowed;
 
+pub(crate) use batch::append_bytes;
 pub use batch::{BatchIter, RawRecord, RecordBatch, SharedBatch};
+pub use columns::Columns;
+pub use encoded::Encoded;
 pub use headers::{Header, Headers};
+pub use slice::{Memory, Slice};
 pub use windowed::{Window, Windowed};
 
 /// A record as operators see it.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Change, KeyRange, Overlay, Shelf, SlotId, StateStore, stamp, unstamp};
+use super::{Change, KeyRange, KeyRun, Overlay, Shelf, SlotId, StateStore, stamp, unstamp};
 use crate::codec::Serde;
 use crate::error::Result;
 use crate::record::{RawRecord, RecordBatch};
@@ -16,6 +16,8 @@ pub struct KeyValueStore<K, V> {
     keys: Arc<dyn Serde<K>>,
     values: Arc<dyn Serde<V>>,
     overlay: Overlay<V>,
+    /// Whether values have to be detached before they are kept.
+    detach: bool,
     key: Vec<u8>,
 }
 
@@ -26,7 +28,8 @@ impl<K, V: Clone> KeyValueStore<K, V> {
     /// If the byte store cannot be read.
     pub fn open(shelf: Shelf, keys: Arc<dyn Serde<K>>, values: Arc<dyn Serde<V>>) -> Result<Self> {
         let complete = shelf.is_empty(KeyRange::default())?;
-        Ok(Self { shelf, keys, values, overlay: Overlay::new(complete), key: Vec::new() })
+        let detach = !values.is_owned();
+        Ok(Self { shelf, keys, values, overlay: Overlay::new(complete), detach, key: Vec::new() })
     }
 
     fn encode_key(&mut self, key: &K) -> Result<()> {
@@ -35,11 +38,11 @@ impl<K, V: Clone> KeyValueStore<K, V> {
         Ok(())
     }
 
-    fn stored(&self) -> Result<Option<(V, i64)>> {
+    fn stored(&self, key: &[u8]) -> Result<Option<(V, i64)>> {
         if self.overlay.is_complete() {
             return Ok(None);
         }
-        let Some(stored) = self.shelf.bytes.get(self.shelf.space, &self.key)? else { return Ok(None) };
+        let Some(stored) = self.shelf.bytes.get(self.shelf.space, key)? else { return Ok(None) };
         self.decode(&stored).map(Some)
     }
 
@@ -59,7 +62,7 @@ impl<K, V: Clone> KeyValueStore<K, V> {
         self.encode_key(key)?;
         let id = match self.overlay.find(&self.key) {
             Some(id) => id,
-            None => match self.stored()? {
+            None => match self.stored(&self.key)? {
                 None => return Ok(None),
                 Some((value, timestamp)) => self.overlay.load(&self.key, Some(value), timestamp),
             },
@@ -77,8 +80,52 @@ impl<K, V: Clone> KeyValueStore<K, V> {
             return Ok(id);
         }
         let (value, timestamp) =
-            self.stored()?.map_or((None, -1), |(value, timestamp)| (Some(value), timestamp));
+            self.stored(&self.key)?.map_or((None, -1), |(value, timestamp)| (Some(value), timestamp));
         Ok(self.overlay.load(&self.key, value, timestamp))
+    }
+
+    /// Looks many keys up at once; [`KeyValueStore::found_slot`] and [`KeyValueStore::found`] tell the entries.
+    ///
+    /// # Errors
+    /// If a key cannot be serialised.
+    pub fn look_up(&mut self, keys: &[K], run: &mut KeyRun) -> Result<()> {
+        run.keys_mut().clear();
+        let encoded = self.keys.serialize_all(keys, run.keys_mut());
+        encoded.map_err(|error| self.shelf.serde_error("key", error))?;
+        self.overlay.find_all(run);
+        Ok(())
+    }
+
+    /// Finds or makes the entry of a key that was looked up; `None` for a null key.
+    ///
+    /// # Errors
+    /// If the stored value cannot be read.
+    #[inline]
+    pub fn found_slot(&mut self, run: &KeyRun, row: usize) -> Result<Option<SlotId>> {
+        if let Some(id) = self.overlay.found(run, row) {
+            return Ok(Some(id));
+        }
+        let Some(key) = run.key(row) else { return Ok(None) };
+        let (value, timestamp) =
+            self.stored(key)?.map_or((None, -1), |(value, timestamp)| (Some(value), timestamp));
+        Ok(Some(self.overlay.load(key, value, timestamp)))
+    }
+
+    /// The value of a key that was looked up.
+    ///
+    /// # Errors
+    /// As [`KeyValueStore::found_slot`].
+    #[inline]
+    pub fn found(&mut self, run: &KeyRun, row: usize) -> Result<Option<&V>> {
+        let id = match (self.overlay.found(run, row), run.key(row)) {
+            (Some(id), _) => id,
+            (None, None) => return Ok(None),
+            (None, Some(key)) => match self.stored(key)? {
+                None => return Ok(None),
+                Some((value, timestamp)) => self.overlay.load(key, Some(value), timestamp),
+            },
+        };
+        Ok(self.overlay.value(id))
     }
 
     /// The value of an entry.
@@ -100,7 +147,8 @@ impl<K, V: Clone> KeyValueStore<K, V> {
 
     /// Changes an entry; `None` deletes it.
     pub fn set(&mut self, id: SlotId, value: Option<V>, timestamp: i64) {
-        self.overlay.set(id, value.map(|value| self.values.detach(value)), timestamp);
+        let value = if self.detach { value.map(|value| self.values.detach(value)) } else { value };
+        self.overlay.set(id, value, timestamp);
     }
 
     /// All entries with their timestamps, in the order of the keys' bytes.
@@ -138,18 +186,13 @@ impl<K, V: Clone> StateStore for KeyValueStore<K, V> {
     }
 
     fn log(&mut self, changelog: &mut RecordBatch) -> Result<()> {
-        for entry in self.overlay.dirty() {
-            self.key.clear();
-            let present = match entry.value {
-                None => false,
-                Some(value) => self
-                    .values
-                    .serialize(value, &mut self.key)
-                    .map_err(|error| self.shelf.serde_error("value", error))?,
-            };
-            changelog.push(entry.timestamp, Some(entry.key), present.then_some(&self.key), 0);
-        }
-        Ok(())
+        self.overlay.each_dirty(|entry| {
+            let written = changelog.push_with(entry.timestamp, &[entry.key], |out| match entry.value {
+                None => Ok(false),
+                Some(value) => self.values.serialize(value, out),
+            });
+            written.map_err(|error| self.shelf.serde_error("value", error))
+        })
     }
 
     fn committed(&mut self) {

@@ -22,7 +22,7 @@ pub use bytes::{ByteStore, Change, KeyRange, META, MemoryBackend, Space, StateBa
 pub use due::DueBoards;
 pub use key_value::KeyValueStore;
 pub use leaderboard::{LeaderboardSerdes, LeaderboardStore, MemberChange, Shown};
-pub use overlay::{Entry, Overlay, SlotId};
+pub use overlay::{Entry, KeyRun, Overlay, SlotId};
 pub use ranking::RankBy;
 pub use session::{Session, SessionStore};
 pub use window::{WindowEntry, WindowStore};

@@ -3,17 +3,23 @@
 //! It is record cache and hot path at once; the byte store behind it is where state spills to and restarts from.
 //!
 //! 1. An entry is *dirty* from its first change until the commit that carries it is acknowledged, and *unflushed*
-//!    from then until it has been written to the byte store. Only entries that are neither may be dropped.
+//!    from its first change until it has been written to the byte store. Only entries that are neither may be dropped.
 //! 2. Nothing uncommitted leaves the overlay: a flush happens only while no entry is dirty.
 //! 3. An aborted transaction throws the whole overlay away: what was committed comes back from the changelog.
 //! 4. An overlay is *complete* while every key of its part of the byte store is in it; then a miss is an answer.
 //! 5. Dirty entries are walked in the order of their first change, so that the same input gives the same changelog.
+//! 6. Each look-up waits for memory. Who has many keys finds them together ([`KeyRun`]): the waits overlap.
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
 
-/// Keys up to this length lie in the slot itself: one cache miss less. 24 bytes hold a UUID or a prefixed id.
-const INLINE: usize = 23;
+use crate::record::Encoded;
+
+/// Keys up to this length lie in the slot itself: one cache miss less. With it a key takes 24 bytes.
+const INLINE: usize = 22;
+
+/// Entries that are made ready together where all dirty ones are walked.
+const AHEAD: usize = 32;
 
 #[derive(Clone, Debug)]
 enum Key {
@@ -58,10 +64,35 @@ struct Slot<V> {
     key: Key,
     value: Option<V>,
     timestamp: i64,
-    dirty: bool,
-    unflushed: bool,
+    /// The commit interval in which the entry was changed last.
+    changed: u32,
+    /// The flush period in which the entry was changed last.
+    unflushed: u32,
     /// The flush period in which the entry was used last.
     used: u32,
+}
+
+/// Many keys that are looked up together, and where their entries are. Belongs to who asks, so that several may.
+#[derive(Debug, Default)]
+pub struct KeyRun {
+    keys: Encoded,
+    hashes: Vec<u32>,
+    found: Vec<Option<SlotId>>,
+}
+
+impl KeyRun {
+    /// The keys, to be filled anew.
+    #[inline]
+    pub fn keys_mut(&mut self) -> &mut Encoded {
+        &mut self.keys
+    }
+
+    /// A key; `None` is null.
+    #[must_use]
+    #[inline]
+    pub fn key(&self, row: usize) -> Option<&[u8]> {
+        self.keys.get(row)
+    }
 }
 
 /// Entries of one store, or of one window of a store.
@@ -72,6 +103,9 @@ pub struct Overlay<V> {
     hasher: DefaultHashBuilder,
     dirty: Vec<SlotId>,
     unflushed: Vec<SlotId>,
+    /// Number of the commit interval.
+    interval: u32,
+    /// Number of the flush period.
     period: u32,
     heap: usize,
     complete: bool,
@@ -97,7 +131,8 @@ impl<V> Overlay<V> {
             hasher: DefaultHashBuilder::default(),
             dirty: Vec::new(),
             unflushed: Vec::new(),
-            period: 0,
+            interval: 1,
+            period: 1,
             heap: 0,
             complete,
         }
@@ -150,12 +185,47 @@ impl<V> Overlay<V> {
     /// Finds an entry.
     #[inline]
     pub fn find(&mut self, key: &[u8]) -> Option<SlotId> {
-        let hash = self.hash(key);
+        self.find_hashed(self.hash(key), key)
+    }
+
+    #[inline]
+    fn find_hashed(&mut self, hash: u32, key: &[u8]) -> Option<SlotId> {
         let slots = &self.slots;
-        let same = |(other, id): &(u32, SlotId)| *other == hash && slots[id.0 as usize].key.as_slice() == key;
-        let id = self.table.find(spread(hash), same)?.1;
+        let is_it =
+            |(other, id): &(u32, SlotId)| *other == hash && is_same(slots[id.0 as usize].key.as_slice(), key);
+        let id = self.table.find(spread(hash), is_it)?.1;
         self.slots[id.0 as usize].used = self.period;
         Some(id)
+    }
+
+    /// Finds the entries of all keys of `run`.
+    pub fn find_all(&mut self, run: &mut KeyRun) {
+        let KeyRun { keys, hashes, found } = run;
+        hashes.clear();
+        hashes.extend((0..keys.len()).map(|row| keys.get(row).map_or(0, |key| self.hash(key))));
+        found.clear();
+        for hash in &*hashes {
+            found.push(self.table.find(spread(*hash), |(other, _)| other == hash).map(|(_, id)| *id));
+        }
+        for (row, id) in found.iter_mut().enumerate() {
+            let (Some(candidate), Some(key)) = (*id, keys.get(row)) else {
+                *id = None;
+                continue;
+            };
+            let slot = &mut self.slots[candidate.0 as usize];
+            if is_same(slot.key.as_slice(), key) {
+                slot.used = self.period;
+            } else {
+                *id = self.find_hashed(hashes[row], key);
+            }
+        }
+    }
+
+    /// The entry of a key of `run`, which [`Overlay::find_all`] has found or which is there since.
+    #[inline]
+    pub fn found(&mut self, run: &KeyRun, row: usize) -> Option<SlotId> {
+        let found = run.found[row];
+        if found.is_some() { found } else { self.find_hashed(run.hashes[row], run.key(row)?) }
     }
 
     /// Adds an entry that is as the byte store has it. The key must not be there yet.
@@ -169,7 +239,7 @@ impl<V> Overlay<V> {
         );
         let key = Key::new(key);
         self.heap += key.heap_len();
-        self.slots.push(Slot { key, value, timestamp, dirty: false, unflushed: false, used: self.period });
+        self.slots.push(Slot { key, value, timestamp, changed: 0, unflushed: 0, used: self.period });
         self.table.insert_unique(spread(hash), (hash, id), |(hash, _)| spread(*hash));
         id
     }
@@ -198,15 +268,28 @@ impl<V> Overlay<V> {
         let slot = &mut self.slots[id.0 as usize];
         slot.value = value;
         slot.timestamp = timestamp;
-        if !slot.dirty {
-            slot.dirty = true;
+        if slot.changed != self.interval {
+            slot.changed = self.interval;
             self.dirty.push(id);
+        }
+        if slot.unflushed != self.period {
+            slot.unflushed = self.period;
+            self.unflushed.push(id);
         }
     }
 
-    /// The dirty entries in the order of their first change.
-    pub fn dirty(&self) -> impl Iterator<Item = Entry<'_, V>> {
-        self.dirty.iter().map(|id| self.entry(*id))
+    /// Shows the dirty entries to `visit`, in the order of their first change.
+    ///
+    /// # Errors
+    /// The first of `visit`.
+    #[inline]
+    pub fn each_dirty<E>(&self, mut visit: impl FnMut(Entry<'_, V>) -> Result<(), E>) -> Result<(), E> {
+        let mut ready = Vec::with_capacity(AHEAD);
+        for ids in self.dirty.chunks(AHEAD) {
+            ready.extend(ids.iter().map(|id| self.entry(*id)));
+            ready.drain(..).try_for_each(&mut visit)?;
+        }
+        Ok(())
     }
 
     /// All entries, tombstones included, in no useful order.
@@ -223,16 +306,10 @@ impl<V> Overlay<V> {
         Entry { key: slot.key.as_slice(), value: slot.value.as_ref(), timestamp: slot.timestamp }
     }
 
-    /// The commit that carries the dirty entries is acknowledged: they wait for a flush now.
+    /// The commit that carries the dirty entries is acknowledged: they only wait for a flush now.
     pub fn committed(&mut self) {
-        for id in self.dirty.drain(..) {
-            let slot = &mut self.slots[id.0 as usize];
-            slot.dirty = false;
-            if !slot.unflushed {
-                slot.unflushed = true;
-                self.unflushed.push(id);
-            }
-        }
+        self.dirty.clear();
+        self.interval = next(self.interval);
     }
 
     /// The unflushed entries, sorted by key.
@@ -250,10 +327,8 @@ impl<V> Overlay<V> {
 
     /// The unflushed entries are in the byte store now. A new period of use begins.
     pub fn flushed(&mut self) {
-        for id in self.unflushed.drain(..) {
-            self.slots[id.0 as usize].unflushed = false;
-        }
-        self.period = self.period.wrapping_add(1);
+        self.unflushed.clear();
+        self.period = next(self.period);
     }
 
     /// Drops the entries that are neither dirty nor unflushed and were not used for `periods` flushes. Slots move:
@@ -284,6 +359,23 @@ impl<V> Overlay<V> {
     }
 }
 
+/// The number after this one; 0 is for entries that were never changed.
+fn next(number: u32) -> u32 {
+    number.checked_add(1).unwrap_or(1)
+}
+
+/// Whether two keys are the same: they are short, so they are compared in place.
+#[inline]
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let (words, rest) = one.as_chunks::<8>();
+    let (other_words, other_rest) = other.as_chunks::<8>();
+    words.iter().zip(other_words).all(|(one, other)| one == other)
+        && rest.iter().zip(other_rest).all(|(one, other)| one == other)
+}
+
 #[inline]
 fn spread(hash: u32) -> u64 {
     u64::from(hash) | (u64::from(hash) << 32)
@@ -294,7 +386,12 @@ mod tests {
     use super::*;
 
     fn dirty(overlay: &Overlay<i64>) -> Vec<(Vec<u8>, Option<i64>)> {
-        overlay.dirty().map(|entry| (entry.key.to_vec(), entry.value.copied())).collect()
+        let mut dirty = Vec::new();
+        let noted = overlay.each_dirty(|entry| {
+            dirty.push((entry.key.to_vec(), entry.value.copied()));
+            Ok::<_, ()>(())
+        });
+        noted.map(|()| dirty).unwrap()
     }
 
     #[test]

@@ -9,10 +9,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Change, KeyRange, Overlay, Shelf, SlotId, StateStore, split_time, stamp, unstamp};
+use super::{Change, KeyRange, KeyRun, Overlay, Shelf, SlotId, StateStore, split_time, stamp, unstamp};
 use crate::codec::Serde;
 use crate::error::Result;
 use crate::record::{RawRecord, RecordBatch};
+
+/// The number of a value among those of one key and window: there is only one.
+const SEQUENCE: [u8; 4] = 0_i32.to_be_bytes();
 
 /// One timestamped value per key and window start.
 pub struct WindowStore<K, V> {
@@ -25,6 +28,8 @@ pub struct WindowStore<K, V> {
     newest: i64,
     /// Windows that start before this are deleted from the byte store already.
     deleted: i64,
+    /// Whether values have to be detached before they are kept.
+    detach: bool,
     scratch: Vec<u8>,
 }
 
@@ -52,9 +57,17 @@ impl<K, V: Clone> WindowStore<K, V> {
         values: Arc<dyn Serde<V>>,
         retention_ms: i64,
     ) -> Result<Self> {
-        let windows = BTreeMap::new();
-        let mut store =
-            Self { shelf, keys, values, retention_ms, windows, newest: -1, deleted: 0, scratch: Vec::new() };
+        let mut store = Self {
+            shelf,
+            keys,
+            detach: !values.is_owned(),
+            values,
+            retention_ms,
+            windows: BTreeMap::new(),
+            newest: -1,
+            deleted: 0,
+            scratch: Vec::new(),
+        };
         store.discard()?;
         Ok(store)
     }
@@ -78,19 +91,65 @@ impl<K, V: Clone> WindowStore<K, V> {
         self.scratch.clear();
         self.keys.serialize(key, &mut self.scratch).map_err(|error| self.shelf.serde_error("key", error))?;
         self.open_window(start)?;
-        let overlay = self.windows.get_mut(&start).expect("the window was just opened");
-        if let Some(id) = overlay.find(&self.scratch) {
+        let Self { shelf, values, windows, scratch, .. } = self;
+        let overlay = windows.get_mut(&start).expect("the window was just opened");
+        if let Some(id) = overlay.find(scratch) {
             return Ok(Some(id));
         }
-        let (mut value, mut timestamp) = (None, -1);
-        if !overlay.is_complete() {
-            let stored = self.shelf.bytes.get(self.shelf.space, &window_key(start, &self.scratch))?;
-            if let Some(stored) = stored {
-                let (stored, at) = decode(&self.shelf, self.values.as_ref(), &stored)?;
-                (value, timestamp) = (Some(stored), at);
-            }
+        load(shelf, values.as_ref(), overlay, start, scratch).map(Some)
+    }
+
+    /// Looks many keys up in one window at once; [`WindowStore::found_slot`] tells the entries.
+    ///
+    /// # Errors
+    /// If a key cannot be serialised or the byte store not be read.
+    ///
+    /// # Panics
+    /// Never: the window is opened just before it is looked at.
+    pub fn look_up(&mut self, start: i64, keys: &[K], run: &mut KeyRun) -> Result<()> {
+        run.keys_mut().clear();
+        let encoded = self.keys.serialize_all(keys, run.keys_mut());
+        encoded.map_err(|error| self.shelf.serde_error("key", error))?;
+        self.open_window(start)?;
+        self.windows.get_mut(&start).expect("the window was just opened").find_all(run);
+        Ok(())
+    }
+
+    /// Finds or makes the entry of a key that was looked up in the window that starts at `start`; `None` where that
+    /// window is gone, or the key is null.
+    ///
+    /// # Errors
+    /// If the stored value cannot be read.
+    #[inline]
+    pub fn found_slot(&mut self, start: i64, run: &KeyRun, row: usize) -> Result<Option<SlotId>> {
+        if start < self.horizon() {
+            return Ok(None);
         }
-        Ok(Some(overlay.load(&self.scratch, value, timestamp)))
+        let Self { shelf, values, windows, .. } = self;
+        let (Some(overlay), Some(key)) = (windows.get_mut(&start), run.key(row)) else { return Ok(None) };
+        match overlay.found(run, row) {
+            Some(id) => Ok(Some(id)),
+            None => load(shelf, values.as_ref(), overlay, start, key).map(Some),
+        }
+    }
+
+    /// Changes an entry: `change` gets its value and timestamp and tells the new ones; `None` deletes it.
+    ///
+    /// # Panics
+    /// If `id` was not found in the window that starts at `start`.
+    #[inline]
+    pub fn update(
+        &mut self,
+        start: i64,
+        id: SlotId,
+        change: impl FnOnce(Option<V>, i64) -> (Option<V>, i64),
+    ) {
+        self.newest = self.newest.max(start);
+        let overlay = self.windows.get_mut(&start).expect("the slot was found in this window");
+        let timestamp = overlay.timestamp(id);
+        let (value, timestamp) = change(overlay.take(id), timestamp);
+        let value = if self.detach { value.map(|value| self.values.detach(value)) } else { value };
+        overlay.set(id, value, timestamp);
     }
 
     fn open_window(&mut self, start: i64) -> Result<()> {
@@ -108,10 +167,6 @@ impl<K, V: Clone> WindowStore<K, V> {
         self.windows.get(&start).expect("the slot was found in this window")
     }
 
-    fn overlay_mut(&mut self, start: i64) -> &mut Overlay<V> {
-        self.windows.get_mut(&start).expect("the slot was found in this window")
-    }
-
     /// The value of an entry.
     ///
     /// # Panics
@@ -119,33 +174,6 @@ impl<K, V: Clone> WindowStore<K, V> {
     #[must_use]
     pub fn value(&self, start: i64, id: SlotId) -> Option<&V> {
         self.overlay(start).value(id)
-    }
-
-    /// The timestamp of an entry's value.
-    ///
-    /// # Panics
-    /// As [`WindowStore::value`].
-    #[must_use]
-    pub fn timestamp(&self, start: i64, id: SlotId) -> i64 {
-        self.overlay(start).timestamp(id)
-    }
-
-    /// Takes the value out of an entry that is about to be set.
-    ///
-    /// # Panics
-    /// As [`WindowStore::value`].
-    pub fn take(&mut self, start: i64, id: SlotId) -> Option<V> {
-        self.overlay_mut(start).take(id)
-    }
-
-    /// Changes an entry; `None` deletes it.
-    ///
-    /// # Panics
-    /// As [`WindowStore::value`].
-    pub fn set(&mut self, start: i64, id: SlotId, value: Option<V>, timestamp: i64) {
-        self.newest = self.newest.max(start);
-        let value = value.map(|value| self.values.detach(value));
-        self.overlay_mut(start).set(id, value, timestamp);
     }
 
     /// The entries of the windows that start at `from..=to` and are not gone, by start, then by key bytes.
@@ -203,23 +231,16 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
     }
 
     fn log(&mut self, changelog: &mut RecordBatch) -> Result<()> {
-        let mut key = Vec::new();
         for (start, overlay) in &self.windows {
-            for entry in overlay.dirty() {
-                self.scratch.clear();
-                let present = match entry.value {
-                    None => false,
-                    Some(value) => self
-                        .values
-                        .serialize(value, &mut self.scratch)
-                        .map_err(|error| self.shelf.serde_error("value", error))?,
-                };
-                key.clear();
-                key.extend_from_slice(entry.key);
-                key.extend_from_slice(&start.to_be_bytes());
-                key.extend_from_slice(&0_i32.to_be_bytes());
-                changelog.push(entry.timestamp, Some(&key), present.then_some(&self.scratch), 0);
-            }
+            let start = start.to_be_bytes();
+            overlay.each_dirty(|entry| {
+                let key = [entry.key, &start, &SEQUENCE];
+                let written = changelog.push_with(entry.timestamp, &key, |out| match entry.value {
+                    None => Ok(false),
+                    Some(value) => self.values.serialize(value, out),
+                });
+                written.map_err(|error| self.shelf.serde_error("value", error))
+            })?;
         }
         Ok(())
     }
@@ -305,6 +326,24 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
 
 fn window_key(start: i64, key: &[u8]) -> Vec<u8> {
     stamp(start, key)
+}
+
+/// Adds the entry of `key`, which is not in `overlay`, with the value that is stored.
+fn load<V>(
+    shelf: &Shelf,
+    values: &dyn Serde<V>,
+    overlay: &mut Overlay<V>,
+    start: i64,
+    key: &[u8],
+) -> Result<SlotId> {
+    let (mut value, mut timestamp) = (None, -1);
+    if !overlay.is_complete()
+        && let Some(stored) = shelf.bytes.get(shelf.space, &window_key(start, key))?
+    {
+        let (stored, at) = decode(shelf, values, &stored)?;
+        (value, timestamp) = (Some(stored), at);
+    }
+    Ok(overlay.load(key, value, timestamp))
 }
 
 fn decode<V>(shelf: &Shelf, values: &dyn Serde<V>, stored: &[u8]) -> Result<(V, i64)> {

@@ -218,10 +218,7 @@ impl Task {
             handlers: &self.handlers,
             output,
         };
-        let more = match self.lanes.as_mut_slice() {
-            [lane] => run_one(lane, budget, &mut scene),
-            lanes => run_many(lanes, budget, self.idle_ms, &mut scene),
-        };
+        let more = run_lanes(&mut self.lanes, budget, self.idle_ms, &mut scene);
         self.stream_time = scene.stream_time;
         let more = more.map_err(|error| error.in_task(self.id))?;
         let consumed = usize::try_from(self.counters.consumed - before).unwrap_or(usize::MAX);
@@ -407,25 +404,19 @@ fn space(index: u32) -> Space {
     1 + 2 * index
 }
 
-/// One lane needs no choice: its records go one by one, as they came.
-fn run_one(lane: &mut Lane, budget: usize, scene: &mut Scene<'_>) -> Result<bool> {
-    // A head may be left from a time when the lane was not alone.
-    if lane.head_time().is_some() {
-        lane.run(scene)?;
-    }
-    Ok(lane.stream(budget, scene)? == budget)
-}
-
-fn run_many(lanes: &mut [Lane], budget: usize, idle_ms: Option<i64>, scene: &mut Scene<'_>) -> Result<bool> {
-    for _ in 0..budget {
+fn run_lanes(lanes: &mut [Lane], budget: usize, idle_ms: Option<i64>, scene: &mut Scene<'_>) -> Result<bool> {
+    let mut left = budget;
+    while left > 0 {
         for lane in &mut *lanes {
             lane.load(scene)?;
         }
         if !order::ready(lanes, idle_ms, scene.now_ms) {
             return Ok(false);
         }
-        let Some(next) = order::lowest(lanes) else { return Ok(false) };
-        lanes[next].run(scene)?;
+        let Some((next, count)) = order::lowest(lanes) else { return Ok(false) };
+        let count = count.min(left);
+        lanes[next].run(count, scene)?;
+        left -= count;
     }
     Ok(true)
 }
