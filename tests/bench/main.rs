@@ -18,7 +18,7 @@ use headwater::worker::{Worker, WorkerOptions};
 use headwater::{Config, RecordBatch};
 
 use null_cluster::NullCluster;
-use pipelines::{PIPELINES, Pipeline};
+use pipelines::{Load, PIPELINES, Pipeline};
 
 /// Result of a benchmark or the reason why there is none.
 type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
@@ -29,6 +29,9 @@ struct Arguments {
     /// Records per round.
     #[arg(long, default_value_t = 1_000_000)]
     records: usize,
+    /// Keys that are counted or joined.
+    #[arg(long, default_value_t = 1_000_000)]
+    keys: usize,
     /// Rounds, the best of which counts.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -41,6 +44,12 @@ struct Arguments {
     /// Writes the results as CSV as well.
     #[arg(long)]
     csv: Option<std::path::PathBuf>,
+}
+
+impl Arguments {
+    fn load(&self, round: usize) -> Load {
+        Load { records: self.records, keys: self.keys, round }
+    }
 }
 
 /// A pipeline, measured.
@@ -57,7 +66,7 @@ fn main() -> Fallible<()> {
     let chosen = |pipeline: &&Pipeline| arguments.only.as_deref().is_none_or(|only| only == pipeline.name);
     if arguments.bare {
         for pipeline in PIPELINES.iter().filter(chosen) {
-            run(pipeline, arguments.records, 0)?;
+            run(pipeline, arguments.load(0))?;
         }
         return Ok(());
     }
@@ -91,7 +100,7 @@ fn main() -> Fallible<()> {
 fn measure(pipeline: &Pipeline, arguments: &Arguments) -> Fallible<Measured> {
     let mut best: Option<Measured> = None;
     for round in 0..=arguments.rounds {
-        let measured = run(pipeline, arguments.records, round)?;
+        let measured = run(pipeline, arguments.load(round))?;
         // The first round warms up.
         if round > 0 && best.as_ref().is_none_or(|best| measured.ns < best.ns) {
             best = Some(measured);
@@ -101,19 +110,21 @@ fn measure(pipeline: &Pipeline, arguments: &Arguments) -> Fallible<Measured> {
 }
 
 /// Runs the pipeline: first what fills its tables and stores, then the records that are measured.
-fn run(pipeline: &Pipeline, records: usize, round: usize) -> Fallible<Measured> {
+fn run(pipeline: &Pipeline, load: Load) -> Fallible<Measured> {
+    let records = load.records;
     let cluster = NullCluster::default();
     let topology = (pipeline.build)()?;
     let options = PlanOptions { application: "bench".into(), additional_retention_ms: 0 };
     let plan = Arc::new(topology.plan(&options)?);
     let mut filling = 0;
-    for (topic, batches) in (pipeline.before)(records) {
-        cluster.topic(topic);
+    for (topic, batches) in (pipeline.before)(load) {
+        cluster.topic(topic, 1);
         filling += batches.iter().map(RecordBatch::len).sum::<usize>();
         cluster.input(topic, batches);
     }
-    cluster.topic(pipeline.input);
-    cluster.topic("out");
+    cluster.topic(pipeline.input, 1);
+    // Several partitions, so that keys are hashed.
+    cluster.topic("out", 4);
     // Commits come by the clock that `step` is given: every 100 ms, at the rate of a million records a second.
     let config = Config::builder()
         .set("application.id", "bench")
@@ -133,7 +144,7 @@ fn run(pipeline: &Pipeline, records: usize, round: usize) -> Fallible<Measured> 
     ));
     let mut now_us = 0;
     drive(&mut worker, &mut now_us, filling)?;
-    cluster.input(pipeline.input, (pipeline.records)(records, round));
+    cluster.input(pipeline.input, (pipeline.records)(load));
     let written = cluster.with(|shelf| shelf.written);
     let mut took = std::time::Duration::ZERO;
     let mut failed = Ok(());

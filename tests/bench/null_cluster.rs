@@ -33,9 +33,9 @@ impl NullCluster {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Adds a topic of one partition.
-    pub(crate) fn topic(&self, name: &str) {
-        let info = TopicInfo { name: name.into(), id: 1, partitions: 1, configs: Vec::new() };
+    /// Adds a topic.
+    pub(crate) fn topic(&self, name: &str, partitions: i32) {
+        let info = TopicInfo { name: name.into(), id: 1, partitions, configs: Vec::new() };
         self.with(|shelf| shelf.topics.insert(name.into(), info));
     }
 

@@ -8,8 +8,17 @@ use headwater::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Keys of the counting, joining and ranking pipelines.
-const KEYS: usize = 1_000_000;
+/// How much is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    /// Records of a round.
+    pub(crate) records: usize,
+    /// Keys of the counting and joining pipelines.
+    pub(crate) keys: usize,
+    /// The round's number: each draws other keys.
+    pub(crate) round: usize,
+}
+
 /// Records of a fetched batch: what a consumer hands over at once.
 const BATCH: usize = 1_000;
 
@@ -21,9 +30,9 @@ pub(crate) struct Pipeline {
     pub(crate) input: &'static str,
     pub(crate) build: fn() -> Result<Topology>,
     /// Topics that are read before the measured one, with their records.
-    pub(crate) before: fn(usize) -> Vec<(&'static str, Vec<RecordBatch>)>,
+    pub(crate) before: fn(Load) -> Vec<(&'static str, Vec<RecordBatch>)>,
     /// The measured records of a round.
-    pub(crate) records: fn(usize, usize) -> Vec<RecordBatch>,
+    pub(crate) records: fn(Load) -> Vec<RecordBatch>,
 }
 
 /// All pipelines.
@@ -151,28 +160,28 @@ fn leaderboard() -> Result<Topology> {
     builder.build()
 }
 
-fn nothing(_records: usize) -> Vec<(&'static str, Vec<RecordBatch>)> {
+fn nothing(_: Load) -> Vec<(&'static str, Vec<RecordBatch>)> {
     Vec::new()
 }
 
 /// The window's keys have been seen once: counting goes on in a store of its full size.
-fn counted(_records: usize) -> Vec<(&'static str, Vec<RecordBatch>)> {
-    vec![("in", batches(KEYS, |n| (key(n), vec![b'v'; 100], 0)))]
+fn counted(load: Load) -> Vec<(&'static str, Vec<RecordBatch>)> {
+    vec![("in", batches(load.keys, |n| (key(n), vec![b'v'; 100], 0)))]
 }
 
-fn table(_records: usize) -> Vec<(&'static str, Vec<RecordBatch>)> {
-    vec![("table", batches(KEYS, |n| (key(n), vec![b't'; 100], 0)))]
+fn table(load: Load) -> Vec<(&'static str, Vec<RecordBatch>)> {
+    vec![("table", batches(load.keys, |n| (key(n), vec![b't'; 100], 0)))]
 }
 
 /// 16-byte keys drawn from all, 100-byte values, event time 1 ms per 1,000 records.
-fn plain(records: usize, round: usize) -> Vec<RecordBatch> {
-    let mut random = fastrand::Rng::with_seed(round as u64);
-    batches(records, move |n| (key(random.usize(..KEYS)), vec![b'v'; 100], millis(n)))
+fn plain(load: Load) -> Vec<RecordBatch> {
+    let mut random = fastrand::Rng::with_seed(load.round as u64);
+    batches(load.records, move |n| (key(random.usize(..load.keys)), vec![b'v'; 100], millis(n)))
 }
 
-fn events(records: usize, round: usize) -> Vec<RecordBatch> {
-    let mut random = fastrand::Rng::with_seed(round as u64);
-    batches(records, move |n| {
+fn events(load: Load) -> Vec<RecordBatch> {
+    let mut random = fastrand::Rng::with_seed(load.round as u64);
+    batches(load.records, move |n| {
         let event = Event {
             user_id: random.u64(1_000_000_000..2_000_000_000),
             item_id: random.u64(100_000_000..1_000_000_000),
@@ -183,13 +192,13 @@ fn events(records: usize, round: usize) -> Vec<RecordBatch> {
             at_ms: 1_700_000_000_000 + millis(n),
             rating: 4.25,
         };
-        (key(random.usize(..KEYS)), serde_json::to_vec(&event).unwrap_or_default(), millis(n))
+        (key(random.usize(..load.keys)), serde_json::to_vec(&event).unwrap_or_default(), millis(n))
     })
 }
 
-fn scores(records: usize, round: usize) -> Vec<RecordBatch> {
-    let mut random = fastrand::Rng::with_seed(round as u64);
-    batches(records, move |n| {
+fn scores(load: Load) -> Vec<RecordBatch> {
+    let mut random = fastrand::Rng::with_seed(load.round as u64);
+    batches(load.records, move |n| {
         let (player, score) = (random.i64(..100_000), random.i64(..1_000_000));
         (player.to_be_bytes().to_vec(), score.to_be_bytes().to_vec(), millis(n))
     })

@@ -4,7 +4,7 @@ use ::bytes::Bytes;
 
 use super::fixed::not_null;
 use super::{HasSerde, Serde, SerdeError};
-use crate::record::{Memory, Slice, append_bytes};
+use crate::record::{Memory, Slice};
 
 /// Serde of byte strings (Kafka's `Bytes` and `ByteArray`).
 ///
@@ -25,7 +25,7 @@ pub struct BytesSerde;
 impl Serde<Bytes> for BytesSerde {
     #[inline]
     fn serialize(&self, value: &Bytes, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
-        append_bytes(out, value);
+        out.extend_from_slice(value);
         Ok(true)
     }
 
@@ -61,7 +61,7 @@ impl Serde<Bytes> for BytesSerde {
 impl Serde<Slice> for BytesSerde {
     #[inline]
     fn serialize(&self, value: &Slice, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
-        append_bytes(out, value);
+        out.extend_from_slice(value);
         Ok(true)
     }
 
@@ -97,7 +97,7 @@ impl Serde<Slice> for BytesSerde {
 impl Serde<Vec<u8>> for BytesSerde {
     #[inline]
     fn serialize(&self, value: &Vec<u8>, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
-        append_bytes(out, value);
+        out.extend_from_slice(value);
         Ok(true)
     }
 

@@ -242,6 +242,30 @@ impl Part {
     }
 }
 
+/// The bytes of all `values` as the first elements of `out`: in place, or as written to `encoded`.
+///
+/// # Errors
+/// If one of the values cannot be written.
+///
+/// # Panics
+/// If `out` is too short.
+pub(crate) fn encode_all<'a, T>(
+    serde: &dyn Serde<T>,
+    values: &'a [T],
+    encoded: &'a mut Encoded,
+    out: &mut [Option<&'a [u8]>],
+) -> Result<(), SerdeError> {
+    if serde.borrow_all(values, out) {
+        return Ok(());
+    }
+    encoded.clear();
+    serde.serialize_all(values, encoded)?;
+    for (row, out) in out[..values.len()].iter_mut().enumerate() {
+        *out = encoded.get(row);
+    }
+    Ok(())
+}
+
 /// Types that have a usual serde.
 ///
 /// ```

@@ -47,6 +47,12 @@ pub struct Nulls<K, V> {
 }
 
 impl<K, V> Nulls<K, V> {
+    /// Whether no record has to be dropped.
+    #[must_use]
+    pub fn is_never(&self) -> bool {
+        self.keys.0.is_none() && self.values.0.is_none()
+    }
+
     /// Why `record` has to be dropped, if it has.
     #[inline]
     pub fn reason(&self, record: &Record<K, V>) -> Option<DropReason> {
@@ -77,14 +83,14 @@ pub struct Aggregate<K, V, A> {
 
 impl<K: Clone, V, A: Clone> Process<K, V> for Aggregate<K, V, A> {
     fn process(&mut self, context: &mut Context<'_>, record: Record<K, V>) -> Result<()> {
-        self.store.borrow_mut().look_up(std::slice::from_ref(&record.key), &mut self.run)?;
+        self.store.borrow_mut().slots(std::slice::from_ref(&record.key), &mut self.run)?;
         self.out.open();
         self.update(context, 0, record)?;
         self.out.close(context)
     }
 
     fn process_all(&mut self, context: &mut Context<'_>, records: &mut Columns<K, V>) -> Result<()> {
-        let found = self.store.borrow_mut().look_up(&records.keys, &mut self.run);
+        let found = self.store.borrow_mut().slots(&records.keys, &mut self.run);
         if found.is_err() {
             return one_by_one(self, context, records);
         }
@@ -106,21 +112,19 @@ impl<K: Clone, V, A: Clone> Aggregate<K, V, A> {
             context.drop(reason);
             return Ok(());
         }
-        let Record { key, value, timestamp, headers } = record;
-        let (change, timestamp) = {
-            let mut store = self.store.borrow_mut();
-            let Some(slot) = store.found_slot(&self.run, row)? else {
-                context.drop(DropReason::NullKey);
-                return Ok(());
-            };
-            let timestamp = timestamp.max(store.value(slot).map_or(-1, |_| store.timestamp(slot)));
-            let before = store.take(slot);
-            let old = if self.send_old { before.clone() } else { None };
-            let new = (self.add)(&key, value, before);
-            let new = (!self.aggregates.is_null(&new)).then_some(new);
-            store.set(slot, new.clone(), timestamp);
-            (Change { new, old }, timestamp)
+        let Some(slot) = self.run.slot(row) else {
+            context.drop(DropReason::NullKey);
+            return Ok(());
         };
+        let Record { key, value, mut timestamp, headers } = record;
+        let mut change = Change { new: None, old: None };
+        self.store.borrow_mut().update(slot, |before, at| {
+            timestamp = if before.is_some() { timestamp.max(at) } else { timestamp };
+            change.old = if self.send_old { before.clone() } else { None };
+            let new = (self.add)(&key, value, before);
+            change.new = (!self.aggregates.is_null(&new)).then_some(new);
+            (change.new.clone(), timestamp)
+        });
         self.out.send(context, Record { key, value: change, timestamp, headers })
     }
 }

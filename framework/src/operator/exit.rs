@@ -42,6 +42,13 @@ impl<K: Clone, V: Clone> Exit<K, V> {
         self.close(context)
     }
 
+    /// Where records wait that go on together; `None` where they go on one by one. Whoever adds to it adds to all
+    /// columns.
+    #[inline]
+    pub fn waiting(&mut self) -> Option<&mut Columns<K, V>> {
+        self.together.then_some(&mut self.waiting)
+    }
+
     /// No more records are sent for now.
     ///
     /// # Errors

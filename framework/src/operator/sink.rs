@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Context, OutColumns, OutRecord, Process, Stage, Target};
-use crate::codec::Serde;
+use crate::codec::{Serde, encode_all};
 use crate::error::{Reaction, Result};
 use crate::record::{Columns, Encoded, Record};
 use crate::topic::TopicName;
@@ -44,9 +44,9 @@ impl<K, V> Sink<K, V> {
         }
         let (key_bytes, value_bytes) = &mut self.columns;
         let (mut keys, mut values) = ([None; ROWS], [None; ROWS]);
-        if !encode_all(self.keys.as_ref(), &records.keys, key_bytes, &mut keys)
-            || !encode_all(self.values.as_ref(), &records.values, value_bytes, &mut values)
-        {
+        let done = encode_all(self.keys.as_ref(), &records.keys, key_bytes, &mut keys)
+            .and_then(|()| encode_all(self.values.as_ref(), &records.values, value_bytes, &mut values));
+        if done.is_err() {
             return false;
         }
         let mut partition_keys = keys;
@@ -60,26 +60,6 @@ impl<K, V> Sink<K, V> {
         };
         context.output.emit_all(self.number, &out)
     }
-}
-
-/// The bytes of all `values`, in place or as written to `encoded`; `false` if one of them cannot be written.
-fn encode_all<'a, T>(
-    serde: &dyn Serde<T>,
-    values: &'a [T],
-    encoded: &'a mut Encoded,
-    out: &mut [Option<&'a [u8]>; ROWS],
-) -> bool {
-    if serde.borrow_all(values, out) {
-        return true;
-    }
-    encoded.clear();
-    if serde.serialize_all(values, encoded).is_err() {
-        return false;
-    }
-    for (row, out) in out[..values.len()].iter_mut().enumerate() {
-        *out = encoded.get(row);
-    }
-    true
 }
 
 impl<K, V> Process<K, V> for Sink<K, V> {

@@ -109,29 +109,34 @@ impl<K, V> Source<K, V> {
         let _ = self.keys.deserialize_all(Part::Key, batch, rows.clone(), &mut records.keys);
         let rows = rows.start..rows.start + records.keys.len();
         let _ = self.values.deserialize_all(Part::Value, batch, rows.clone(), &mut records.values);
-        let mut partition_time = partition_time;
-        for (row, (key, value)) in rows.zip(records.keys.iter().zip(&records.values)) {
-            let own = batch.timestamp(row);
-            let time = match &self.extractor {
-                TimestampExtractor::FailOnInvalid | TimestampExtractor::LogAndSkip => own,
-                TimestampExtractor::UsePartitionTime if own < 0 => partition_time,
-                TimestampExtractor::UsePartitionTime => own,
-                TimestampExtractor::Wallclock => context.now_ms,
-                TimestampExtractor::By(function) => function(key, value, own, partition_time),
-            };
-            if time < 0 {
-                break;
+        let rows = rows.start..rows.start + records.values.len();
+        match &self.extractor {
+            TimestampExtractor::FailOnInvalid | TimestampExtractor::LogAndSkip => {
+                records.timestamps.extend(rows.clone().map(|row| batch.timestamp(row)));
             }
-            partition_time = partition_time.max(time);
-            let has_headers = batch.has_headers(row);
-            let headers = if has_headers { batch.get(row).to_headers() } else { Headers::default() };
-            records.timestamps.push(time);
-            records.headers.push(headers);
-            records.origins.push(u32::try_from(row).expect("a batch has fewer than 4 billion records"));
-            times.push_back(time);
+            extractor => {
+                let mut newest = partition_time;
+                for (row, (key, value)) in rows.clone().zip(records.keys.iter().zip(&records.values)) {
+                    let own = batch.timestamp(row);
+                    let time = match extractor {
+                        TimestampExtractor::UsePartitionTime if own < 0 => newest,
+                        TimestampExtractor::Wallclock => context.now_ms,
+                        TimestampExtractor::By(function) => function(key, value, own, newest),
+                        _ => own,
+                    };
+                    newest = newest.max(time);
+                    records.timestamps.push(time);
+                }
+            }
         }
-        records.keys.truncate(records.timestamps.len());
-        records.values.truncate(records.timestamps.len());
+        let valid = records.timestamps.iter().position(|time| *time < 0).unwrap_or(rows.len());
+        records.truncate(valid);
+        for row in rows.take(valid) {
+            let has_headers = batch.has_headers(row);
+            records.headers.push(if has_headers { batch.get(row).to_headers() } else { Headers::default() });
+            records.origins.push(u32::try_from(row).expect("a batch has fewer than 4 billion records"));
+        }
+        times.extend(&records.timestamps);
     }
 
     /// Says what is wrong with a record that [`Source::read_all`] has stopped at.

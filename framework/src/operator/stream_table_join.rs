@@ -44,7 +44,8 @@ impl<K, V: Clone> Lookup<K, V> for Rc<RefCell<KeyValueStore<K, V>>> {
     }
 
     fn found(&self, _key: &K, (run, row): (&KeyRun, usize), found: &mut dyn FnMut(Option<&V>)) -> Result<()> {
-        found(self.borrow_mut().found(run, row)?);
+        let store = self.borrow();
+        found(run.slot(row).and_then(|slot| store.value(slot)));
         Ok(())
     }
 }

@@ -50,7 +50,7 @@ impl<K: Clone, V: Clone> Process<K, Option<V>> for TableSource<K, V> {
 impl<K: Clone, V: Clone> TableSource<K, V> {
     fn find(&mut self, keys: &[K]) -> Result<()> {
         match &self.store {
-            Some(store) => store.borrow_mut().look_up(keys, &mut self.run),
+            Some(store) => store.borrow_mut().slots(keys, &mut self.run),
             None => Ok(()),
         }
     }
@@ -60,11 +60,11 @@ impl<K: Clone, V: Clone> TableSource<K, V> {
         let Record { key, value: new, timestamp, headers } = record;
         let mut old = None;
         if let Some(store) = &self.store {
-            let mut store = store.borrow_mut();
-            let Some(slot) = store.found_slot(&self.run, row)? else {
+            let Some(slot) = self.run.slot(row) else {
                 context.drop(DropReason::NullKey);
                 return Ok(());
             };
+            let mut store = store.borrow_mut();
             if self.send_old {
                 old = store.take(slot);
             }

@@ -9,7 +9,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::aggregate::{Adder, NullTest, Nulls, one_by_one};
+use super::aggregate::{Adder, NullTest, Nulls};
 use super::{Change, Context, Exit, Process, TimeCell};
 use crate::error::Result;
 use crate::record::{Columns, Headers, Record, Windowed};
@@ -50,26 +50,22 @@ pub struct WindowAggregate<K, V, A> {
 impl<K: Clone, V: Clone, A: Clone> Process<K, V> for WindowAggregate<K, V, A> {
     fn process(&mut self, context: &mut Context<'_>, record: Record<K, V>) -> Result<()> {
         self.out.open();
-        self.enter(context, record, None)?;
+        self.enter(context, record)?;
         self.out.close(context)
     }
 
     fn process_all(&mut self, context: &mut Context<'_>, records: &mut Columns<K, V>) -> Result<()> {
-        if !self.windows.is_tumbling() {
-            return one_by_one(self, context, records);
-        }
         self.out.open();
         while let Some(first) = records.timestamps.first() {
             let start = self.windows.start_for(*first);
             let same = records.timestamps.iter().take_while(|time| self.windows.start_for(**time) == start);
             let count = same.count();
-            let found = self.store.borrow_mut().look_up(start, &records.keys[..count], &mut self.run);
-            if found.is_err() {
-                return one_by_one(self, context, records);
+            if self.enter_together(start, &mut Rows { records, count })? {
+                continue;
             }
-            for (row, (record, origin)) in records.drain_first(count).enumerate() {
+            for (record, origin) in records.drain_first(count) {
                 context.at(origin);
-                if let Err(error) = self.enter(context, record, Some(row)) {
+                if let Err(error) = self.enter(context, record) {
                     context.recover(error)?;
                 }
             }
@@ -78,27 +74,64 @@ impl<K: Clone, V: Clone, A: Clone> Process<K, V> for WindowAggregate<K, V, A> {
     }
 }
 
+/// The first rows of columns.
+struct Rows<'a, K, V> {
+    records: &'a mut Columns<K, V>,
+    count: usize,
+}
+
 impl<K: Clone, V: Clone, A: Clone> WindowAggregate<K, V, A> {
-    /// A record enters its windows; `row` is its number among the keys that were looked up.
-    #[inline]
-    fn enter(&mut self, context: &mut Context<'_>, record: Record<K, V>, row: Option<usize>) -> Result<()> {
+    /// Records enter the one window that all of them belong to, where nothing speaks against doing that together:
+    /// results wait, every record counts, and each finds its entry. Returns whether they did; else nothing is changed.
+    fn enter_together(&mut self, start: i64, rows: &mut Rows<'_, K, V>) -> Result<bool> {
+        let together = self.windows.is_tumbling() && self.emit == EmitStrategy::OnWindowUpdate;
+        // The window's own records do not close it.
+        let end = start.saturating_add(self.windows.size_ms());
+        if !together || !self.nulls.is_never() || end <= self.close() {
+            return Ok(false);
+        }
+        let Some(waiting) = self.out.waiting() else { return Ok(false) };
+        let Rows { records, count } = rows;
+        let count = *count;
+        let keys = &records.keys[..count];
+        let mut store = self.store.borrow_mut();
+        if !matches!(store.slots(keys, start, &mut self.run), Ok(true)) {
+            return Ok(false);
+        }
+        let Some(slots) = self.run.all() else { return Ok(false) };
+        let mut inputs = keys.iter().zip(records.values.drain(..count)).zip(&records.timestamps[..count]);
+        store.update(start, slots, |before, at| {
+            let ((key, value), timestamp) = inputs.next().expect("each slot has its record");
+            let newest = if before.is_some() { at.max(*timestamp) } else { *timestamp };
+            let old = if self.send_old { before.clone() } else { None };
+            let new = (self.add)(key, value, before);
+            let new = (!self.aggregates.is_null(&new)).then_some(new);
+            waiting.values.push(Change { new: new.clone(), old });
+            waiting.timestamps.push(newest);
+            (new, newest)
+        });
+        let newest = records.timestamps.drain(..count).max().unwrap_or(start);
+        self.stream_time.set(self.stream_time.get().max(newest));
+        waiting.keys.extend(records.keys.drain(..count).map(|key| Windowed::new(key, start, end)));
+        waiting.headers.extend(records.headers.drain(..count));
+        waiting.origins.extend(records.origins.drain(..count));
+        Ok(true)
+    }
+
+    /// A record enters its windows.
+    fn enter(&mut self, context: &mut Context<'_>, record: Record<K, V>) -> Result<()> {
         if let Some(reason) = self.nulls.reason(&record) {
             context.drop(reason);
             return Ok(());
         }
         self.stream_time.set(self.stream_time.get().max(record.timestamp));
         let headers = (self.emit == EmitStrategy::OnWindowClose).then(|| record.headers.clone());
-        if let Some(row) = row {
-            let start = self.windows.start_for(record.timestamp);
-            self.enter_window(context, start, record, Some(row))?;
-        } else {
-            let mut starts = self.windows.starts_for(record.timestamp).peekable();
-            let mut record = Some(record);
-            while let Some(start) = starts.next() {
-                let current = if starts.peek().is_some() { record.clone() } else { record.take() };
-                let current = current.expect("only the last window takes the record");
-                self.enter_window(context, start, current, None)?;
-            }
+        let mut starts = self.windows.starts_for(record.timestamp).peekable();
+        let mut record = Some(record);
+        while let Some(start) = starts.next() {
+            let current = if starts.peek().is_some() { record.clone() } else { record.take() };
+            let current = current.expect("only the last window takes the record");
+            self.enter_window(context, start, current)?;
         }
         match headers {
             Some(headers) => self.emit_closed(context, self.close(), &headers),
@@ -106,44 +139,34 @@ impl<K: Clone, V: Clone, A: Clone> WindowAggregate<K, V, A> {
         }
     }
 
-    #[inline]
-    fn enter_window(
-        &mut self,
-        context: &mut Context<'_>,
-        start: i64,
-        record: Record<K, V>,
-        row: Option<usize>,
-    ) -> Result<()> {
-        let (size, close) = (self.windows.size_ms(), self.close());
-        if start.saturating_add(size) <= close {
+    fn enter_window(&mut self, context: &mut Context<'_>, start: i64, record: Record<K, V>) -> Result<()> {
+        let end = start.saturating_add(self.windows.size_ms());
+        if end <= self.close() {
             context.drop(DropReason::Late);
             return Ok(());
         }
-        let Record { key, value, timestamp, headers } = record;
-        let (mut new, mut old, mut newest) = (None, None, timestamp);
-        {
-            let mut store = self.store.borrow_mut();
-            let slot = match row {
-                Some(row) => store.found_slot(start, &self.run, row)?,
-                None => store.slot(&key, start)?,
-            };
-            let Some(slot) = slot else {
-                context.drop(DropReason::Late);
-                return Ok(());
-            };
-            store.update(start, slot, |before, at| {
-                newest = if before.is_some() { timestamp.max(at) } else { timestamp };
-                old = if self.send_old { before.clone() } else { None };
-                let added = (self.add)(&key, value, before);
-                new = (!self.aggregates.is_null(&added)).then_some(added);
-                (new.clone(), newest)
-            });
-        }
-        if self.emit == EmitStrategy::OnWindowClose {
+        let Record { key, value, mut timestamp, headers } = record;
+        let Some(slot) = self.store.borrow_mut().slot(&key, start)? else {
+            context.drop(DropReason::Late);
+            return Ok(());
+        };
+        let mut value = Some(value);
+        let mut change = Change { new: None, old: None };
+        let tells = self.emit == EmitStrategy::OnWindowUpdate;
+        self.store.borrow_mut().update(start, std::iter::once(slot), |before, at| {
+            timestamp = if before.is_some() { timestamp.max(at) } else { timestamp };
+            change.old = if self.send_old { before.clone() } else { None };
+            let value = value.take().expect("one slot takes one value");
+            let new = (self.add)(&key, value, before);
+            let new = (!self.aggregates.is_null(&new)).then_some(new);
+            change.new = if tells { new.clone() } else { None };
+            (new, timestamp)
+        });
+        if !tells {
             return Ok(());
         }
-        let key = Windowed::new(key, start, start.saturating_add(size));
-        self.out.send(context, Record { key, value: Change { new, old }, timestamp: newest, headers })
+        let key = Windowed::new(key, start, end);
+        self.out.send(context, Record { key, value: change, timestamp, headers })
     }
 
     /// Windows that end at this time or earlier are closed.

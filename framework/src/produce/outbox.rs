@@ -234,12 +234,7 @@ impl Outbox {
     #[inline]
     fn put(&mut self, index: usize, record: &OutRecord<'_>) {
         let route = &mut self.routes[index];
-        let count = i32::try_from(route.slots.len()).unwrap_or(i32::MAX);
-        let slot = match record.partition_key {
-            Some(_) if count == 1 => 0,
-            Some(key) => usize::try_from(partition_for_key(key, count)).unwrap_or(0),
-            None => route.sticky,
-        };
+        let slot = route.slot_of(record.partition_key);
         let batch = &mut route.slots[slot].batch;
         let before = batch.byte_len();
         if batch.is_empty() {
@@ -291,6 +286,17 @@ impl Outbox {
 }
 
 impl Route {
+    /// The number of the partition that a record belongs to. There is one at least.
+    #[inline]
+    fn slot_of(&self, key: Option<&[u8]>) -> usize {
+        let count = i32::try_from(self.slots.len()).unwrap_or(i32::MAX);
+        match key {
+            Some(_) if count == 1 => 0,
+            Some(key) => usize::try_from(partition_for_key(key, count)).unwrap_or(0),
+            None => self.sticky,
+        }
+    }
+
     fn open(&mut self, partitions: i32) {
         let slot = |partition| Slot {
             partition: TopicPartition { topic: self.topic.clone(), partition },
@@ -319,21 +325,24 @@ impl Output for Outbox {
     }
 
     fn emit_all(&mut self, sink: usize, records: &OutColumns<'_>) -> bool {
-        let Some(route) = self.sinks.get(sink).copied().flatten() else { return false };
-        let largest = records.keys.iter().zip(records.values).zip(records.headers);
-        let largest = largest.map(|((key, value), headers)| size(*key, *value) + headers_len(headers)).max();
-        if self.routes[route].slots.is_empty() || largest > Some(self.options.max_request_size) {
+        let Some(index) = self.sinks.get(sink).copied().flatten() else { return false };
+        let largest = records.keys.iter().zip(records.values).map(|(key, value)| size(*key, *value)).max();
+        let route = &mut self.routes[index];
+        let simple = !route.slots.is_empty()
+            && largest <= Some(self.options.max_request_size)
+            && records.headers.iter().all(Headers::is_empty);
+        if !simple {
             return false;
         }
-        for row in 0..records.keys.len() {
-            let record = OutRecord {
-                key: records.keys[row],
-                partition_key: records.partition_keys[row],
-                value: records.values[row],
-                timestamp: records.timestamps[row],
-                headers: &records.headers[row],
-            };
-            self.put(route, &record);
+        let rows = records.keys.iter().zip(records.values).zip(records.timestamps);
+        for (((key, value), timestamp), partition_key) in rows.zip(records.partition_keys) {
+            let slot = route.slot_of(*partition_key);
+            let batch = &mut route.slots[slot].batch;
+            if batch.is_empty() {
+                self.filled.push((index, slot));
+            }
+            batch.push(*timestamp, *key, *value, 0);
+            self.bytes += key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
         }
         self.emitted += records.keys.len() as u64;
         true

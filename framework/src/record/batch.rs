@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use super::arena::Arena;
 use super::{Headers, Memory};
 
 /// "null" as the length of a key, value or header value.
@@ -32,7 +33,7 @@ struct Entry {
 /// assert_eq!((record.key, record.value), (Some(&b"key"[..]), None));
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct RecordBatch<D = Vec<u8>> {
+pub struct RecordBatch<D = Arena> {
     data: D,
     entries: Vec<Entry>,
 }
@@ -58,13 +59,13 @@ impl RecordBatch {
     /// An empty batch with room for `records` records of `bytes` bytes in all.
     #[must_use]
     pub fn with_capacity(records: usize, bytes: usize) -> Self {
-        Self { data: Vec::with_capacity(bytes), entries: Vec::with_capacity(records) }
+        Self { data: Arena::with_capacity(bytes), entries: Vec::with_capacity(records) }
     }
 
     /// The finished batch, its memory shared from now on; nothing is copied.
     #[must_use]
     pub fn freeze(self) -> SharedBatch {
-        RecordBatch { data: Memory::from(self.data), entries: self.entries }
+        RecordBatch { data: Memory::from(Vec::from(self.data)), entries: self.entries }
     }
 
     /// Empties the batch and keeps its memory.
@@ -84,36 +85,17 @@ impl RecordBatch {
         self.entries.push(Entry { offset, timestamp, start, key_len, value_len, headers_len: 0 });
     }
 
-    /// Appends a record whose key consists of `key` in parts and whose value is what `write` appends to its argument:
-    /// null if that returns `false`. For the way out: the offset is 0.
-    ///
-    /// # Errors
-    /// That of `write`; then nothing is appended.
+    /// Appends a record whose key consists of several parts. For the way out: the offset is 0.
     ///
     /// # Panics
     /// As [`RecordBatch::push`].
     #[inline]
-    pub fn push_with<E>(
-        &mut self,
-        timestamp: i64,
-        key: &[&[u8]],
-        write: impl FnOnce(&mut Vec<u8>) -> Result<bool, E>,
-    ) -> Result<(), E> {
-        let before = self.data.len();
-        key.iter().for_each(|part| append_bytes(&mut self.data, part));
-        let value_at = self.data.len();
-        match write(&mut self.data) {
-            Ok(present) => {
-                let value_len = if present { small(self.data.len() - value_at) } else { NULL };
-                let (start, key_len) = (small(before), small(value_at - before));
-                self.entries.push(Entry { offset: 0, timestamp, start, key_len, value_len, headers_len: 0 });
-                Ok(())
-            }
-            Err(error) => {
-                self.data.truncate(before);
-                Err(error)
-            }
-        }
+    pub fn push_parts(&mut self, timestamp: i64, key: &[&[u8]], value: Option<&[u8]>) {
+        let start = small(self.data.len());
+        key.iter().for_each(|part| self.data.append(part));
+        let key_len = small(self.data.len()) - start;
+        let value_len = append(&mut self.data, value);
+        self.entries.push(Entry { offset: 0, timestamp, start, key_len, value_len, headers_len: 0 });
     }
 
     /// Appends headers to the record pushed last.
@@ -122,11 +104,11 @@ impl RecordBatch {
     /// If the batch is empty, or would grow past 4 GiB.
     pub fn push_header(&mut self, name: &str, value: Option<&[u8]>) {
         let before = self.data.len();
-        self.data.extend_from_slice(&small(name.len()).to_le_bytes());
-        self.data.extend_from_slice(name.as_bytes());
+        self.data.append(&small(name.len()).to_le_bytes());
+        self.data.append(name.as_bytes());
         let value_len = value.map_or(NULL, |bytes| small(bytes.len()));
-        self.data.extend_from_slice(&value_len.to_le_bytes());
-        self.data.extend_from_slice(value.unwrap_or_default());
+        self.data.append(&value_len.to_le_bytes());
+        self.data.append(value.unwrap_or_default());
         let added = small(self.data.len() - before);
         self.entries.last_mut().expect("a header follows its record").headers_len += added;
     }
@@ -290,7 +272,7 @@ impl<'a> RawRecord<'a> {
 
 /// Iterator over the records of a batch.
 #[derive(Debug)]
-pub struct BatchIter<'a, D = Vec<u8>> {
+pub struct BatchIter<'a, D = Arena> {
     batch: &'a RecordBatch<D>,
     at: usize,
 }
@@ -307,26 +289,10 @@ impl<'a, D: AsRef<[u8]>> Iterator for BatchIter<'a, D> {
 }
 
 #[inline]
-fn append(data: &mut Vec<u8>, bytes: Option<&[u8]>) -> u32 {
+fn append(data: &mut Arena, bytes: Option<&[u8]>) -> u32 {
     let Some(bytes) = bytes else { return NULL };
-    append_bytes(data, bytes);
+    data.append(bytes);
     small(bytes.len())
-}
-
-/// Appends `bytes`. Keys and values are short: blocks of a fixed size are copied in place, without a call.
-#[inline]
-pub(crate) fn append_bytes(data: &mut Vec<u8>, bytes: &[u8]) {
-    /// Above this a call of `memcpy` is the cheaper way.
-    const SHORT: usize = 256;
-    if bytes.len() > SHORT {
-        return data.extend_from_slice(bytes);
-    }
-    data.reserve(bytes.len());
-    let (blocks, rest) = bytes.as_chunks::<32>();
-    blocks.iter().for_each(|block| data.extend_from_slice(block));
-    let (blocks, rest) = rest.as_chunks::<8>();
-    blocks.iter().for_each(|block| data.extend_from_slice(block));
-    rest.iter().for_each(|byte| data.push(*byte));
 }
 
 #[inline]

@@ -71,6 +71,16 @@ impl<K, V> Columns<K, V> {
         self.origins.clear();
     }
 
+    /// Keeps the first `count` rows.
+    #[inline]
+    pub fn truncate(&mut self, count: usize) {
+        self.keys.truncate(count);
+        self.values.truncate(count);
+        self.timestamps.truncate(count);
+        self.headers.truncate(count);
+        self.origins.truncate(count);
+    }
+
     /// Takes out the records, each with its origin.
     #[inline]
     pub fn drain(&mut self) -> impl Iterator<Item = (Record<K, V>, u32)> + '_ {
@@ -109,11 +119,7 @@ impl<K, V> Columns<K, V> {
             }
             kept += 1;
         }
-        self.keys.truncate(kept);
-        self.values.truncate(kept);
-        self.timestamps.truncate(kept);
-        self.headers.truncate(kept);
-        self.origins.truncate(kept);
+        self.truncate(kept);
     }
 
     /// Moves all rows behind those of `other`, with each value turned into another.

@@ -1,6 +1,7 @@
 //! The thing that travels: a typed [`Record`] inside operators, several of them in [`Columns`] where that is cheaper,
 //! a [`RecordBatch`] of bytes at the edges.
 
+mod arena;
 mod batch;
 mod columns;
 mod encoded;
@@ -8,7 +9,7 @@ mod headers;
 mod slice;
 mod windowed;
 
-pub(crate) use batch::append_bytes;
+pub use arena::Arena;
 pub use batch::{BatchIter, RawRecord, RecordBatch, SharedBatch};
 pub use columns::Columns;
 pub use encoded::Encoded;

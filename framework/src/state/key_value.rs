@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Change, KeyRange, KeyRun, Overlay, Shelf, SlotId, StateStore, stamp, unstamp};
+use super::{Change, KeyRange, KeyRun, Overlay, Shelf, SlotId, StateStore, Wanted, decode, stamp};
 use crate::codec::Serde;
 use crate::error::Result;
 use crate::record::{RawRecord, RecordBatch};
@@ -43,15 +43,7 @@ impl<K, V: Clone> KeyValueStore<K, V> {
             return Ok(None);
         }
         let Some(stored) = self.shelf.bytes.get(self.shelf.space, key)? else { return Ok(None) };
-        self.decode(&stored).map(Some)
-    }
-
-    fn decode(&self, stored: &[u8]) -> Result<(V, i64)> {
-        let (timestamp, bytes) =
-            unstamp(stored).ok_or_else(|| self.shelf.corrupt("a value without timestamp"))?;
-        let value =
-            self.values.deserialize(Some(bytes)).map_err(|error| self.shelf.serde_error("value", error))?;
-        Ok((value, timestamp))
+        decode(&self.shelf, self.values.as_ref(), &stored).map(Some)
     }
 
     /// The value of `key` with its timestamp.
@@ -84,48 +76,35 @@ impl<K, V: Clone> KeyValueStore<K, V> {
         Ok(self.overlay.load(&self.key, value, timestamp))
     }
 
-    /// Looks many keys up at once; [`KeyValueStore::found_slot`] and [`KeyValueStore::found`] tell the entries.
+    /// Finds or makes the entries of many keys.
     ///
     /// # Errors
-    /// If a key cannot be serialised.
+    /// If a key cannot be serialised or a stored value cannot be read.
+    pub fn slots(&mut self, keys: &[K], run: &mut KeyRun) -> Result<()> {
+        self.find_all(keys, run, true)
+    }
+
+    /// Finds the entries of many keys where there are any; for a look without a change.
+    ///
+    /// # Errors
+    /// As [`KeyValueStore::slots`].
     pub fn look_up(&mut self, keys: &[K], run: &mut KeyRun) -> Result<()> {
-        run.keys_mut().clear();
-        let encoded = self.keys.serialize_all(keys, run.keys_mut());
-        encoded.map_err(|error| self.shelf.serde_error("key", error))?;
-        self.overlay.find_all(run);
-        Ok(())
+        self.find_all(keys, run, false)
     }
 
-    /// Finds or makes the entry of a key that was looked up; `None` for a null key.
-    ///
-    /// # Errors
-    /// If the stored value cannot be read.
-    #[inline]
-    pub fn found_slot(&mut self, run: &KeyRun, row: usize) -> Result<Option<SlotId>> {
-        if let Some(id) = self.overlay.found(run, row) {
-            return Ok(Some(id));
-        }
-        let Some(key) = run.key(row) else { return Ok(None) };
-        let (value, timestamp) =
-            self.stored(key)?.map_or((None, -1), |(value, timestamp)| (Some(value), timestamp));
-        Ok(Some(self.overlay.load(key, value, timestamp)))
-    }
-
-    /// The value of a key that was looked up.
-    ///
-    /// # Errors
-    /// As [`KeyValueStore::found_slot`].
-    #[inline]
-    pub fn found(&mut self, run: &KeyRun, row: usize) -> Result<Option<&V>> {
-        let id = match (self.overlay.found(run, row), run.key(row)) {
-            (Some(id), _) => id,
-            (None, None) => return Ok(None),
-            (None, Some(key)) => match self.stored(key)? {
-                None => return Ok(None),
-                Some((value, timestamp)) => self.overlay.load(key, Some(value), timestamp),
-            },
-        };
-        Ok(self.overlay.value(id))
+    fn find_all(&mut self, keys: &[K], run: &mut KeyRun, make: bool) -> Result<()> {
+        let Self { shelf, keys: serde, values, overlay, .. } = self;
+        let complete = overlay.is_complete();
+        overlay.find_all(&Wanted { shelf, serde: serde.as_ref(), keys }, run, |key| {
+            let stored = if complete { None } else { shelf.bytes.get(shelf.space, key)? };
+            match stored {
+                Some(stored) => {
+                    let (value, timestamp) = decode(shelf, values.as_ref(), &stored)?;
+                    Ok(Some((Some(value), timestamp)))
+                }
+                None => Ok(make.then_some((None, -1))),
+            }
+        })
     }
 
     /// The value of an entry.
@@ -145,7 +124,18 @@ impl<K, V: Clone> KeyValueStore<K, V> {
         self.overlay.take(id)
     }
 
+    /// Changes an entry: `change` gets its value and timestamp and tells the new ones; `None` deletes it.
+    #[inline]
+    pub fn update(&mut self, id: SlotId, change: impl FnOnce(Option<V>, i64) -> (Option<V>, i64)) {
+        let (detach, values) = (self.detach, &self.values);
+        self.overlay.update(id, |value, timestamp| {
+            let (value, timestamp) = change(value, timestamp);
+            (if detach { value.map(|value| values.detach(value)) } else { value }, timestamp)
+        });
+    }
+
     /// Changes an entry; `None` deletes it.
+    #[inline]
     pub fn set(&mut self, id: SlotId, value: Option<V>, timestamp: i64) {
         let value = if self.detach { value.map(|value| self.values.detach(value)) } else { value };
         self.overlay.set(id, value, timestamp);
@@ -159,7 +149,7 @@ impl<K, V: Clone> KeyValueStore<K, V> {
         let mut entries = BTreeMap::new();
         let mut failed = Ok(());
         self.shelf.bytes.scan(self.shelf.space, KeyRange::default(), &mut |key, stored| {
-            failed = self.decode(stored).map(|(value, timestamp)| {
+            failed = decode(&self.shelf, self.values.as_ref(), stored).map(|(value, timestamp)| {
                 entries.insert(key.to_vec(), Some((value, timestamp)));
             });
             failed.is_ok()
@@ -186,12 +176,11 @@ impl<K, V: Clone> StateStore for KeyValueStore<K, V> {
     }
 
     fn log(&mut self, changelog: &mut RecordBatch) -> Result<()> {
-        self.overlay.each_dirty(|entry| {
-            let written = changelog.push_with(entry.timestamp, &[entry.key], |out| match entry.value {
-                None => Ok(false),
-                Some(value) => self.values.serialize(value, out),
-            });
-            written.map_err(|error| self.shelf.serde_error("value", error))
+        let Self { shelf, values, overlay, key: scratch, .. } = self;
+        overlay.each_dirty(|entry| {
+            let value = shelf.written(values.as_ref(), entry.value, scratch)?;
+            changelog.push(entry.timestamp, Some(entry.key), value, 0);
+            Ok(())
         })
     }
 

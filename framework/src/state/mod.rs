@@ -22,6 +22,7 @@ pub use bytes::{ByteStore, Change, KeyRange, META, MemoryBackend, Space, StateBa
 pub use due::DueBoards;
 pub use key_value::KeyValueStore;
 pub use leaderboard::{LeaderboardSerdes, LeaderboardStore, MemberChange, Shown};
+use overlay::Wanted;
 pub use overlay::{Entry, KeyRun, Overlay, SlotId};
 pub use ranking::RankBy;
 pub use session::{Session, SessionStore};
@@ -29,7 +30,7 @@ pub use window::{WindowEntry, WindowStore};
 
 use std::rc::Rc;
 
-use crate::codec::SerdeError;
+use crate::codec::{Serde, SerdeError};
 use crate::error::{Error, Reaction, Result};
 use crate::record::{RawRecord, RecordBatch};
 
@@ -92,6 +93,23 @@ impl Shelf {
         Ok(empty)
     }
 
+    /// The bytes of a value of this store, `None` for null, written to `scratch`.
+    ///
+    /// # Errors
+    /// If it has no such form.
+    #[inline]
+    pub(crate) fn written<'a, V>(
+        &self,
+        values: &dyn Serde<V>,
+        value: Option<&V>,
+        scratch: &'a mut Vec<u8>,
+    ) -> Result<Option<&'a [u8]>> {
+        scratch.clear();
+        let Some(value) = value else { return Ok(None) };
+        let present = values.serialize(value, scratch).map_err(|error| self.serde_error("value", error))?;
+        Ok(present.then_some(scratch.as_slice()))
+    }
+
     /// An error about a value of this store.
     #[must_use]
     pub fn serde_error(&self, what: &str, error: SerdeError) -> Error {
@@ -118,6 +136,13 @@ pub(crate) fn stamp(timestamp: i64, value: &[u8]) -> Vec<u8> {
 pub(crate) fn unstamp(stored: &[u8]) -> Option<(i64, &[u8])> {
     let (timestamp, value) = stored.split_first_chunk::<8>()?;
     Some((i64::from_be_bytes(*timestamp), value))
+}
+
+/// The value and the timestamp of what a store has stored.
+pub(crate) fn decode<V>(shelf: &Shelf, values: &dyn Serde<V>, stored: &[u8]) -> Result<(V, i64)> {
+    let (timestamp, bytes) = unstamp(stored).ok_or_else(|| shelf.corrupt("a value without timestamp"))?;
+    let value = values.deserialize(Some(bytes)).map_err(|error| shelf.serde_error("value", error))?;
+    Ok((value, timestamp))
 }
 
 /// The big-endian time in the last eight bytes, and what stands before it.

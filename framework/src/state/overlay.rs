@@ -13,10 +13,16 @@
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
 
-use crate::record::Encoded;
+use super::Shelf;
+use crate::codec::{Serde, encode_all};
+use crate::error::Result;
+use crate::record::{Columns, Encoded};
 
 /// Keys up to this length lie in the slot itself: one cache miss less. With it a key takes 24 bytes.
 const INLINE: usize = 22;
+
+/// Keys that are looked up together.
+const ROWS: usize = Columns::<(), ()>::ROWS;
 
 /// Entries that are made ready together where all dirty ones are walked.
 const AHEAD: usize = 32;
@@ -72,27 +78,38 @@ struct Slot<V> {
     used: u32,
 }
 
-/// Many keys that are looked up together, and where their entries are. Belongs to who asks, so that several may.
+/// Where the entries of several keys are, looked up together.
 #[derive(Debug, Default)]
 pub struct KeyRun {
     keys: Encoded,
     hashes: Vec<u32>,
-    found: Vec<Option<SlotId>>,
+    slots: Vec<Option<SlotId>>,
 }
 
 impl KeyRun {
-    /// The keys, to be filled anew.
-    #[inline]
-    pub fn keys_mut(&mut self) -> &mut Encoded {
-        &mut self.keys
-    }
-
-    /// A key; `None` is null.
+    /// The entry of a key; `None` where the key is null, or where there is no entry and none was to be made.
     #[must_use]
     #[inline]
-    pub fn key(&self, row: usize) -> Option<&[u8]> {
-        self.keys.get(row)
+    pub fn slot(&self, row: usize) -> Option<SlotId> {
+        self.slots[row]
     }
+
+    /// All entries, if every key has one.
+    #[must_use]
+    pub fn all(&self) -> Option<impl Iterator<Item = SlotId> + '_> {
+        let complete = self.slots.iter().all(Option::is_some);
+        complete.then(|| self.slots.iter().flatten().copied())
+    }
+}
+
+/// Keys whose entries are looked for.
+pub(super) struct Wanted<'a, K> {
+    /// Whose keys they are.
+    pub(super) shelf: &'a Shelf,
+    /// Writes keys.
+    pub(super) serde: &'a dyn Serde<K>,
+    /// The keys.
+    pub(super) keys: &'a [K],
 }
 
 /// Entries of one store, or of one window of a store.
@@ -198,34 +215,51 @@ impl<V> Overlay<V> {
         Some(id)
     }
 
-    /// Finds the entries of all keys of `run`.
-    pub fn find_all(&mut self, run: &mut KeyRun) {
-        let KeyRun { keys, hashes, found } = run;
-        hashes.clear();
-        hashes.extend((0..keys.len()).map(|row| keys.get(row).map_or(0, |key| self.hash(key))));
-        found.clear();
-        for hash in &*hashes {
-            found.push(self.table.find(spread(*hash), |(other, _)| other == hash).map(|(_, id)| *id));
-        }
-        for (row, id) in found.iter_mut().enumerate() {
-            let (Some(candidate), Some(key)) = (*id, keys.get(row)) else {
-                *id = None;
-                continue;
-            };
-            let slot = &mut self.slots[candidate.0 as usize];
-            if is_same(slot.key.as_slice(), key) {
-                slot.used = self.period;
-            } else {
-                *id = self.find_hashed(hashes[row], key);
+    /// Finds the entries of many keys, or makes what `missing` says: a value with its timestamp, a tombstone, or none.
+    ///
+    /// # Errors
+    /// If a key cannot be serialised, and those of `missing`.
+    pub(super) fn find_all<K>(
+        &mut self,
+        wanted: &Wanted<'_, K>,
+        run: &mut KeyRun,
+        mut missing: impl FnMut(&[u8]) -> Result<Option<(Option<V>, i64)>>,
+    ) -> Result<()> {
+        let KeyRun { keys: encoded, hashes, slots } = run;
+        slots.clear();
+        for keys in wanted.keys.chunks(ROWS) {
+            let mut bytes = [None; ROWS];
+            encode_all(wanted.serde, keys, encoded, &mut bytes)
+                .map_err(|error| wanted.shelf.serde_error("key", error))?;
+            let bytes = &bytes[..keys.len()];
+            hashes.clear();
+            hashes.extend(bytes.iter().map(|key| key.map_or(0, |key| self.hash(key))));
+            let first = slots.len();
+            for hash in &*hashes {
+                slots.push(self.table.find(spread(*hash), |(other, _)| other == hash).map(|(_, id)| *id));
+            }
+            for ((slot, key), hash) in slots[first..].iter_mut().zip(bytes).zip(&*hashes) {
+                let Some(key) = key else {
+                    *slot = None;
+                    continue;
+                };
+                *slot = slot.filter(|id| self.is_entry_of(*id, key)).or_else(|| self.find_hashed(*hash, key));
+                if slot.is_none() {
+                    *slot = missing(key)?.map(|(value, time)| self.load(key, value, time));
+                }
             }
         }
+        Ok(())
     }
 
-    /// The entry of a key of `run`, which [`Overlay::find_all`] has found or which is there since.
     #[inline]
-    pub fn found(&mut self, run: &KeyRun, row: usize) -> Option<SlotId> {
-        let found = run.found[row];
-        if found.is_some() { found } else { self.find_hashed(run.hashes[row], run.key(row)?) }
+    fn is_entry_of(&mut self, id: SlotId, key: &[u8]) -> bool {
+        let slot = &mut self.slots[id.0 as usize];
+        let same = is_same(slot.key.as_slice(), key);
+        if same {
+            slot.used = self.period;
+        }
+        same
     }
 
     /// Adds an entry that is as the byte store has it. The key must not be there yet.
@@ -262,6 +296,14 @@ impl<V> Overlay<V> {
         self.slots[id.0 as usize].value.take()
     }
 
+    /// Changes an entry: `change` gets its value and timestamp and tells the new ones.
+    #[inline]
+    pub fn update(&mut self, id: SlotId, change: impl FnOnce(Option<V>, i64) -> (Option<V>, i64)) {
+        let slot = &mut self.slots[id.0 as usize];
+        let (value, timestamp) = change(slot.value.take(), slot.timestamp);
+        self.set(id, value, timestamp);
+    }
+
     /// Changes an entry.
     #[inline]
     pub fn set(&mut self, id: SlotId, value: Option<V>, timestamp: i64) {
@@ -283,7 +325,7 @@ impl<V> Overlay<V> {
     /// # Errors
     /// The first of `visit`.
     #[inline]
-    pub fn each_dirty<E>(&self, mut visit: impl FnMut(Entry<'_, V>) -> Result<(), E>) -> Result<(), E> {
+    pub fn each_dirty(&self, mut visit: impl FnMut(Entry<'_, V>) -> Result<()>) -> Result<()> {
         let mut ready = Vec::with_capacity(AHEAD);
         for ids in self.dirty.chunks(AHEAD) {
             ready.extend(ids.iter().map(|id| self.entry(*id)));
@@ -389,7 +431,7 @@ mod tests {
         let mut dirty = Vec::new();
         let noted = overlay.each_dirty(|entry| {
             dirty.push((entry.key.to_vec(), entry.value.copied()));
-            Ok::<_, ()>(())
+            Ok(())
         });
         noted.map(|()| dirty).unwrap()
     }

@@ -9,7 +9,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Change, KeyRange, KeyRun, Overlay, Shelf, SlotId, StateStore, split_time, stamp, unstamp};
+use super::{
+    Change, KeyRange, KeyRun, Overlay, Shelf, SlotId, StateStore, Wanted, decode, split_time, stamp, unstamp,
+};
 use crate::codec::Serde;
 use crate::error::Result;
 use crate::record::{RawRecord, RecordBatch};
@@ -30,7 +32,7 @@ pub struct WindowStore<K, V> {
     deleted: i64,
     /// Whether values have to be detached before they are kept.
     detach: bool,
-    scratch: Vec<u8>,
+    run: KeyRun,
 }
 
 /// An entry of a window store.
@@ -66,7 +68,7 @@ impl<K, V: Clone> WindowStore<K, V> {
             windows: BTreeMap::new(),
             newest: -1,
             deleted: 0,
-            scratch: Vec::new(),
+            run: KeyRun::default(),
         };
         store.discard()?;
         Ok(store)
@@ -81,75 +83,64 @@ impl<K, V: Clone> WindowStore<K, V> {
     ///
     /// # Errors
     /// If the key cannot be serialised or the stored value cannot be read.
-    ///
-    /// # Panics
-    /// Never: the window is opened just before it is looked at.
     pub fn slot(&mut self, key: &K, start: i64) -> Result<Option<SlotId>> {
-        if start < self.horizon() {
-            return Ok(None);
-        }
-        self.scratch.clear();
-        self.keys.serialize(key, &mut self.scratch).map_err(|error| self.shelf.serde_error("key", error))?;
-        self.open_window(start)?;
-        let Self { shelf, values, windows, scratch, .. } = self;
-        let overlay = windows.get_mut(&start).expect("the window was just opened");
-        if let Some(id) = overlay.find(scratch) {
-            return Ok(Some(id));
-        }
-        load(shelf, values.as_ref(), overlay, start, scratch).map(Some)
+        let mut run = std::mem::take(&mut self.run);
+        let found = self.slots(std::slice::from_ref(key), start, &mut run);
+        let slot = if matches!(found, Ok(true)) { run.slot(0) } else { None };
+        self.run = run;
+        found.map(|_| slot)
     }
 
-    /// Looks many keys up in one window at once; [`WindowStore::found_slot`] tells the entries.
+    /// Finds or makes the entries of many keys in one window; `false` where that window is gone.
     ///
     /// # Errors
-    /// If a key cannot be serialised or the byte store not be read.
+    /// If a key cannot be serialised or a stored value cannot be read.
     ///
     /// # Panics
     /// Never: the window is opened just before it is looked at.
-    pub fn look_up(&mut self, start: i64, keys: &[K], run: &mut KeyRun) -> Result<()> {
-        run.keys_mut().clear();
-        let encoded = self.keys.serialize_all(keys, run.keys_mut());
-        encoded.map_err(|error| self.shelf.serde_error("key", error))?;
-        self.open_window(start)?;
-        self.windows.get_mut(&start).expect("the window was just opened").find_all(run);
-        Ok(())
-    }
-
-    /// Finds or makes the entry of a key that was looked up in the window that starts at `start`; `None` where that
-    /// window is gone, or the key is null.
-    ///
-    /// # Errors
-    /// If the stored value cannot be read.
-    #[inline]
-    pub fn found_slot(&mut self, start: i64, run: &KeyRun, row: usize) -> Result<Option<SlotId>> {
+    pub fn slots(&mut self, keys: &[K], start: i64, run: &mut KeyRun) -> Result<bool> {
         if start < self.horizon() {
-            return Ok(None);
+            return Ok(false);
         }
-        let Self { shelf, values, windows, .. } = self;
-        let (Some(overlay), Some(key)) = (windows.get_mut(&start), run.key(row)) else { return Ok(None) };
-        match overlay.found(run, row) {
-            Some(id) => Ok(Some(id)),
-            None => load(shelf, values.as_ref(), overlay, start, key).map(Some),
-        }
+        self.open_window(start)?;
+        let Self { shelf, keys: serde, values, windows, .. } = self;
+        let overlay = windows.get_mut(&start).expect("the window was just opened");
+        let complete = overlay.is_complete();
+        let found = overlay.find_all(&Wanted { shelf, serde: serde.as_ref(), keys }, run, |key| {
+            let stored =
+                if complete { None } else { shelf.bytes.get(shelf.space, &window_key(start, key))? };
+            let (value, timestamp) = match stored {
+                Some(stored) => {
+                    decode(shelf, values.as_ref(), &stored).map(|(value, time)| (Some(value), time))?
+                }
+                None => (None, -1),
+            };
+            Ok(Some((value, timestamp)))
+        });
+        found.map(|()| true)
     }
 
-    /// Changes an entry: `change` gets its value and timestamp and tells the new ones; `None` deletes it.
+    /// Changes entries of one window, one after the other: `change` gets a value and its timestamp and tells the new
+    /// ones; `None` deletes it.
     ///
     /// # Panics
-    /// If `id` was not found in the window that starts at `start`.
+    /// If a slot was not found in the window that starts at `start`.
     #[inline]
     pub fn update(
         &mut self,
         start: i64,
-        id: SlotId,
-        change: impl FnOnce(Option<V>, i64) -> (Option<V>, i64),
+        slots: impl Iterator<Item = SlotId>,
+        mut change: impl FnMut(Option<V>, i64) -> (Option<V>, i64),
     ) {
         self.newest = self.newest.max(start);
         let overlay = self.windows.get_mut(&start).expect("the slot was found in this window");
-        let timestamp = overlay.timestamp(id);
-        let (value, timestamp) = change(overlay.take(id), timestamp);
-        let value = if self.detach { value.map(|value| self.values.detach(value)) } else { value };
-        overlay.set(id, value, timestamp);
+        let (detach, values) = (self.detach, &self.values);
+        for slot in slots {
+            overlay.update(slot, |value, timestamp| {
+                let (value, timestamp) = change(value, timestamp);
+                (if detach { value.map(|value| values.detach(value)) } else { value }, timestamp)
+            });
+        }
     }
 
     fn open_window(&mut self, start: i64) -> Result<()> {
@@ -231,15 +222,13 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
     }
 
     fn log(&mut self, changelog: &mut RecordBatch) -> Result<()> {
+        let mut scratch = Vec::new();
         for (start, overlay) in &self.windows {
             let start = start.to_be_bytes();
             overlay.each_dirty(|entry| {
-                let key = [entry.key, &start, &SEQUENCE];
-                let written = changelog.push_with(entry.timestamp, &key, |out| match entry.value {
-                    None => Ok(false),
-                    Some(value) => self.values.serialize(value, out),
-                });
-                written.map_err(|error| self.shelf.serde_error("value", error))
+                let value = self.shelf.written(self.values.as_ref(), entry.value, &mut scratch)?;
+                changelog.push_parts(entry.timestamp, &[entry.key, &start, &SEQUENCE], value);
+                Ok(())
             })?;
         }
         Ok(())
@@ -326,28 +315,4 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
 
 fn window_key(start: i64, key: &[u8]) -> Vec<u8> {
     stamp(start, key)
-}
-
-/// Adds the entry of `key`, which is not in `overlay`, with the value that is stored.
-fn load<V>(
-    shelf: &Shelf,
-    values: &dyn Serde<V>,
-    overlay: &mut Overlay<V>,
-    start: i64,
-    key: &[u8],
-) -> Result<SlotId> {
-    let (mut value, mut timestamp) = (None, -1);
-    if !overlay.is_complete()
-        && let Some(stored) = shelf.bytes.get(shelf.space, &window_key(start, key))?
-    {
-        let (stored, at) = decode(shelf, values, &stored)?;
-        (value, timestamp) = (Some(stored), at);
-    }
-    Ok(overlay.load(key, value, timestamp))
-}
-
-fn decode<V>(shelf: &Shelf, values: &dyn Serde<V>, stored: &[u8]) -> Result<(V, i64)> {
-    let (timestamp, bytes) = unstamp(stored).ok_or_else(|| shelf.corrupt("a value without timestamp"))?;
-    let value = values.deserialize(Some(bytes)).map_err(|error| shelf.serde_error("value", error))?;
-    Ok((value, timestamp))
 }

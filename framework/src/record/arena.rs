@@ -1,0 +1,140 @@
+//! An arena: bytes that are only appended to, in many short pieces.
+//!
+//! The memory behind the last piece is zeroed ahead, so that a short piece is copied in place in blocks of a fixed size:
+//! a call of `memcpy` would cost more than the copy.
+
+/// Above this a call of `memcpy` is the cheaper way: two blocks of the largest size.
+const SHORT: usize = 256;
+/// What an arena begins with.
+const FIRST: usize = 4096;
+
+/// Bytes that are only appended to.
+#[derive(Default)]
+pub struct Arena {
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+impl Arena {
+    /// An empty arena with room for `bytes`.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: vec![0; bytes], len: 0 }
+    }
+
+    /// Number of bytes.
+    #[must_use]
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no byte.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends a piece.
+    #[inline]
+    pub fn append(&mut self, piece: &[u8]) {
+        let end = self.len + piece.len();
+        if self.bytes.len() < end {
+            self.grow(end);
+        }
+        let to = &mut self.bytes[self.len..][..piece.len()];
+        if piece.len() > SHORT {
+            to.copy_from_slice(piece);
+        } else {
+            copy(to, piece);
+        }
+        self.len = end;
+    }
+
+    #[cold]
+    fn grow(&mut self, end: usize) {
+        self.bytes.resize(end.max(self.bytes.len() * 2).max(FIRST), 0);
+    }
+
+    /// Removes everything and keeps the memory.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+}
+
+impl AsRef<[u8]> for Arena {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl Clone for Arena {
+    fn clone(&self) -> Self {
+        Self { bytes: self.as_ref().to_vec(), len: self.len }
+    }
+}
+
+impl std::fmt::Debug for Arena {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Arena({} bytes)", self.len)
+    }
+}
+
+impl From<Arena> for Vec<u8> {
+    fn from(arena: Arena) -> Self {
+        let Arena { mut bytes, len } = arena;
+        bytes.truncate(len);
+        bytes
+    }
+}
+
+/// Copies `from` to `to`, which is as long: its first and its last block of a fixed size, which may overlap. (A loop over
+/// blocks would be compiled to the call that is to be avoided.)
+#[inline]
+fn copy(to: &mut [u8], from: &[u8]) {
+    let done = blocks::<128>(to, from)
+        || blocks::<64>(to, from)
+        || blocks::<32>(to, from)
+        || blocks::<16>(to, from)
+        || blocks::<8>(to, from)
+        || blocks::<4>(to, from)
+        || blocks::<2>(to, from)
+        || blocks::<1>(to, from);
+    debug_assert!(done || from.is_empty(), "every length but 0 has its blocks");
+}
+
+/// Copies the first and the last `N` bytes; `false` if there are fewer.
+#[inline]
+fn blocks<const N: usize>(to: &mut [u8], from: &[u8]) -> bool {
+    let (Some(first), Some(last)) = (from.first_chunk::<N>(), from.last_chunk::<N>()) else { return false };
+    if let Some(to) = to.first_chunk_mut() {
+        *to = *first;
+    }
+    if let Some(to) = to.last_chunk_mut() {
+        *to = *last;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_of_every_length_come_back() {
+        let all: Vec<u8> = (0..600_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
+        let mut arena = Arena::with_capacity(10);
+        let mut expected = Vec::new();
+        for len in (0..300).chain([599, 0, 1]) {
+            arena.append(&all[all.len() - len..]);
+            expected.extend_from_slice(&all[all.len() - len..]);
+        }
+        assert_eq!(arena.as_ref(), expected);
+        assert_eq!(Vec::from(arena.clone()), expected);
+        arena.clear();
+        arena.append(b"x");
+        assert_eq!((arena.as_ref(), arena.len()), (&b"x"[..], 1));
+    }
+}
