@@ -1,17 +1,19 @@
 # Headwater. `make` alone prints this list.
 #
-#   make setup     make this machine ready: missing Debian packages, the check's Python environment
+#   make setup     make this machine ready: missing Debian packages, the check's Python environment; the others call it
 #   make demo      replay a month of flights, show the live leaderboard, check it against DuckDB
-#   make test      all tests that need no network and no Kafka cluster
-#   make bench     what a record costs, in nanoseconds, allocations and instructions
+#   make test      all tests; they need no Kafka cluster
+#   make bench     what a record costs, in nanoseconds, allocations and instructions (those by valgrind)
 #   make soak      the long forms: 1,000 seeds of the simulation (SEEDS=n), kept under tests/results/
 #   make data      get the whole year of flights (the repository ships January)
 #   make help      this list
+#
+# The first run fetches crates, missing Debian packages and DuckDB's Python wheel; later ones need no network.
 
-# One build folder, outside of the clone where the caller says so (CARGO_TARGET_DIR).
 CARGO ?= cargo
-# The demo and the tests of the framework need no C++: the parts that do are default features of later crates.
+# The demo is built without default features, so that it never needs a C++ compiler.
 DEMO_FLAGS := --release --package headwater-examples --no-default-features
+# The boards lie where cargo builds: outside of the clone if CARGO_TARGET_DIR says so.
 BOARDS := $(or $(CARGO_TARGET_DIR),target)/leaderboard-boards.jsonl
 SEEDS ?= 1000
 
@@ -31,7 +33,8 @@ test: setup
 	$(CARGO) test --workspace
 	@$(MAKE) --no-print-directory -C examples/leaderboard test-check
 
-bench: setup
+bench:
+	@tests/setup bench
 	tests/bench/run
 
 soak: setup

@@ -4,7 +4,7 @@
     check.py --data DIR --boards FILE.jsonl     compare; the last line on success is `verified against DuckDB: N boards equal, M rows`
     check.py --data DIR --expect OUT.jsonl      write DuckDB's boards and counts in the format that is compared
 
-Exit code 1 on any difference: a board that is missing, extra or unequal, a count that is off, or a line that cannot be read.
+Exit code 1 on any difference: a board that is missing, extra or unequal, a count that is off, or a line or file that cannot be read.
 What the boards are, and the format of the file, is in examples/leaderboard/BOARDS.md. Needs duckdb (requirements.txt).
 """
 
@@ -23,10 +23,17 @@ Key = namedtuple("Key", "board category origin start end")
 
 def main(argv=None):
     options = arguments(argv)
-    expected, expected_counts = duckdb_answer(options.data)
-    if options.expect:
-        write(options.expect, expected, expected_counts)
-        return 0
+    try:
+        expected, expected_counts = duckdb_answer(options.data)
+        if options.expect:
+            write(options.expect, expected, expected_counts)
+            return 0
+    except ImportError:
+        print("duckdb is missing: `make setup` installs it for `make demo`, or `pip install -r examples/check/requirements.txt`")
+        return 1
+    except (OSError, ValueError) as error:
+        print(error)
+        return 1
     try:
         got, got_counts = read(options.boards)
     except (OSError, ValueError) as error:
@@ -53,14 +60,16 @@ def duckdb_answer(data):
     connection = duckdb.connect()
     folder = str(data).replace("'", "''")
     connection.execute(f"SET VARIABLE data = '{folder}'")
-    connection.execute(SQL.read_text())
-
     boards = {}
-    for *key, _place, member, score in connection.execute("FROM boards").fetchall():
-        boards.setdefault(Key(*key), []).append([member, score])
-    counts = connection.execute("FROM counts")
-    names = [column[0] for column in counts.description]
-    return boards, dict(zip(names, counts.fetchone()))
+    try:
+        connection.execute(SQL.read_text())
+        for *key, _place, member, score in connection.execute("FROM boards").fetchall():
+            boards.setdefault(Key(*key), []).append([member, score])
+        counts = connection.execute("FROM counts")
+        names = [column[0] for column in counts.description]
+        return boards, dict(zip(names, counts.fetchone()))
+    except duckdb.Error as error:
+        raise ValueError(f"DuckDB cannot read the files in {data}: {str(error).splitlines()[0]}") from error
 
 
 def read(path):

@@ -135,6 +135,11 @@ class CheckTest(unittest.TestCase):
 
     def test_no_file_fails(self):
         self.assert_fails(run("--data", DATA, "--boards", self.folder / "none.jsonl"), "No such file")
+        self.assert_fails(run("--data", self.folder, "--boards", self.folder), "DuckDB cannot read the files in", "No files found")
+
+    def test_without_duckdb_it_says_what_to_do(self):
+        with mock.patch.dict(sys.modules, {"duckdb": None}):
+            self.assert_fails(run("--data", self.folder, "--boards", self.folder), "duckdb is missing: `make setup`")
 
     def test_no_more_than_ten_differences_are_shown(self):
         self.lines = self.lines[-1:]

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use csv::{Reader, StringRecord};
+use csv::{ErrorKind, Reader, StringRecord};
 use flate2::read::GzDecoder;
 
 use crate::model::{Airline, Flight, Plane, Weather};
@@ -86,21 +86,102 @@ impl Line<'_> {
     }
 }
 
+/// What to do about a file that cannot be read.
+const HINT: &str = "`git restore examples/leaderboard/data` or `make data` brings the files back";
+
 fn rows<V>(
     folder: &Path,
     name: &str,
     row: impl Fn(&Line<'_>) -> Fallible<Keyed<V>>,
 ) -> Fallible<Vec<Keyed<V>>> {
     let path = folder.join(name);
-    let file = File::open(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let shown = path.display();
+    let file = File::open(&path)
+        .map_err(|error| format!("{shown}: {error}; --data names the folder that has this file; {HINT}"))?;
     let mut reader = Reader::from_reader(GzDecoder::new(file));
-    let header = reader.headers()?.clone();
-    let mut rows = Vec::new();
-    for fields in reader.records() {
-        let fields = fields?;
-        let line = fields.position().map_or(0, csv::Position::line);
-        let read = row(&Line { header: &header, fields: &fields });
-        rows.push(read.map_err(|error| format!("{}, line {line}: {error}", path.display()))?);
+    let header =
+        reader.headers().map_err(|error| format!("{shown}, line 1: {}; {HINT}", cause(&error)))?.clone();
+    if header.is_empty() {
+        return Err(format!("{shown} is empty; {HINT}").into());
     }
-    Ok(rows)
+    let mut rows = Vec::new();
+    let mut fields = StringRecord::new();
+    loop {
+        let line = reader.position().line();
+        let broken = |error: &dyn std::fmt::Display| format!("{shown}, line {line}: {error}; {HINT}");
+        if !reader.read_record(&mut fields).map_err(|error| broken(&cause(&error)))? {
+            return Ok(rows);
+        }
+        let read = row(&Line { header: &header, fields: &fields });
+        rows.push(read.map_err(|error| broken(&error))?);
+    }
+}
+
+/// The cause of an error without its place, which the caller names.
+fn cause(error: &csv::Error) -> String {
+    match error.kind() {
+        ErrorKind::Io(error) => format!("the gzip file is broken ({error})"),
+        ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("{len} fields instead of {expected_len}")
+        }
+        ErrorKind::Utf8 { .. } => "this is not UTF-8".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::path::PathBuf;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn gzip(text: &str) -> Vec<u8> {
+        let mut out = GzEncoder::new(Vec::new(), Compression::fast());
+        out.write_all(text.as_bytes()).unwrap();
+        out.finish().unwrap()
+    }
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("headwater-files-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    /// The error of reading `airlines.csv.gz` with these bytes.
+    fn problem(name: &str, bytes: Option<Vec<u8>>) -> String {
+        let folder = folder(name);
+        if let Some(bytes) = bytes {
+            std::fs::write(folder.join("airlines.csv.gz"), bytes).unwrap();
+        }
+        let read = rows(&folder, "airlines.csv.gz", |row| {
+            Ok(Keyed { key: row.text("carrier")?, value: Airline { name: row.text("name")? }, time: 0 })
+        });
+        std::fs::remove_dir_all(&folder).unwrap();
+        read.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_bad_file_is_named_with_its_line() {
+        let text = "carrier,name\n9E,Endeavor Air Inc.\nAA,American Airlines Inc.\n";
+        let whole = gzip(text);
+        let cut = whole[..whole.len() - 12].to_vec();
+        let cases = [
+            ("missing", None, "airlines.csv.gz: No such file"),
+            ("empty", Some(Vec::new()), "airlines.csv.gz"),
+            ("plain", Some(text.into()), "airlines.csv.gz, line 1: the gzip file is broken"),
+            ("cut", Some(cut), "the gzip file is broken"),
+            ("short", Some(gzip("carrier,name\n9E\n")), "airlines.csv.gz, line 2: 1 fields instead of 2"),
+            ("column", Some(gzip("carrier\n9E\n")), "airlines.csv.gz, line 2: no column `name`"),
+            ("value", Some(gzip("carrier,name\n9E,NA\n")), "line 2: column `name` is missing"),
+        ];
+        for (name, bytes, expected) in cases {
+            let problem = problem(name, bytes);
+            assert!(problem.contains(expected), "{name}: {problem}");
+            assert!(problem.contains("git restore") && !problem.contains('\n'), "{name}: {problem}");
+        }
+    }
 }

@@ -9,9 +9,11 @@ mod topology;
 mod utc;
 mod view;
 
+use std::error::Error;
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write, stdout};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +28,7 @@ use topics::{Reader, Topics};
 use view::View;
 
 /// A result of the example.
-type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
+type Fallible<T> = Result<T, Box<dyn Error>>;
 
 /// How often the boards are told, and drawn.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -41,48 +43,77 @@ struct Arguments {
     /// Folder with flights.csv.gz, airlines.csv.gz, planes.csv.gz and weather.csv.gz.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/leaderboard/data"))]
     data: PathBuf,
-    /// How long the replay takes, in seconds.
-    #[arg(long, default_value_t = 20.0)]
+    /// How long the replay takes, in seconds; 0: as fast as it goes.
+    #[arg(long, default_value_t = 20.0, value_parser = seconds)]
     seconds: f64,
+    /// Instead of --seconds: how many times faster than the clock on the wall event time passes; 3600 makes an hour of
+    /// flights a second.
+    #[arg(long, value_name = "FACTOR", value_parser = factor, conflicts_with = "seconds")]
+    speed_up: Option<f64>,
     /// Chooses which flights are late, and by how much.
     #[arg(long, default_value_t = 2013)]
     seed: u64,
     /// Partitions of each topic.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..=1_000))]
     partitions: i32,
     /// Threads of the application.
-    #[arg(long, default_value_t = 1)]
-    threads: usize,
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: u16,
     /// Where the final boards go, as JSON lines.
     #[arg(long)]
     boards: Option<PathBuf>,
 }
 
-fn main() -> Fallible<()> {
-    let level = std::env::var("HEADWATER_LOG").ok().and_then(|level| level.parse().ok());
-    let level = level.unwrap_or(tracing_subscriber::filter::LevelFilter::ERROR);
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
-    let arguments = Arguments::parse();
-    let clock = SystemClock::new();
-    let data = files::read(&arguments.data)?;
-    let arrivals = loader::arrivals(&data, arguments.seed)?;
-    let topics = Topics::new(arguments.partitions)?;
-    loader::load_tables(&data, &topics)?;
+fn seconds(text: &str) -> Result<f64, &'static str> {
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
+    number.ok_or("expected a number of seconds, 0 or more")
+}
 
+fn factor(text: &str) -> Result<f64, &'static str> {
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0);
+    number.ok_or("expected a factor above 0, as 3600")
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("leaderboard: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Fallible<()> {
+    log_to_stderr()?;
+    // What may be wrong with arguments and files is found before anything is replayed.
+    let mut boards = arguments.boards.map(BoardsFile::create).transpose()?;
     let config = Config::builder()
         .set("application.id", "leaderboard")
         .set("processing.guarantee", "exactly_once_v2")
         .set("num.stream.threads", arguments.threads.to_string())
         .environment(std::env::vars_os())
         .build()?;
+    let data = files::read(&arguments.data)?;
+    let arrivals = loader::arrivals(&data, arguments.seed)?;
+    let pace = match arguments.speed_up {
+        Some(factor) => Pace::sped_up(&arrivals, factor),
+        None => Pace { seconds: arguments.seconds },
+    };
+    let topics = Topics::new(arguments.partitions)?;
+    loader::load_tables(&data, &topics)?;
+
     let topology = topology::build(GRACE, INTERVAL)?;
     let cluster: Arc<dyn Cluster> = Arc::new(topics.cluster().clone());
     let running =
         Application::new(&topology, config, cluster, Arc::new(MemoryBackend::default()))?.start()?;
 
+    let clock = SystemClock::new();
     let mut replay = Replay { clock, topics, arrivals, sent: 0, view: View::new() };
-    let counts = replay.run(data.flights.len(), arguments.seconds, &|| running.is_finished())?;
+    let counts = replay.run(data.flights.len(), pace, &|| running.is_finished());
+    // If the application has failed, that is why the replay has: its error comes first.
     let figures = running.stop()?;
+    let counts = counts?;
     replay.view.print_last()?;
     writeln!(
         stdout(),
@@ -91,15 +122,69 @@ fn main() -> Fallible<()> {
         replay.seconds(),
         figures.total()
     )?;
-    if let Some(path) = arguments.boards {
-        let mut file =
-            BufWriter::new(File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?);
-        replay.view.write(&mut file)?;
-        serde_json::to_writer(&mut file, &serde_json::json!({ "counts": counts }))?;
-        writeln!(file)?;
-        file.flush()?;
-    }
+    boards.as_mut().map_or(Ok(()), |boards| boards.write(&replay.view, &counts))
+}
+
+/// `HEADWATER_LOG` names the level of what is logged: errors only, where it is not set.
+fn log_to_stderr() -> Fallible<()> {
+    let level = match std::env::var("HEADWATER_LOG") {
+        Ok(level) => level.parse().map_err(|_| {
+            format!("HEADWATER_LOG is `{level}`; it may be off, error, warn, info, debug or trace")
+        })?,
+        Err(_) => tracing_subscriber::filter::LevelFilter::ERROR,
+    };
+    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
     Ok(())
+}
+
+/// Where the final boards go.
+struct BoardsFile {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl BoardsFile {
+    fn create(path: PathBuf) -> Fallible<Self> {
+        let file = File::create(&path).map_err(|error| {
+            format!("{}: {error}; --boards names a file that can be written", path.display())
+        })?;
+        Ok(Self { file: BufWriter::new(file), path })
+    }
+
+    fn write(&mut self, view: &View, counts: &topics::Counts) -> Fallible<()> {
+        let file = &mut self.file;
+        let mut written = || {
+            view.write(&mut *file)?;
+            serde_json::to_writer(&mut *file, &serde_json::json!({ "counts": counts }))?;
+            writeln!(file)?;
+            Ok(file.flush()?)
+        };
+        written().map_err(|error: Box<dyn Error>| format!("{}: {error}", self.path.display()).into())
+    }
+}
+
+/// How fast the replay goes.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// How long all of it takes.
+    seconds: f64,
+}
+
+impl Pace {
+    /// Event time passes `factor` times faster than the clock on the wall.
+    fn sped_up(arrivals: &[Arrival], factor: f64) -> Self {
+        let (first, last) = (arrivals.first(), arrivals.last());
+        let span_ms = first.zip(last).map_or(0, |(first, last)| last.at - first.at);
+        #[expect(clippy::cast_precision_loss, reason = "a replay's pace")]
+        Self { seconds: span_ms as f64 / 1e3 / factor }
+    }
+
+    /// The part of the replay that is due after so many microseconds, 1 for all of it.
+    fn part(self, elapsed_us: u64) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a replay's pace")]
+        let elapsed = elapsed_us as f64 / 1e6;
+        if elapsed >= self.seconds { 1.0 } else { elapsed / self.seconds }
+    }
 }
 
 /// Flights on their way into the topics, boards on their way to the screen.
@@ -117,7 +202,7 @@ impl Replay {
     }
 
     /// Sends what is due and shows what comes back, until all flights are counted and nothing moves any more.
-    fn run(&mut self, flights: usize, seconds: f64, finished: &dyn Fn() -> bool) -> Fallible<topics::Counts> {
+    fn run(&mut self, flights: usize, pace: Pace, finished: &dyn Fn() -> bool) -> Fallible<topics::Counts> {
         let mut boards = Reader::new(&self.topics, topology::BOARDS);
         let mut counted = Reader::new(&self.topics, topology::COUNTS);
         let mut counts = topics::Counts::default();
@@ -126,7 +211,7 @@ impl Replay {
         let flights = i64::try_from(flights)?;
         loop {
             let now = self.clock.elapsed_us();
-            let sent = self.send_due((now - begin) as f64 / 1e6 / seconds)?;
+            let sent = self.send_due(pace.part(now - begin))?;
             let changes = boards.read(|_, board| {
                 self.view.take(serde_json::from_slice(board)?);
                 Ok(())
@@ -154,7 +239,7 @@ impl Replay {
     fn send_due(&mut self, part: f64) -> Fallible<usize> {
         let (Some(first), Some(last)) = (self.arrivals.first(), self.arrivals.last()) else { return Ok(0) };
         #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a replay's pace")]
-        let until = first.at + ((last.at - first.at) as f64 * part.min(1.0)) as i64;
+        let until = first.at + ((last.at - first.at) as f64 * part) as i64;
         let from = self.sent;
         while let Some(arrival) = self.arrivals.get(self.sent).filter(|arrival| arrival.at <= until) {
             self.topics.send(arrival.topic, &arrival.key, &arrival.value, arrival.time)?;
@@ -172,5 +257,53 @@ impl Replay {
         } else {
             String::new()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Arguments, String> {
+        let program = std::iter::once(&"leaderboard");
+        Arguments::try_parse_from(program.chain(arguments)).map_err(|error| {
+            assert_eq!(error.exit_code(), 2);
+            error.to_string().lines().next().unwrap_or_default().to_owned()
+        })
+    }
+
+    #[test]
+    fn a_wrong_argument_is_answered_with_what_is_right() {
+        let cases: &[(&[&str], &str)] = &[
+            (&["--seconds=-1"], "expected a number of seconds, 0 or more"),
+            (&["--seconds=nan"], "expected a number of seconds, 0 or more"),
+            (&["--speed-up", "0"], "expected a factor above 0, as 3600"),
+            (&["--speed-up", "inf"], "expected a factor above 0, as 3600"),
+            (&["--speed-up", "60", "--seconds", "1"], "cannot be used with"),
+            (&["--partitions", "0"], "0 is not in 1..=1000"),
+            (&["--threads", "0"], "0 is not in 1..=256"),
+        ];
+        for (arguments, expected) in cases {
+            let problem = parse(arguments).err().unwrap();
+            assert!(problem.contains(expected), "{arguments:?}: {problem}");
+        }
+        assert!(parse(&["--seconds", "0"]).is_ok() && parse(&["--speed-up", "3600"]).is_ok());
+    }
+
+    #[test]
+    fn a_speed_up_is_a_length_of_the_replay() {
+        let at = |at| Arrival { at, topic: "", key: String::new(), value: Vec::new(), time: at };
+        let pace = Pace::sped_up(&[at(1_000), at(7_201_000)], 3_600.0);
+        assert_eq!(pace.seconds.to_bits(), 2.0_f64.to_bits());
+        assert_eq!([0, 1_000_000, 2_000_000, 9_000_000].map(|us| pace.part(us)), [0.0, 0.5, 1.0, 1.0]);
+        assert_eq!(Pace { seconds: 0.0 }.part(0).to_bits(), 1.0_f64.to_bits());
+        assert_eq!(Pace::sped_up(&[], 1.0).part(0).to_bits(), 1.0_f64.to_bits());
+    }
+
+    #[test]
+    fn a_file_for_the_boards_that_cannot_be_made_is_named() {
+        let problem = BoardsFile::create("/no/such/folder/boards.jsonl".into()).err().unwrap().to_string();
+        assert!(problem.starts_with("/no/such/folder/boards.jsonl: "), "{problem}");
+        assert!(problem.ends_with("--boards names a file that can be written"), "{problem}");
     }
 }

@@ -1,6 +1,8 @@
 //! What travels on the topics: flights, airlines, planes, weather; scores; boards.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use headwater::HasSerde;
 use headwater::codec::Json;
@@ -100,25 +102,60 @@ pub(crate) struct SpellEvent {
     pub(crate) members: Vec<Member>,
 }
 
-/// A spell of bad weather: the sums of its members.
+/// A spell of bad weather: the sums of its members, ranked. An event moves its own members, and nothing is ever sorted.
+/// Copies share the ranking until one of them changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Spell {
-    sums: BTreeMap<Category, BTreeMap<String, i64>>,
+#[serde(from = "Sums", into = "Sums")]
+pub(crate) struct Spell(Arc<BTreeMap<Category, Ranking>>);
+
+/// A spell as it is written: its sums, from which the ranking follows.
+type Sums = BTreeMap<Category, BTreeMap<String, i64>>;
+
+/// Members by name and, the same ones, by place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Ranking {
+    minutes: BTreeMap<Arc<str>, i64>,
+    /// Most minutes first, equal ones by name.
+    places: BTreeSet<(Reverse<i64>, Arc<str>)>,
+}
+
+impl Ranking {
+    fn add(&mut self, name: Arc<str>, minutes: i64) {
+        let before = self.minutes.get(&name).copied();
+        if let Some(before) = before {
+            self.places.remove(&(Reverse(before), Arc::clone(&name)));
+        }
+        let sum = before.unwrap_or(0) + minutes;
+        self.places.insert((Reverse(sum), Arc::clone(&name)));
+        self.minutes.insert(name, sum);
+    }
+
+    fn first(&self, places: usize) -> Vec<Row> {
+        self.places.iter().take(places).map(|(Reverse(minutes), name)| (name.to_string(), *minutes)).collect()
+    }
 }
 
 impl Spell {
     pub(crate) fn add(mut self, event: SpellEvent) -> Self {
-        for member in event.members {
-            *self.sums.entry(member.category).or_default().entry(member.name).or_default() += event.minutes;
+        // A bad hour has no members: nothing is copied for it.
+        if !event.members.is_empty() {
+            let rankings = Arc::make_mut(&mut self.0);
+            for member in event.members {
+                rankings.entry(member.category).or_default().add(member.name.into(), event.minutes);
+            }
         }
         self
     }
 
     pub(crate) fn merge(mut self, other: Self) -> Self {
-        for (category, sums) in other.sums {
-            let own = self.sums.entry(category).or_default();
-            for (name, minutes) in sums {
-                *own.entry(name).or_default() += minutes;
+        if self.0.is_empty() {
+            return other;
+        }
+        if !other.0.is_empty() {
+            let rankings = Arc::make_mut(&mut self.0);
+            for (category, ranking) in other.0.iter() {
+                let own = rankings.entry(*category).or_default();
+                ranking.minutes.iter().for_each(|(name, minutes)| own.add(Arc::clone(name), *minutes));
             }
         }
         self
@@ -126,13 +163,27 @@ impl Spell {
 
     /// The first ten of each category that has any.
     pub(crate) fn boards(&self) -> Vec<(Category, Vec<Row>)> {
-        let top = |sums: &BTreeMap<String, i64>| {
-            let mut rows: Vec<Row> = sums.iter().map(|(name, minutes)| (name.clone(), *minutes)).collect();
-            rows.sort_by(|(one, more), (other, less)| less.cmp(more).then_with(|| one.cmp(other)));
-            rows.truncate(PLACES);
-            rows
+        self.0.iter().map(|(category, ranking)| (*category, ranking.first(PLACES))).collect()
+    }
+}
+
+impl From<Sums> for Spell {
+    fn from(sums: Sums) -> Self {
+        let mut rankings: BTreeMap<Category, Ranking> = BTreeMap::new();
+        for (category, sums) in sums {
+            let ranking = rankings.entry(category).or_default();
+            sums.into_iter().for_each(|(name, minutes)| ranking.add(name.into(), minutes));
+        }
+        Self(Arc::new(rankings))
+    }
+}
+
+impl From<Spell> for Sums {
+    fn from(spell: Spell) -> Self {
+        let sums = |ranking: &Ranking| {
+            ranking.minutes.iter().map(|(name, minutes)| (name.to_string(), *minutes)).collect()
         };
-        self.sums.iter().map(|(category, sums)| (*category, top(sums))).collect()
+        spell.0.iter().map(|(category, ranking)| (*category, sums(ranking))).collect()
     }
 }
 
@@ -188,4 +239,50 @@ impl HasSerde for Spell {
 }
 impl HasSerde for Board {
     type Serde = Json;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flight(name: &str, minutes: i64) -> SpellEvent {
+        SpellEvent { minutes, members: vec![Member { category: Category::Route, name: name.to_owned() }] }
+    }
+
+    fn spell(flights: &[(&str, i64)]) -> Spell {
+        flights.iter().fold(Spell::default(), |spell, (name, minutes)| spell.add(flight(name, *minutes)))
+    }
+
+    fn routes(spell: &Spell) -> Vec<(String, i64)> {
+        spell.boards().into_iter().flat_map(|(_, rows)| rows).collect()
+    }
+
+    #[test]
+    fn members_move_as_their_sums_do() {
+        let before = spell(&[("b", 5), ("a", 5), ("c", 9), ("d", -3)]);
+        let row = |name: &str, minutes| (name.to_owned(), minutes);
+        assert_eq!(routes(&before), [row("c", 9), row("a", 5), row("b", 5), row("d", -3)]);
+        let after = before.clone().add(flight("c", -10)).add(flight("d", 8));
+        assert_eq!(routes(&after), [row("a", 5), row("b", 5), row("d", 5), row("c", -1)]);
+        assert_eq!(routes(&before)[0], row("c", 9), "a copy does not change what it was made of");
+        let many: Vec<_> =
+            ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"].map(|name| (name, 0)).into();
+        assert_eq!(routes(&spell(&many)).len(), PLACES);
+    }
+
+    #[test]
+    fn merged_spells_have_the_sums_of_both() {
+        let (one, other) = (spell(&[("a", 1), ("b", 2)]), spell(&[("b", 3), ("c", 4)]));
+        let both = spell(&[("a", 1), ("b", 5), ("c", 4)]);
+        assert_eq!(one.clone().merge(other), both);
+        assert_eq!(Spell::default().merge(one.clone()), one);
+        assert_eq!(one.clone().merge(Spell::default()), one);
+    }
+
+    #[test]
+    fn a_spell_is_written_as_its_sums() {
+        let text = serde_json::to_string(&spell(&[("b", 5), ("a", 5)])).unwrap();
+        assert_eq!(text, r#"{"route":{"a":5,"b":5}}"#);
+        assert_eq!(serde_json::from_str::<Spell>(&text).unwrap(), spell(&[("a", 5), ("b", 5)]));
+    }
 }

@@ -13,6 +13,8 @@ use crate::topology::{AIRLINES, BOARDS, COUNTS, FLIGHTS, PLANES, WEATHER};
 
 /// What one fetch brings at most.
 const FETCH_BYTES: usize = 1 << 20;
+/// A batch is written once it is so large: well below `max.message.bytes` of a topic, 1 MiB by default.
+const BATCH_BYTES: usize = 256 << 10;
 
 /// The example's topics.
 pub(crate) struct Topics {
@@ -36,15 +38,17 @@ impl Topics {
         &self.cluster
     }
 
-    /// Queues a record for the partition of its key.
+    /// Queues a record for the partition of its key; writes what is queued for it if that is much.
     pub(crate) fn send(&self, topic: &str, key: &str, value: &[u8], time: i64) -> Fallible<()> {
         let partition = TopicPartition::new(topic, partition_for_key(key.as_bytes(), self.partitions));
-        self.waiting.borrow_mut().entry(partition).or_default().push(
-            time,
-            Some(key.as_bytes()),
-            Some(value),
-            0,
-        );
+        let mut waiting = self.waiting.borrow_mut();
+        if let Some(batch) = waiting.get_mut(&partition)
+            && batch.byte_len() >= BATCH_BYTES
+        {
+            self.cluster.produce(&partition, batch)?;
+            batch.clear();
+        }
+        waiting.entry(partition).or_default().push(time, Some(key.as_bytes()), Some(value), 0);
         Ok(())
     }
 

@@ -77,6 +77,15 @@ fn state_survives_a_crash_and_moves_to_other_instances() {
     assert_eq!(stored.all().unwrap().len(), 10);
 }
 
+#[test]
+fn a_value_of_another_type_than_the_topologys_is_told() {
+    let mut kit = Testkit::new(&counting().build().unwrap()).unwrap();
+    // A number without a type is an `i32`; the topology reads `i64`.
+    let error = kit.pipe("in", &text("ann"), &1, 0).unwrap_err().to_string();
+    assert!(error.contains("expected i64: found 4 bytes instead of 8"), "{error}");
+    assert!(error.contains("topic in, partition 0, offset 0"), "{error}");
+}
+
 fn failing(handler: &str) -> Testkit {
     let builder = StreamsBuilder::new();
     builder.stream::<String, i64>("in").map_values(|number| number + 1).to("out");

@@ -1,4 +1,5 @@
-//! The laws of `ARCHITECTURE.md`, held by a test: module order, who may name whom, lengths, and that the map is true.
+//! The laws of `ARCHITECTURE.md`, held by a test: module order, who may name whom, lengths, parameters, and that the map
+//! is true.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,8 +7,14 @@ use std::path::{Path, PathBuf};
 
 /// Longest function, in lines from signature to closing brace.
 const FUNCTION_LINES_MAX: usize = 70;
+/// Most parameters of a function, `self` included.
+const PARAMETERS_MAX: usize = 5;
 /// Longest file without its tests.
 const FILE_LINES_MAX: usize = 500;
+/// Where Rust code lies, of all crates.
+const FOLDERS: [&str; 5] = ["framework/src", "framework/tests", "broker", "examples", "tests"];
+/// Integration tests: lists of cases, which may be long files.
+const TEST_FOLDERS: [&str; 3] = ["framework/tests", "broker/tests", "tests/tests"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the framework lies in the workspace").to_owned()
@@ -17,7 +24,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// All Rust files below `folder`, sorted.
+/// All Rust files below `folder`, sorted; hidden folders are not the project's.
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -26,7 +33,8 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
         for entry in entries {
             let path = entry.expect("a folder can be listed").path();
             if path.is_dir() {
-                folders.push(path);
+                let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+                folders.extend((!hidden).then_some(path));
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 files.push(path);
             }
@@ -109,7 +117,7 @@ fn lib_declares_the_modules_in_order() {
 #[test]
 fn what_belongs_to_one_place_is_named_there_only() {
     let rules: &[(&str, &[&str])] = &[
-        ("headwater_broker", &["framework/src/kafka/memory/", "framework/src/testkit/"]),
+        ("headwater_broker", &["framework/src/kafka/memory/"]),
         ("SystemTime::", &["framework/src/time.rs"]),
         ("Instant::", &["framework/src/time.rs"]),
         ("thread::spawn", &["framework/src/application/"]),
@@ -143,11 +151,12 @@ fn what_belongs_to_one_place_is_named_there_only() {
 #[test]
 fn functions_and_files_are_short() {
     let mut problems = Vec::new();
-    for folder in ["framework/src", "broker/src"] {
+    for folder in FOLDERS {
         for path in rust_files(&root().join(folder)) {
             let text = read(&path);
             let code = without_tests(&text);
-            if code.lines().count() > FILE_LINES_MAX {
+            let is_test = TEST_FOLDERS.iter().any(|tests| path.starts_with(root().join(tests)));
+            if !is_test && code.lines().count() > FILE_LINES_MAX {
                 problems.push(format!(
                     "{}: {} lines; look for the second concept",
                     path.display(),
@@ -160,6 +169,14 @@ fn functions_and_files_are_short() {
                     path.display()
                 )
             }));
+            problems.extend(functions(code).filter(|(_, _, count)| *count > PARAMETERS_MAX).map(
+                |(line, name, count)| {
+                    format!(
+                        "{}:{line}: function `{name}` has {count} parameters, {PARAMETERS_MAX} at most",
+                        path.display()
+                    )
+                },
+            ));
         }
     }
     check(&problems);
@@ -193,10 +210,68 @@ fn long_functions(code: &str) -> impl Iterator<Item = (usize, String, usize)> {
     found.into_iter()
 }
 
+/// All functions with a name: line, name, number of parameters. Comments within a signature are not expected.
+fn functions(code: &str) -> impl Iterator<Item = (usize, &str, usize)> {
+    let starts = code.match_indices("fn ").filter(|(at, _)| {
+        let line = &code[code[..*at].rfind('\n').map_or(0, |end| end + 1)..*at];
+        // `pub(crate) async`, `extern "C"`: words before the keyword, and nothing that a comment or an expression needs.
+        let words = line.trim_start();
+        words.chars().all(|c| c.is_alphanumeric() || " ()_\"".contains(c)) && !words.starts_with('(')
+    });
+    starts.filter_map(|(at, _)| {
+        let signature = &code[at + 3..];
+        let name = signature.split(['(', '<']).next()?;
+        let line = code[..at].lines().count().max(1);
+        Some((line, name, parameters(&signature[name.len()..])?))
+    })
+}
+
+/// How many parameters a signature names, from behind the function's name: commas in the first round brackets that
+/// stand in no other brackets.
+fn parameters(signature: &str) -> Option<usize> {
+    let (mut depth, mut inside) = (0_usize, false);
+    let (mut count, mut named) = (0, false);
+    let mut before = ' ';
+    for c in signature.chars() {
+        match c {
+            '(' if !inside && depth == 0 => inside = true,
+            '(' | '[' | '<' => depth += 1,
+            // The arrow of a function's type closes nothing.
+            '>' if before != '-' => depth = depth.checked_sub(1)?,
+            ')' | ']' if depth > 0 => depth -= 1,
+            ')' => return Some(count + usize::from(named)),
+            ',' if depth == 0 && inside => {
+                count += usize::from(named);
+                named = false;
+            }
+            c if inside && !c.is_whitespace() => named = true,
+            _ => {}
+        }
+        before = c;
+    }
+    None
+}
+
+#[test]
+fn parameters_are_counted() {
+    let cases = [
+        ("fn a() {}", 0),
+        ("fn a(&self) {}", 1),
+        ("    pub(crate) fn a<K, V>(&self, one: (A, B), two: &dyn Fn(K, V) -> Vec<(K, V)>) {}", 3),
+        ("fn a(\n    one: [u8; 2],\n    two: BTreeMap<K, V>,\n) -> R {}", 2),
+        ("fn a<F: Fn(A, B) -> C>(one: F) {}", 1),
+        ("fn a(a: A, b: B, c: C, d: D, e: E, f: F) {}", 6),
+    ];
+    for (code, expected) in cases {
+        assert_eq!(functions(code).map(|(_, _, count)| count).collect::<Vec<_>>(), [expected], "{code}");
+    }
+    assert_eq!(functions("// the fn a(b)\nlet f: fn (a) = b;").count(), 0);
+}
+
 #[test]
 fn files_begin_with_what_they_are() {
     let mut problems = Vec::new();
-    for folder in ["framework/src", "broker/src"] {
+    for folder in FOLDERS {
         for path in rust_files(&root().join(folder)) {
             if !read(&path).starts_with("//!") {
                 problems
@@ -229,6 +304,69 @@ fn every_path_in_the_map_exists() {
         }
     }
     check(&problems);
+}
+
+/// Everything in `text` that looks like a path of Rust: `consume::lane`, `kafka::Consumer`, `Worker::step`.
+fn rust_paths(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
+    words.map(|word| word.trim_matches(':')).filter(|word| word.contains("::"))
+}
+
+/// Whether a word stands in one of the framework's files below `place` behind one of these keywords.
+fn is_declared(place: &Path, keywords: &[&str], name: &str) -> bool {
+    let mut files = if place.is_dir() { rust_files(place) } else { Vec::new() };
+    let file = place.with_extension("rs");
+    files.extend(file.exists().then_some(file));
+    files.iter().any(|path| {
+        let text = read(path);
+        keywords.iter().any(|keyword| {
+            let declaration = format!("{keyword} {name}");
+            text.match_indices(&declaration).any(|(at, _)| {
+                let next = text[at + declaration.len()..].chars().next();
+                !next.is_some_and(|c| c.is_alphanumeric() || c == '_')
+            })
+        })
+    })
+}
+
+/// Whether a path of Rust leads to a module, a type or a function of the framework.
+fn leads_somewhere(path: &str) -> bool {
+    const TYPES: [&str; 4] = ["struct", "enum", "trait", "type"];
+    let mut place = root().join("framework/src");
+    for name in path.split("::") {
+        if name.starts_with(char::is_uppercase) {
+            // What follows a type is a function or a variant of it; the type's name is proof enough of the place.
+            return is_declared(&place, &TYPES, name);
+        }
+        if !place.join(name).is_dir() && !place.join(name).with_extension("rs").exists() {
+            return is_declared(&place, &["fn", "const"], name);
+        }
+        place = place.join(name);
+    }
+    true
+}
+
+#[test]
+fn every_module_path_in_the_map_exists() {
+    let text = read(&root().join("ARCHITECTURE.md"));
+    let problems: Vec<_> = rust_paths(&text)
+        .filter(|path| !leads_somewhere(path))
+        .map(|path| format!("ARCHITECTURE.md: `{path}` does not exist in framework/src"))
+        .collect();
+    check(&problems);
+}
+
+#[test]
+fn a_module_path_that_leads_nowhere_is_found() {
+    for right in
+        ["consume::lane", "kafka::Consumer", "consume::Lane", "Worker::step", "consume::order::ready"]
+    {
+        assert!(leads_somewhere(right), "{right}");
+    }
+    for wrong in ["consume::queue", "kafka::Consume", "nowhere::lane", "Labourer::step"] {
+        assert!(!leads_somewhere(wrong), "{wrong}");
+    }
+    assert_eq!(rust_paths("by a::b, `c::D` ──> e::f: g").collect::<Vec<_>>(), ["a::b", "c::D", "e::f"]);
 }
 
 #[test]

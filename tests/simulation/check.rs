@@ -1,4 +1,4 @@
-//! Check: what must hold after every run, whatever has happened in it.
+//! Check: what must hold after every run, whatever has happened in it. `ARCHITECTURE.md` lists the invariants I1 to I8.
 //!
 //! 1. No transaction is left open: every topic can be read to its end (I6).
 //! 2. What instances believe to have committed is what the group's offsets say: disjoint, and without gaps but for

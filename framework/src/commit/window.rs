@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Reaction, Result};
 
-/// Where a commit stands, by the numbers of the table in the design notes.
+/// Where a commit stands, by the numbers of the table in `ARCHITECTURE.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Window {
     /// 0: records are processed, nothing of the commit is done.

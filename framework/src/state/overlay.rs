@@ -1,6 +1,6 @@
 //! The overlay: a store's entries in memory, typed, found by the hash of their key bytes.
 //!
-//! It is record cache and hot path at once; the byte store behind it is where state spills to and restarts from.
+//! It is write buffer and hot path at once; the byte store behind it is where state spills to and restarts from.
 //!
 //! 1. An entry is *dirty* from its first change until the commit that carries it is acknowledged, and *unflushed*
 //!    from its first change until it has been written to the byte store. Only entries that are neither may be dropped.

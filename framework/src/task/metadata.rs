@@ -28,8 +28,7 @@ pub fn encode<'a>(partition_time: i64, times: impl Iterator<Item = (&'a str, i64
     let mut count = 0_i32;
     for (name, time) in times.filter(|(_, time)| *time != UNKNOWN_TIME) {
         let Ok(len) = i32::try_from(name.len()) else { continue };
-        if raw.len() + 16 + name.len() > MAX_BYTES {
-            tracing::debug!(name, "no room for this time in the offset's metadata");
+        if !fits(raw.len(), name) {
             continue;
         }
         if count == 0 {
@@ -44,6 +43,25 @@ pub fn encode<'a>(partition_time: i64, times: impl Iterator<Item = (&'a str, i64
         raw[count_at..count_at + 4].copy_from_slice(&count.to_be_bytes());
     }
     STANDARD.encode(raw)
+}
+
+/// Whether there is room for one more time behind so many bytes: the name, its length, the time, and how many there are.
+fn fits(bytes: usize, name: &str) -> bool {
+    bytes + 4 + 4 + name.len() + 8 <= MAX_BYTES
+}
+
+/// How many of a task's times find no room once all of them are known.
+pub fn left_out<'a>(names: impl Iterator<Item = &'a str>) -> usize {
+    let mut bytes = 1 + 8;
+    let mut left_out = 0;
+    for name in names {
+        if fits(bytes, name) {
+            bytes += if bytes == 1 + 8 { 4 } else { 0 } + 4 + name.len() + 8;
+        } else {
+            left_out += 1;
+        }
+    }
+    left_out
 }
 
 /// What a text tells; `None` where it is of another form, which is no error: it may be another program's.
@@ -101,6 +119,9 @@ mod tests {
         let names: Vec<_> = (0..200).map(|number| format!("operator number {number}")).collect();
         let text = encode(1, names.iter().map(|name| (name.as_str(), 9)));
         assert!(text.len() <= 4_096, "{}", text.len());
-        assert!(decode(&text).unwrap().named.len() > 50);
+        let kept = decode(&text).unwrap().named.len();
+        assert!(kept > 50);
+        assert_eq!(left_out(names.iter().map(String::as_str)), names.len() - kept);
+        assert_eq!(left_out(names.iter().map(String::as_str).take(kept)), 0);
     }
 }

@@ -86,6 +86,16 @@ impl Task {
         let spaces = plan.stores.iter().zip(0..).map(|(store, index)| (store.name.clone(), space(index)));
         let mut assembly = Assembly::new(id, setup, bytes, spaces.collect());
         (plan.assemble)(&mut assembly).map_err(|error| error.in_task(id))?;
+        let left_out = metadata::left_out(assembly.times().keys().map(String::as_str));
+        if left_out > 0 {
+            tracing::warn!(
+                task = %id,
+                left_out,
+                "the times of so many operators find no room in the metadata of offsets: where the task moves to a process \
+                 without its local state, they begin anew, and records may count that were late before; split the topology or \
+                 give its operators shorter names"
+            );
+        }
         let mut lanes = Vec::with_capacity(inputs.len());
         for (number, partition) in inputs.iter().enumerate() {
             let intake = assembly.intakes().get(partition.topic.as_ref()).ok_or_else(|| {

@@ -25,13 +25,8 @@ pub struct TestkitBuilder {
 
 impl Default for TestkitBuilder {
     fn default() -> Self {
-        let property = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         Self {
-            properties: vec![
-                property("application.id", "testkit"),
-                // Results of closed windows come with the record that closes them, not with the wall clock.
-                property("emit.interval.ms.kstreams.windowed.aggregation", "0"),
-            ],
+            properties: vec![("application.id".to_owned(), "testkit".to_owned())],
             partitions: 1,
             topics: BTreeMap::new(),
             instances: 1,

@@ -11,6 +11,10 @@ use headwater_tests::kstreams;
 const USAGE: &str = "usage: kstreams-runner --cases FILE_OR_DIR --out RESULTS.jsonl";
 
 fn main() -> ExitCode {
+    if std::env::args().skip(1).any(|argument| argument == "--help" || argument == "-h") {
+        println!("{USAGE}\n\nRuns the cases and writes one result a line.");
+        return ExitCode::SUCCESS;
+    }
     match arguments(std::env::args().skip(1)).and_then(|(cases, out)| run(&cases, &out)) {
         Ok(summary) => {
             println!("{summary}");
