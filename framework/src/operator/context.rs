@@ -125,14 +125,24 @@ impl Context<'_> {
     /// # Errors
     /// The error itself, with its place, if the handler says to fail.
     pub fn failed(&mut self, stage: Stage, node: &str, error: Error) -> Result<()> {
-        let mut error = error.at_node(node).in_task(self.task);
-        if let Some(input) = &self.input {
-            error = error.at_record(input.partition, input.raw.offset);
-        }
-        let (response, reason) = match stage {
-            Stage::Deserialization => (self.handlers.deserialization, DropReason::Undecodable),
-            Stage::Processing => (self.handlers.processing, DropReason::Failed),
-            Stage::Production => (self.handlers.production, DropReason::Unproducible),
+        let reason = match stage {
+            Stage::Deserialization => DropReason::Undecodable,
+            Stage::Processing => DropReason::Failed,
+            Stage::Production => DropReason::Unproducible,
+        };
+        self.failed_as(reason, stage, node, error)
+    }
+
+    /// As [`Context::failed`], where a drop counts under another reason than the stage's usual one.
+    ///
+    /// # Errors
+    /// As [`Context::failed`].
+    pub fn failed_as(&mut self, reason: DropReason, stage: Stage, node: &str, error: Error) -> Result<()> {
+        let error = self.placed(error.at_node(node));
+        let response = match stage {
+            Stage::Deserialization => self.handlers.deserialization,
+            Stage::Processing => self.handlers.processing,
+            Stage::Production => self.handlers.production,
         };
         match response {
             HandlerResponse::Fail => Err(error.reacting(Reaction::Stop).hint(format!(
@@ -151,6 +161,15 @@ impl Context<'_> {
         }
     }
 
+    /// The error with the task and the input record that is handled now.
+    fn placed(&self, error: Error) -> Error {
+        let error = error.in_task(self.task);
+        match &self.input {
+            Some(input) => error.at_record(input.partition, input.raw.offset),
+            None => error,
+        }
+    }
+
     /// Deals with the error of an operator that did not do so itself: one of the record's is the processing handler's.
     ///
     /// # Errors
@@ -161,10 +180,7 @@ impl Context<'_> {
             let node = error.place().node.clone().unwrap_or_else(|| "(unnamed)".to_owned());
             return self.failed(Stage::Processing, &node, error);
         }
-        Err(match &self.input {
-            Some(input) => error.at_record(input.partition, input.raw.offset),
-            None => error,
-        })
+        Err(self.placed(error))
     }
 
     /// As [`Context::failed`] for bytes that could not be read or a value that could not be written.

@@ -164,7 +164,7 @@ impl<K, V> Source<K, V> {
                 let hint =
                     "choose another timestamp extractor in `Consumed` or `default.timestamp.extractor`";
                 let error = Error::new(Reaction::Skip, message).hint(hint);
-                context.failed(Stage::Deserialization, &self.node, error)?;
+                context.failed_as(DropReason::BadTimestamp, Stage::Deserialization, &self.node, error)?;
                 return Ok(None);
             }
             TimestampExtractor::FailOnInvalid | TimestampExtractor::LogAndSkip => own,
