@@ -189,11 +189,19 @@ impl Context<'_> {
     /// As [`Context::failed`].
     pub fn serde_failed(&mut self, stage: Stage, node: &str, what: &str, error: SerdeError) -> Result<()> {
         let verb = if stage == Stage::Deserialization { "read" } else { "write" };
-        self.failed(
-            stage,
-            node,
-            Error::new(Reaction::Skip, format!("cannot {verb} the {what}")).because(error),
-        )
+        let blameless = error.retry;
+        let error = Error::new(Reaction::Skip, format!("cannot {verb} the {what}")).because(error);
+        if !blameless {
+            return self.failed(stage, node, error);
+        }
+        // Not the record is at fault, so no handler may skip it. One that is not read yet can wait; one that has left
+        // its traces in stores cannot be processed again but from the last commit, which is what a restart does.
+        let reaction = match stage {
+            Stage::Deserialization => Reaction::Retry,
+            Stage::Processing | Stage::Production => Reaction::Stop,
+        };
+        let error = error.hint("this is no fault of the record: it is read again once there is an answer");
+        Err(self.placed(error.at_node(node)).reacting(reaction))
     }
 
     fn dead_letter(&mut self, stage: Stage, node: &str, error: &Error) -> Result<()> {

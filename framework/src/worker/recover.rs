@@ -69,7 +69,7 @@ impl Worker {
         Ok(())
     }
 
-    fn be_patient(&mut self, error: Error, now_ms: i64) -> Result<()> {
+    pub(super) fn be_patient(&mut self, error: Error, now_ms: i64) -> Result<()> {
         let since = *self.trouble_since.get_or_insert(now_ms);
         if now_ms.saturating_sub(since) <= self.settings.task_timeout_ms {
             tracing::debug!(worker = self.number, %error, "tried again");

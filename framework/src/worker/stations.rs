@@ -95,7 +95,13 @@ impl Worker {
         let budget = (STEP_RECORDS / self.tasks.len().max(1)).max(TASK_RECORDS);
         for (id, task) in self.tasks.iter_mut().filter(|(_, task)| task.is_running()) {
             self.outbox.set_writer(*id);
-            let worked = task.process(budget, now_ms, &mut self.outbox)?;
+            let worked = match task.process(budget, now_ms, &mut self.outbox) {
+                Err(error) if error.reaction() == Reaction::Retry => {
+                    self.waiting = Some(error);
+                    continue;
+                }
+                worked => worked?,
+            };
             self.figures.sample(task.take_newest_input());
             progress.consumed += worked.consumed;
             progress.busy |= worked.consumed > 0 || worked.more;

@@ -17,3 +17,4 @@
 
 mod bench;
 mod reading;
+mod registry;
