@@ -226,8 +226,8 @@ impl Worker {
         if let Some(startup) = &mut self.startup {
             let Poll::Ready(layout) = startup.advance(now_ms)? else { return Ok(false) };
             let options = OutboxOptions {
+                max_request_size: self.settings.max_request_size,
                 dead_letter_topic: self.handlers.dead_letter_topic.clone(),
-                ..OutboxOptions::default()
             };
             self.outbox = Outbox::new(options, &self.plan.sinks, &layout.partitions);
             self.layout = layout;
