@@ -37,6 +37,17 @@ pub struct OutRecord<'a> {
     pub timestamp: i64,
     /// Headers.
     pub headers: &'a Headers,
+    /// Where it comes from.
+    pub origin: Origin<'a>,
+}
+
+/// Where a record on its way out comes from: for the day that it cannot be written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Origin<'a> {
+    /// The node that writes it.
+    pub node: &'a str,
+    /// The input record that is handled, if there is one.
+    pub input: Option<&'a Input<'a>>,
 }
 
 /// At which stage a record failed.
@@ -204,29 +215,36 @@ impl Context<'_> {
         Err(self.placed(error.at_node(node)).reacting(reaction))
     }
 
+    /// Writes the input record as it came, with headers that say what happened. What an operator writes when time passes
+    /// has no input record: then the headers are all there is to keep.
     fn dead_letter(&mut self, stage: Stage, node: &str, error: &Error) -> Result<()> {
-        let (Some(topic), Some(input)) = (&self.handlers.dead_letter_topic, &self.input) else {
+        let Some(topic) = &self.handlers.dead_letter_topic else {
             return Err(Error::new(Reaction::Stop, error.to_string())
-                .hint("there is no dead letter topic, or no input record: set `errors.dead.letter.queue.topic.name`"));
+                .hint("there is no dead letter topic: set `errors.dead.letter.queue.topic.name`"));
         };
-        let mut headers = input.raw.to_headers();
-        let number = |headers: &mut Headers, name: &str, number: i64| {
-            headers.push(name, Some(number.to_string().as_bytes()));
+        let raw = self.input.as_ref().map(|input| input.raw);
+        let mut headers = raw.map_or_else(Headers::default, |raw| raw.to_headers());
+        let mut say = |name: &str, text: &str| {
+            headers.push(&format!("__streams.errors.{name}"), Some(text.as_bytes()));
         };
-        headers.push("__streams.errors.stage", Some(stage.name().as_bytes()));
-        headers.push("__streams.errors.exception", Some(error.message().as_bytes()));
-        headers.push("__streams.errors.message", Some(error.to_string().as_bytes()));
-        headers.push("__streams.errors.topic", Some(input.partition.topic.as_bytes()));
-        number(&mut headers, "__streams.errors.partition", i64::from(input.partition.partition));
-        number(&mut headers, "__streams.errors.offset", input.raw.offset);
-        headers.push("__streams.errors.node", Some(node.as_bytes()));
-        headers.push("__streams.errors.task", Some(self.task.to_string().as_bytes()));
+        say("stage", stage.name());
+        say("exception", error.message());
+        say("message", &error.to_string());
+        if let Some(Input { partition, raw }) = &self.input {
+            say("topic", &partition.topic);
+            say("partition", &partition.partition.to_string());
+            say("offset", &raw.offset.to_string());
+        }
+        say("node", node);
+        say("task", &self.task.to_string());
+        let key = raw.and_then(|raw| raw.key);
         let record = OutRecord {
-            key: input.raw.key,
-            partition_key: input.raw.key,
-            value: input.raw.value,
-            timestamp: input.raw.timestamp.max(0),
+            key,
+            partition_key: key,
+            value: raw.and_then(|raw| raw.value),
+            timestamp: raw.map_or(self.stream_time, |raw| raw.timestamp).max(0),
             headers: &headers,
+            origin: Origin { node, input: self.input.as_ref() },
         };
         self.output.emit(&Target::Named(topic), &record).map_err(|error| error.reacting(Reaction::Stop))?;
         self.counters.dead_letters += 1;

@@ -19,7 +19,7 @@ mod window_aggregate;
 
 pub use aggregate::{Adder, Aggregate, Nulls};
 pub use assembly::{Assembly, Setup, Tick, TimeCell};
-pub use context::{Context, HandlerResponse, Handlers, Input, OutRecord, Output, Stage, Target};
+pub use context::{Context, HandlerResponse, Handlers, Input, Origin, OutRecord, Output, Stage, Target};
 pub use filter::{Branch, BranchPredicate, Filter, TableFilter};
 pub use leaderboard::{BoardEmit, BoardLookup, BoardRowSerde, Leaderboard};
 pub use map::{Fallible, FlatMap, FlatMapFn, Map, MapValues, TableMapValues, TryMap};

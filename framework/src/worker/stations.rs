@@ -7,9 +7,8 @@ use super::{Progress, Recovery, Worker};
 use crate::commit::{CommitDesk, CommitRecord};
 use crate::error::{Error, Reaction, Result};
 use crate::kafka::{Fault, Isolation, StartAt};
-use crate::operator::HandlerResponse;
+use crate::operator::{Context, Stage};
 use crate::produce::Refused;
-use crate::telemetry::DropReason;
 use crate::topic::TopicPartition;
 
 /// Bytes asked for in one fetch of one input partition: some thousand records of usual size.
@@ -139,31 +138,28 @@ impl Worker {
             return Ok(());
         };
         for one in refused {
-            self.refused(one)?;
+            self.refused(one, now_ms)?;
         }
         Ok(())
     }
 
     /// The production handler's answer to a record that had waited for its topic.
-    fn refused(&mut self, refused: Refused) -> Result<()> {
-        let response = self.handlers.production;
-        let counters = self.tasks.get_mut(&refused.task).map(|task| task.counters_mut());
-        if let Some(counters) = counters {
-            counters.produced = counters.produced.saturating_sub(1);
-            match response {
-                HandlerResponse::Fail => {}
-                HandlerResponse::Continue => counters.drop(DropReason::Unproducible),
-                HandlerResponse::DeadLetter => counters.dead_letters += 1,
-            }
-        }
-        match response {
-            HandlerResponse::Fail => Err(refused.error.reacting(Reaction::Stop).in_task(refused.task)),
-            HandlerResponse::Continue => {
-                tracing::warn!(error = %refused.error, task = %refused.task, "record dropped");
-                Ok(())
-            }
-            HandlerResponse::DeadLetter => self.outbox.bury(&refused),
-        }
+    fn refused(&mut self, refused: Refused, now_ms: i64) -> Result<()> {
+        let Some(task) = self.tasks.get_mut(&refused.task) else { return Ok(()) };
+        let stream_time = task.stream_time();
+        let counters = task.counters_mut();
+        counters.produced = counters.produced.saturating_sub(1);
+        self.outbox.set_writer(refused.task);
+        let mut context = Context {
+            task: refused.task,
+            now_ms,
+            stream_time,
+            input: refused.input(),
+            counters,
+            handlers: &self.handlers,
+            output: &mut self.outbox,
+        };
+        context.failed(Stage::Production, refused.node(), refused.error())
     }
 
     /// Commits when it is time, and goes on with a commit that is under way.

@@ -47,7 +47,7 @@ impl Case<'_> {
     }
 
     fn kit(&self, cluster: &MemoryCluster, answer: &str, exactly_once: bool) -> TestkitBuilder {
-        let kit = Testkit::builder().cluster(cluster).partitions(2);
+        let kit = Testkit::builder().cluster(cluster).partitions(2).topic("out", 2);
         let kit = if exactly_once { kit.exactly_once() } else { kit };
         kit.set(&format!("{}.exception.handler", self.stage), answer)
     }

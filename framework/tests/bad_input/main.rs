@@ -18,3 +18,4 @@
 mod bench;
 mod reading;
 mod registry;
+mod writing;
