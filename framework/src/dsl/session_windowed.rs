@@ -146,7 +146,7 @@ impl<K: HasSerde, V: HasSerde> SessionWindowedKStream<K, V> {
                 emit,
                 emit_interval_ms: assembly.setup().emit_interval_ms,
                 emit_after_ms: i64::MIN,
-                nulls: Nulls { keys: Arc::clone(&keys), values: None },
+                nulls: Nulls { node: node_name.clone(), keys: Arc::clone(&keys), values: None },
                 add: Arc::clone(&functions.add),
                 merge: Arc::clone(&functions.merge),
                 aggregates: Arc::clone(&values),

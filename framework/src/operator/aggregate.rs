@@ -16,6 +16,8 @@ pub type Adder<K, V, A> = Arc<dyn Fn(&K, V, Option<A>) -> A + Send + Sync>;
 
 /// Which inputs count: keys and values that are null are dropped and counted.
 pub struct Nulls<K, V> {
+    /// Name of the node, for who asks where they went.
+    pub node: String,
     /// Tells which keys are null.
     pub keys: Arc<dyn Serde<K>>,
     /// Tells which values are null; without it null values are let through.
@@ -53,7 +55,7 @@ pub struct Aggregate<K, V, A> {
 impl<K: Clone, V, A: Clone> Process<K, V> for Aggregate<K, V, A> {
     fn process(&mut self, context: &mut Context<'_>, record: Record<K, V>) -> Result<()> {
         if let Some(reason) = self.nulls.reason(&record) {
-            context.drop(reason);
+            context.drop(&self.nulls.node, reason);
             return Ok(());
         }
         let Record { key, value, timestamp, headers } = record;

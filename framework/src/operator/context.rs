@@ -126,9 +126,25 @@ pub struct Input<'a> {
 }
 
 impl Context<'_> {
-    /// Counts a drop.
-    pub fn drop(&mut self, reason: DropReason) {
+    /// The current record, or one of its windows, is dropped at `node`: counts it, and says so the first time since the
+    /// last commit. The others are told at level debug only, since a stream may have many.
+    pub fn drop(&mut self, node: &str, reason: DropReason) {
         self.counters.drop(reason);
+        let first = self.counters.dropped(reason) == 1;
+        if first || tracing::enabled!(tracing::Level::DEBUG) {
+            self.tell_dropped(node, reason, first);
+        }
+    }
+
+    #[cold]
+    fn tell_dropped(&self, node: &str, reason: DropReason, first: bool) {
+        let message = format!("record dropped: {}", reason.name());
+        let error = self.placed(Error::new(Reaction::Skip, message).at_node(node)).hint(reason.advice());
+        if first {
+            tracing::warn!("{error}; more of these are only counted until the next commit");
+        } else {
+            tracing::debug!("{error}");
+        }
     }
 
     /// Says that the current record failed at `stage`: the stage's handler decides whether the work goes on.

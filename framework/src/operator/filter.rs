@@ -11,8 +11,9 @@ use crate::telemetry::DropReason;
 pub struct Filter<K, V> {
     /// The predicate.
     pub predicate: Arc<dyn Fn(&K, &V) -> bool + Send + Sync>,
-    /// What a record counts as that is not let through; `None` where filtering is what the user asked for.
-    pub drop: Option<DropReason>,
+    /// What a record counts as that is not let through, and the node's name; `None` where filtering is what the user
+    /// asked for.
+    pub drop: Option<(DropReason, String)>,
     /// Successors.
     pub out: Outlet<K, V>,
 }
@@ -22,8 +23,8 @@ impl<K: Clone, V: Clone> Process<K, V> for Filter<K, V> {
         if (self.predicate)(&record.key, &record.value) {
             return self.out.forward(context, record);
         }
-        if let Some(reason) = self.drop {
-            context.drop(reason);
+        if let Some((reason, node)) = &self.drop {
+            context.drop(node, *reason);
         }
         Ok(())
     }

@@ -115,8 +115,7 @@ impl<K, V> Source<K, V> {
     #[inline]
     fn read(&self, context: &mut Context<'_>, at: At<'_>) -> Result<Option<Record<K, V>>> {
         if self.needs_key && at.raw.key.is_none() {
-            tracing::warn!(node = %self.node, offset = at.raw.offset, "record of a table dropped: null key");
-            context.drop(DropReason::NullKey);
+            context.drop(&self.node, DropReason::NullKey);
             context.counters.processed += 1;
             return Ok(None);
         }
@@ -179,8 +178,7 @@ impl<K, V> Source<K, V> {
             TimestampExtractor::By(function) => function(&record.key, &record.value, own, partition_time),
         };
         if time < 0 {
-            tracing::warn!(node = %self.node, time, "record dropped: negative event time");
-            context.drop(DropReason::BadTimestamp);
+            context.drop(&self.node, DropReason::BadTimestamp);
             return Ok(None);
         }
         Ok(Some(time))

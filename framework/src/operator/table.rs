@@ -52,6 +52,8 @@ impl<K: Clone, V: Clone> Process<K, Change<V>> for ToStream<K, V> {
 
 /// A stream's records as rows of a table; records without key are dropped and counted, null values delete.
 pub struct ToTable<K, V> {
+    /// Name of the node.
+    pub node: String,
     /// Tells which keys are null.
     pub keys: Arc<dyn Serde<K>>,
     /// Tells which values are null.
@@ -63,7 +65,7 @@ pub struct ToTable<K, V> {
 impl<K: Clone, V: Clone> Process<K, V> for ToTable<K, V> {
     fn process(&mut self, context: &mut Context<'_>, record: Record<K, V>) -> Result<()> {
         if self.keys.is_null(&record.key) {
-            context.drop(DropReason::NullKey);
+            context.drop(&self.node, DropReason::NullKey);
             return Ok(());
         }
         let Record { key, value, timestamp, headers } = record;

@@ -50,7 +50,7 @@ pub struct WindowAggregate<K, V, A> {
 impl<K: Clone, V: Clone, A: Clone> Process<K, V> for WindowAggregate<K, V, A> {
     fn process(&mut self, context: &mut Context<'_>, record: Record<K, V>) -> Result<()> {
         if let Some(reason) = self.nulls.reason(&record) {
-            context.drop(reason);
+            context.drop(&self.nulls.node, reason);
             return Ok(());
         }
         self.stream_time.set(self.stream_time.get().max(record.timestamp));
@@ -64,7 +64,7 @@ impl<K: Clone, V: Clone, A: Clone> Process<K, V> for WindowAggregate<K, V, A> {
             if start + self.windows.size_ms() > close {
                 self.update(context, start, current)?;
             } else {
-                context.drop(DropReason::Late);
+                context.drop(&self.nulls.node, DropReason::Late);
             }
         }
         match headers {
@@ -80,7 +80,7 @@ impl<K: Clone, V, A: Clone> WindowAggregate<K, V, A> {
         let (change, timestamp) = {
             let mut store = self.store.borrow_mut();
             let Some(slot) = store.slot(&key, start)? else {
-                context.drop(DropReason::Late);
+                context.drop(&self.nulls.node, DropReason::Late);
                 return Ok(());
             };
             let timestamp =

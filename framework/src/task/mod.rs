@@ -263,7 +263,9 @@ impl Task {
         };
         for tick in self.assembly.ticks() {
             let mut context = scene.context(None);
-            call(&mut *tick.borrow_mut(), &mut context).map_err(|error| error.in_task(self.id))?;
+            if let Err(error) = call(&mut *tick.borrow_mut(), &mut context) {
+                context.recover(error)?;
+            }
         }
         Ok(())
     }
