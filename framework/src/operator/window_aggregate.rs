@@ -61,7 +61,8 @@ impl<K: Clone, V: Clone, A: Clone> Process<K, V> for WindowAggregate<K, V, A> {
         while let Some(start) = starts.next() {
             let current = if starts.peek().is_some() { record.clone() } else { record.take() };
             let current = current.expect("only the last window takes the record");
-            if start + self.windows.size_ms() > close {
+            // Not by its end, which may lie behind the last time there is.
+            if start > close.saturating_sub(self.windows.size_ms()) {
                 self.update(context, start, current)?;
             } else {
                 context.drop(&self.nulls.node, DropReason::Late);
@@ -95,7 +96,7 @@ impl<K: Clone, V, A: Clone> WindowAggregate<K, V, A> {
         if self.emit == EmitStrategy::OnWindowClose {
             return Ok(());
         }
-        let key = Windowed::new(key, start, start + self.windows.size_ms());
+        let key = Windowed::new(key, start, self.windows.end_of(start));
         self.out.forward(context, Record { key, value: change, timestamp, headers })
     }
 
@@ -109,7 +110,7 @@ impl<K: Clone, V, A: Clone> WindowAggregate<K, V, A> {
         let closed = self.store.borrow().between(from, close - size)?;
         self.emitted.set(close);
         for entry in closed {
-            let key = Windowed::new(entry.key, entry.start, entry.start + size);
+            let key = Windowed::new(entry.key, entry.start, self.windows.end_of(entry.start));
             let change = Change { new: Some(entry.value), old: None };
             let record = Record { key, value: change, timestamp: entry.timestamp, headers: headers.clone() };
             self.out.forward(context, record)?;
