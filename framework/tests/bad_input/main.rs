@@ -16,6 +16,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may say so")]
 
 mod bench;
+mod events;
+mod log;
 mod reading;
 mod registry;
 mod writing;
