@@ -21,6 +21,8 @@ const STEP_RECORDS: usize = 8_192;
 const TASK_RECORDS: usize = 64;
 /// Nothing is processed while so much is sent and not acknowledged.
 const PENDING_BYTES: usize = 64 << 20;
+/// What to do about an input that is there no more.
+const DELETED: &str = "was the topic deleted? create it, then start again: `auto.offset.reset` says where";
 /// Steps between two looks at the memory of stores.
 const MEMORY_STEPS: u64 = 64;
 
@@ -53,7 +55,9 @@ impl Worker {
                         self.out_of_range.get_or_insert_with(|| (lane.partition().clone(), true));
                     }
                     Err(error) => {
-                        return Err(Error::from(error).at_record(lane.partition(), lane.next_offset()));
+                        let deleted = error.code == "UNKNOWN_TOPIC_OR_PARTITION";
+                        let error = Error::from(error).at_record(lane.partition(), lane.next_offset());
+                        return Err(if deleted { error.hint(DELETED) } else { error });
                     }
                 }
             }

@@ -20,4 +20,6 @@ mod events;
 mod log;
 mod reading;
 mod registry;
+mod sizes;
+mod topics;
 mod writing;
