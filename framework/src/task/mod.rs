@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use crate::consume::{Lane, Scene, order};
 use crate::error::{Error, Reaction, Result};
-use crate::kafka::{CommittedOffset, OffsetCommit};
+use crate::kafka::{CommittedOffset, OffsetCommit, StartAt};
 use crate::operator::{Assembly, Context, Handlers, Output, Setup, Tick};
 use crate::state::{ByteStore, Change, Space};
 use crate::telemetry::Counters;
@@ -151,6 +151,17 @@ impl Task {
     #[must_use]
     pub fn source(&self, topic: &str) -> Option<&SourcePlan> {
         self.sources.iter().find(|source| source.topic.as_ref() == topic)
+    }
+
+    /// Where an input begins that has no offset to go on from; `reset` is `auto.offset.reset`. What the application wrote
+    /// itself is read from the start, whatever anyone says: else it would be lost.
+    #[must_use]
+    pub fn begins_at(&self, topic: &str, reset: Option<StartAt>) -> Option<StartAt> {
+        let source = self.source(topic);
+        if source.is_some_and(|source| source.internal) {
+            return Some(StartAt::Earliest);
+        }
+        source.and_then(|source| source.start_at).or(reset)
     }
 
     /// Its operators, for a look inside.

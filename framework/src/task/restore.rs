@@ -462,12 +462,8 @@ impl Restore {
 
     /// Where an input without committed offset begins.
     fn start_of(&self, task: &Task, partition: &TopicPartition) -> Result<i64> {
-        let source = task.source(&partition.topic);
-        let internal = source.is_some_and(|source| source.internal);
-        let own = source.and_then(|source| source.start_at);
-        let wanted = if internal { Some(StartAt::Earliest) } else { own.or(self.options.auto_offset_reset) };
         let (start, end) = self.starts[partition];
-        match wanted {
+        match task.begins_at(&partition.topic, self.options.auto_offset_reset) {
             Some(StartAt::Earliest) => Ok(start),
             Some(StartAt::Latest) => Ok(end),
             None => {

@@ -9,6 +9,7 @@ use crate::error::{Error, Reaction, Result};
 use crate::kafka::{Fault, Isolation, StartAt};
 use crate::operator::{Context, Stage};
 use crate::produce::Refused;
+use crate::task::Task;
 use crate::topic::TopicPartition;
 
 /// Bytes asked for in one fetch of one input partition: some thousand records of usual size.
@@ -65,27 +66,34 @@ impl Worker {
         Ok(())
     }
 
-    /// The input does not have the offset any more (or yet): `auto.offset.reset` says where to go on.
+    /// The input does not have the offset any more (or yet): it goes on where it would begin without offset.
     fn look_up_out_of_range(&mut self, now_ms: i64) -> Result<()> {
         let Some((partition, wanted)) = self.out_of_range.clone() else { return Ok(()) };
-        let Some(reset) = self.settings.auto_offset_reset else {
-            let message = format!("the offset to read next in `{partition}` is out of range");
-            return Err(Error::new(Reaction::Stop, message)
-                .hint("`auto.offset.reset` is `none`: reset the group's offsets, or set it to `earliest` or `latest`"));
-        };
         let asked = self.lookup.bounds(std::slice::from_ref(&partition), Isolation::ReadCommitted, now_ms);
         let Poll::Ready(answer) = asked else { return Ok(()) };
         let (start, end) = answer?.first().copied().unwrap_or_default();
         self.out_of_range = None;
-        if !wanted {
-            return Ok(());
-        }
-        let mut lanes = self.tasks.values_mut().flat_map(|task| task.lanes_mut());
-        if let Some(lane) = lanes.find(|lane| *lane.partition() == partition) {
-            let offset = if reset == StartAt::Earliest { start } else { end };
-            tracing::warn!(%partition, from = lane.next_offset(), to = offset, "offset out of range: records are skipped or repeated");
-            lane.seek(offset, lane.partition_time());
-            self.consumer.add(&partition, offset);
+        let reads = |task: &&mut Task| task.lanes().iter().any(|lane| *lane.partition() == partition);
+        let Some(task) = self.tasks.values_mut().find(reads).filter(|_| wanted) else { return Ok(()) };
+        let begin = task.begins_at(&partition.topic, self.settings.auto_offset_reset);
+        let id = task.id();
+        for lane in task.lanes_mut().iter_mut().filter(|lane| *lane.partition() == partition) {
+            let from = lane.next_offset();
+            let to = match begin {
+                Some(StartAt::Earliest) => start,
+                Some(StartAt::Latest) => end,
+                None => {
+                    let message =
+                        format!("the offset to read next is out of range: there are {start} to {end}");
+                    let error = Error::new(Reaction::Stop, message).at_record(&partition, from).in_task(id);
+                    return Err(error.hint(
+                        "`auto.offset.reset` is `none`: reset the group's offsets, or set it to `earliest` or `latest`",
+                    ));
+                }
+            };
+            tracing::warn!(%partition, from, to, "offset out of range: records are skipped or repeated");
+            lane.seek(to, lane.partition_time());
+            self.consumer.add(&partition, to);
         }
         Ok(())
     }
