@@ -15,10 +15,13 @@
 //! - late records and a task that moves: the simulation (`tests/simulation/`).
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may say so")]
 
+#[cfg(feature = "avro")]
+mod avro;
 mod bench;
 mod events;
 mod log;
 mod reading;
+#[cfg(feature = "avro")]
 mod registry;
 mod sizes;
 mod topics;

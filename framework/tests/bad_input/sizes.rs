@@ -13,6 +13,11 @@ fn kit(cluster: &MemoryCluster, exactly_once: bool) -> TestkitBuilder {
     if exactly_once { kit.exactly_once() } else { kit }
 }
 
+/// Input and output that take ten megabytes.
+fn roomy(cluster: &MemoryCluster) {
+    ["in", "out"].iter().for_each(|topic| cluster.create_topic_with(topic, 1, &[ROOM]).unwrap());
+}
+
 /// Keys and lengths of what is new in a topic.
 fn lengths(kit: &mut Testkit, topic: &str) -> Vec<(String, Option<usize>)> {
     let batches = kit.read_bytes(topic).unwrap();
@@ -29,7 +34,7 @@ fn ten_megabytes_pass_where_topics_and_max_request_size_allow_it() {
     builder.stream::<String, Vec<u8>>("in").to("out");
     for exactly_once in [true, false] {
         let cluster = MemoryCluster::new();
-        ["in", "out"].map(|topic| cluster.create_topic_with(topic, 1, &[ROOM]).unwrap());
+        roomy(&cluster);
         let mut kit = kit(&cluster, exactly_once).build(&builder.build().unwrap()).unwrap();
         let mut batch = RecordBatch::default();
         for (key, len) in [(b"a", 0), (b"b", LARGE), (b"c", 1)] {
@@ -55,7 +60,7 @@ fn a_row_of_ten_megabytes_needs_a_changelog_that_takes_it() {
     let topology = builder.build().unwrap();
     for exactly_once in [true, false] {
         let cluster = MemoryCluster::new();
-        ["in", "out"].map(|topic| cluster.create_topic_with(topic, 1, &[ROOM]).unwrap());
+        roomy(&cluster);
         let row = vec![b'x'; LARGE];
         let mut small = kit(&cluster, exactly_once).build(&topology).unwrap();
         let error = small.pipe_bytes("in", Some(b"k"), Some(&row), 1).unwrap_err().to_string();
@@ -67,7 +72,7 @@ fn a_row_of_ten_megabytes_needs_a_changelog_that_takes_it() {
         drop(small);
 
         let cluster = MemoryCluster::new();
-        ["in", "out"].map(|topic| cluster.create_topic_with(topic, 1, &[ROOM]).unwrap());
+        roomy(&cluster);
         let changelog = [ROOM, ("cleanup.policy", "compact")];
         cluster.create_topic_with("testkit-rows-changelog", 1, &changelog).unwrap();
         let mut kit = kit(&cluster, exactly_once).build(&topology).unwrap();

@@ -25,6 +25,10 @@ fn start(cluster: &MemoryCluster, builder: &StreamsBuilder, properties: &[(&str,
     error.unwrap_or_else(|| panic!("it starts: {:?}", worker.state())).to_string()
 }
 
+fn make(cluster: &MemoryCluster, topics: &[(&str, i32)]) {
+    topics.iter().for_each(|(topic, partitions)| cluster.create_topic(topic, *partitions).unwrap());
+}
+
 #[test]
 fn missing_topics_are_named_all_at_once() {
     let builder = StreamsBuilder::new();
@@ -37,7 +41,7 @@ fn missing_topics_are_named_all_at_once() {
     cluster.create_topic("b", 1).unwrap();
     let error = start(&cluster, &builder, &dead);
     assert_eq!(error, format!("source topics do not exist: `a`, `c`; {hint}"));
-    ["a", "c", "out"].map(|topic| cluster.create_topic(topic, 1).unwrap());
+    make(&cluster, &[("a", 1), ("c", 1), ("out", 1)]);
     let error = start(&cluster, &builder, &dead);
     assert_eq!(error, format!("sink topics do not exist: `other-out`, `dead`; {hint}"));
 }
@@ -45,7 +49,7 @@ fn missing_topics_are_named_all_at_once() {
 #[test]
 fn topics_that_are_joined_or_merged_need_equally_many_partitions() {
     let cluster = MemoryCluster::new();
-    [("in", 3), ("rows", 2), ("out", 1)].map(|(topic, count)| cluster.create_topic(topic, count).unwrap());
+    make(&cluster, &[("in", 3), ("rows", 2), ("out", 1)]);
     let joined = StreamsBuilder::new();
     let table = joined.table::<String, String>("rows");
     joined.stream::<String, String>("in").join(&table, |value, _| value).to("out");
@@ -67,7 +71,7 @@ fn topics_that_are_joined_or_merged_need_equally_many_partitions() {
 #[test]
 fn a_changelog_of_a_window_with_another_cleanup_policy() {
     let cluster = MemoryCluster::new();
-    ["in", "out"].map(|topic| cluster.create_topic(topic, 1).unwrap());
+    make(&cluster, &[("in", 1), ("out", 1)]);
     cluster.create_topic_with("app-windows-changelog", 1, &[("cleanup.policy", "compact")]).unwrap();
     let builder = StreamsBuilder::new();
     let windows = TimeWindows::of_size_with_no_grace(Duration::from_secs(1));

@@ -1,13 +1,14 @@
 //! Records that an operator fails on, and results that cannot be written.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use headwater::codec::Json;
 use headwater::kafka::Isolation;
 use headwater::kafka::memory::MemoryCluster;
 use headwater::telemetry::DropReason;
 use headwater::testkit::Testkit;
-use headwater::{HasSerde, Produced, StreamsBuilder, TopicName};
+use headwater::{BoardEmit, HasSerde, Produced, Ranked, StreamsBuilder, TopicName};
 use serde::{Deserialize, Serialize};
 
 use crate::bench::{Case, times};
@@ -138,6 +139,51 @@ fn what_the_topic_refuses_stops_the_worker_with_the_reason() {
             assert_eq!(times(&cluster, "out"), [10]);
         }
     }
+}
+
+/// A board of a whole team that the clock tells, not a record: there is no input to point at.
+#[test]
+fn a_result_told_by_the_clock_that_cannot_be_written() {
+    let builder = StreamsBuilder::new();
+    let points = builder.table::<String, i64>("points");
+    let teams = points.group_by(|_, points| ("team".to_owned(), *points));
+    let ranked = Ranked::named("best").emit(BoardEmit::AtMostEvery(Duration::from_secs(1)));
+    teams.leaderboard_with(9, |points| *points, ranked).to_stream().to("out");
+    let topology = builder.build().unwrap();
+    let told = |answer: &str| {
+        let kit = Testkit::builder().exactly_once().set("production.exception.handler", answer);
+        let kit = kit.set("max.request.size", "1000");
+        let kit = match answer {
+            "dead-letter" => kit.set("errors.dead.letter.queue.topic.name", "dead"),
+            _ => kit,
+        };
+        let mut kit = kit.build(&topology).unwrap();
+        for player in 0_i64..9 {
+            kit.pipe("points", &format!("{player}{}", "-".repeat(150)), &player, 1).unwrap();
+        }
+        let error = kit.advance_wall_clock(1_000).err().map(|error| error.to_string());
+        (kit, error)
+    };
+    let (mut kit, error) = told("fail");
+    let error = error.unwrap();
+    let place = "(node KSTREAM-SINK-0000000008, task 1_0); raise `max.request.size` (now 1000)";
+    assert!(error.starts_with("a record of ") && error.contains(place), "{error}");
+    kit.restart(0).unwrap();
+    assert_eq!(kit.advance_wall_clock(1_000).unwrap_err().to_string(), error, "it is still to be told");
+
+    let (mut kit, error) = told("continue");
+    assert_eq!((error, kit.counters().dropped(DropReason::Unproducible)), (None, 1));
+    assert!(kit.read_bytes("out").unwrap().is_empty());
+
+    let (mut kit, error) = told("dead-letter");
+    assert_eq!((error, kit.counters().dead_letters), (None, 1));
+    let letters = kit.read::<Option<String>, Option<String>>("dead").unwrap();
+    let [letter] = letters.as_slice() else { panic!("{letters:?}") };
+    assert_eq!((letter.key.as_ref(), letter.value.as_ref(), letter.timestamp), (None, None, 1));
+    let header = |name: &str| letter.headers.last(&format!("__streams.errors.{name}"));
+    let known = ["stage", "node", "task"].map(|name| std::str::from_utf8(header(name).unwrap()).unwrap());
+    assert_eq!(known, ["production", "KSTREAM-SINK-0000000008", "1_0"]);
+    assert_eq!(["topic", "partition", "offset"].map(header), [None; 3]);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Local state that cannot be trusted: thrown away under a cause that is counted, and rebuilt from the changelog.
 
+use std::time::Duration;
+
 use headwater::state::{Change, MemoryBackend};
 use headwater::task::Rebuild;
-use headwater::{Materialized, StreamsBuilder, TaskId};
+use headwater::{Materialized, StreamsBuilder, TaskId, TimeWindows};
 use headwater_broker::ErrorCode;
 use headwater_broker::api::{ApiKey, DeleteTopicsRequest};
 use headwater_broker::faults::{Rule, Verdict};
@@ -123,5 +125,29 @@ fn state_that_is_corrupt_again_after_a_rebuild_stops_the_worker() {
         "store `counts` holds a value without timestamp (topic in, partition 0, offset 3, task 0_0); was the changelog \
          written by another application or another version of this one?; the state was rebuilt before, and it did not \
          help"
+    );
+}
+
+/// A rebuild would not help: it reads the same changelog again.
+#[test]
+fn a_changelog_of_another_form_stops_the_worker() {
+    let windowed = |builder: &StreamsBuilder| {
+        let grouped = builder.stream::<String, String>("in").group_by_key();
+        let windows = TimeWindows::of_size_with_no_grace(Duration::from_secs(60));
+        grouped.windowed_by(windows).count_with(Materialized::named("windows"));
+    };
+    let mut bench = Bench::new();
+    bench.start(&windowed).unwrap();
+    bench.pipe("in", &[("k", b"v")]);
+    bench.stop();
+    let changelog = "app-windows-changelog";
+    let end = bench.end(changelog);
+    bench.put(changelog, &[("short", b"12345678")]);
+    assert_eq!(
+        bench.start(&windowed).unwrap_err().to_string(),
+        format!(
+            "store `windows` holds a changelog key without window (topic {changelog}, partition 0, offset {end}); was \
+             the changelog written by another application or another version of this one?"
+        )
     );
 }
