@@ -55,16 +55,3 @@ fn an_interval_of_0_deletes_after_each_commit() {
     }
     assert_eq!(bench.counts(), [1, 2, 3]);
 }
-
-#[test]
-fn what_is_not_committed_is_never_deleted() {
-    let mut bench = Bench::new().set("repartition.purge.interval.ms", "0");
-    bench.start(&counting).unwrap();
-    bench.pipe("in", &[("k", b"a")]);
-    bench.stop();
-    let before = committed(&bench);
-    bench.put(TOPIC, &[("a", b"a"), ("a", b"a")]);
-    assert!(start(&bench) <= before);
-    bench.start(&counting).unwrap();
-    assert_eq!(bench.counts(), [1, 2, 3]);
-}
