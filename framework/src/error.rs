@@ -88,10 +88,14 @@ impl Error {
         Self(Box::new(parts))
     }
 
-    /// The same error with an advice on what to do.
+    /// The same error with an advice on what to do. Who knows more adds another one, behind the first.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.0.hint = Some(hint.into());
+        let hint = hint.into();
+        self.0.hint = Some(match self.0.hint.take() {
+            Some(first) => format!("{first}; {hint}"),
+            None => hint,
+        });
         self
     }
 

@@ -47,6 +47,22 @@ impl DropReason {
             Self::Unproducible => "unproducible",
         }
     }
+
+    /// What can be done about such records.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Late => "a longer grace lets records that late in",
+            Self::NullKey => "write such records with a key, or give them one with `select_key`",
+            Self::NullValue => "give such records a value with `map_values`, or `filter` them out",
+            Self::BadTimestamp => {
+                "choose another timestamp extractor in `Consumed` or `default.timestamp.extractor`"
+            }
+            Self::Undecodable | Self::Failed | Self::Unproducible => {
+                "the handler `dead-letter` keeps such records in a topic"
+            }
+        }
+    }
 }
 
 /// What happened to the records of a task, or of many.

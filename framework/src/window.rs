@@ -70,7 +70,15 @@ impl TimeWindows {
     pub fn starts_for(&self, timestamp: i64) -> impl Iterator<Item = i64> + use<> {
         let (size, advance) = (self.size_ms, self.advance_ms);
         let first = (timestamp - size + advance).max(0) / advance * advance;
-        (0..).map(move |n| first + n * advance).take_while(move |start| *start <= timestamp)
+        // Times may be as large as they like: a start that no number can tell holds no timestamp either.
+        std::iter::successors(Some(first), move |start| start.checked_add(advance))
+            .take_while(move |start| *start <= timestamp)
+    }
+
+    /// The end of the window that starts at `start`; the last time there is, where it lies behind that.
+    #[must_use]
+    pub fn end_of(&self, start: i64) -> i64 {
+        start.saturating_add(self.size_ms)
     }
 
     /// Whether a record belongs to one window only: the next starts where one ends.

@@ -64,6 +64,7 @@ const IDENTITY: &[Case] = &[
     ("commit.interval.ms", field!(commit_interval_ms), "30000", &[("1", "1")]),
     ("transaction.timeout.ms", field!(transaction_timeout_ms), "300000", &[("60000", "60000")]),
     ("request.timeout.ms", field!(request_timeout_ms), "30000", &[("7", "7")]),
+    ("max.request.size", field!(max_request_size), "1048576", &[("20m", "20971520")]),
     ("session.timeout.ms", field!(session_timeout_ms), "45000", &[(" 6000 ", "6000")]),
     ("heartbeat.interval.ms", field!(heartbeat_interval_ms), "3000", &[("44999", "44999")]),
     ("max.poll.interval.ms", field!(max_poll_interval_ms), "300000", &[("2147483647", "2147483647")]),

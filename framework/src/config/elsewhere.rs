@@ -80,15 +80,7 @@ const NAMES: &[Elsewhere] = &[
         "set `buffered.records.per.partition`",
     ),
     (
-        &[
-            "linger.ms",
-            "batch.size",
-            "buffer.memory",
-            "compression.type",
-            "max.request.size",
-            "poll.ms",
-            "fetch.",
-        ],
+        &["linger.ms", "batch.size", "buffer.memory", "compression.type", "poll.ms", "fetch."],
         "batches are sized by the framework",
         LEAVE_OUT,
     ),

@@ -62,6 +62,8 @@ pub struct Settings {
     pub transaction_timeout_ms: i64,
     /// `request.timeout.ms`.
     pub request_timeout_ms: i64,
+    /// `max.request.size`.
+    pub max_request_size: usize,
     /// `session.timeout.ms`.
     pub session_timeout_ms: i64,
     /// `heartbeat.interval.ms`.
@@ -125,6 +127,7 @@ impl Settings {
             commit_interval_ms: values.number("commit.interval.ms"),
             transaction_timeout_ms: values.number("transaction.timeout.ms"),
             request_timeout_ms: values.number("request.timeout.ms"),
+            max_request_size: size(values, "max.request.size"),
             session_timeout_ms: values.number("session.timeout.ms"),
             heartbeat_interval_ms: values.number("heartbeat.interval.ms"),
             max_poll_interval_ms: values.number("max.poll.interval.ms"),

@@ -112,6 +112,14 @@ const COMMITS: &[Property] = &[
         "after how long an unanswered request of a producer counts as lost and is repeated",
     )
     .of(PRODUCER),
+    Property::new(
+        "max.request.size",
+        Kind::Bytes(1),
+        Fallback::Text("1 MiB"),
+        "how large a result may be: a larger one goes to production.exception.handler; topics have a limit of their \
+         own, max.message.bytes",
+    )
+    .of(PRODUCER),
 ];
 
 const MEMBERSHIP: &[Property] = &[

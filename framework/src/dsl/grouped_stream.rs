@@ -127,13 +127,17 @@ impl<K: HasSerde, V: HasSerde> KGroupedStream<K, V> {
         let Naming { name, store, generated, parent, keys, aggregates } = naming;
         let draft = self.draft();
         let send_old = Arc::new(AtomicBool::new(false));
-        let (flag, store_name) = (Arc::clone(&send_old), store.clone());
+        let (flag, store_name, node_name) = (Arc::clone(&send_old), store.clone(), name.clone());
         let (store_keys, store_values, values) =
             (Arc::clone(&keys), Arc::clone(&aggregates), Arc::clone(&self.values));
         let node = draft.operator::<K, V, _, _>(name, &[parent], move |assembly, node| {
             let (keys, values_of_store) = (Arc::clone(&store_keys), Arc::clone(&store_values));
             Ok(Aggregate {
-                nulls: Nulls { keys: NullTest::of(&store_keys), values: NullTest::of(&values) },
+                nulls: Nulls {
+                    node: node_name.clone(),
+                    keys: NullTest::of(&store_keys),
+                    values: NullTest::of(&values),
+                },
                 add: Arc::clone(&add),
                 aggregates: NullTest::of(&store_values),
                 store: assembly

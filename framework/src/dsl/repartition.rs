@@ -83,12 +83,12 @@ impl<K: Clone + 'static, V: Clone + 'static> Repartition<K, V> {
 
     fn draw_filter(&self, draft: &Draft, parent: NodeId, name: String) -> NodeId {
         let (keys, needed) = (Arc::clone(&self.keys), Arc::new(AtomicBool::new(false)));
-        let read = Arc::clone(&needed);
+        let (read, node_name) = (Arc::clone(&needed), name.clone());
         let filter = draft.operator::<K, V, _, _>(name, &[parent], move |assembly, node| {
             let (keys, pass_all) = (Arc::clone(&keys), read.load(Ordering::SeqCst));
             Ok(Filter {
                 predicate: Arc::new(move |key, _| pass_all || !keys.is_null(key)),
-                drop: Some(DropReason::NullKey),
+                drop: Some((DropReason::NullKey, node_name.clone())),
                 out: assembly.outlet(node),
             })
         });

@@ -99,8 +99,10 @@ impl<K: HasSerde, V: HasSerde> KStream<K, V> {
             .unwrap_or_else(|| self.name(if left { "KSTREAM-LEFTJOIN-" } else { "KSTREAM-JOIN-" }));
         let stores = table.keep();
         let (lookup, join_keys) = (Arc::clone(&table.access.lookup), Arc::clone(&keys));
+        let node_name = name.clone();
         let node = self.draft.operator::<K, V, _, _>(name, &[parent], move |assembly, node| {
             Ok(StreamTableJoin {
+                node: node_name.clone(),
                 keys: NullTest::of(&join_keys),
                 values: NullTest::of(&values),
                 left,

@@ -339,9 +339,10 @@ impl<K: Clone + 'static, V: Clone + 'static> TableDraft<K, V> {
     pub(crate) fn draw_from_stream(self, draft: &Draft, parent: NodeId) -> KTable<K, V> {
         let flags = TableFlags::default();
         let make = self.maker(&flags);
-        let (keys, values) = (Arc::clone(&self.keys), Arc::clone(&self.values));
+        let (name, keys, values) = (self.name.clone(), Arc::clone(&self.keys), Arc::clone(&self.values));
         let node = draft.operator::<K, V, _, _>(self.name.clone(), &[parent], move |assembly, node| {
-            Ok(ToTable { keys: Arc::clone(&keys), values: Arc::clone(&values), table: make(assembly, node)? })
+            let (keys, values) = (Arc::clone(&keys), Arc::clone(&values));
+            Ok(ToTable { node: name.clone(), keys, values, table: make(assembly, node)? })
         });
         self.finish(draft, node, flags)
     }

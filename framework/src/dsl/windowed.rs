@@ -116,7 +116,11 @@ impl<K: HasSerde, V: HasSerde> TimeWindowedKStream<K, V> {
                 emit,
                 emit_interval_ms: assembly.setup().emit_interval_ms,
                 emit_after_ms: i64::MIN,
-                nulls: Nulls { keys: NullTest::of(&keys), values: NullTest::never() },
+                nulls: Nulls {
+                    node: node_name.clone(),
+                    keys: NullTest::of(&keys),
+                    values: NullTest::never(),
+                },
                 add: Arc::clone(&add),
                 aggregates: NullTest::of(&values),
                 store: assembly

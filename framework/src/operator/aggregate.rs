@@ -40,6 +40,8 @@ impl<T> NullTest<T> {
 
 /// Which inputs count: keys and values that are null are dropped and counted.
 pub struct Nulls<K, V> {
+    /// Name of the node, for who asks where they went.
+    pub node: String,
     /// Tells which keys are null.
     pub keys: NullTest<K>,
     /// Tells which values are null.
@@ -109,11 +111,11 @@ impl<K: Clone, V, A: Clone> Aggregate<K, V, A> {
     #[inline]
     fn update(&mut self, context: &mut Context<'_>, row: usize, record: Record<K, V>) -> Result<()> {
         if let Some(reason) = self.nulls.reason(&record) {
-            context.drop(reason);
+            context.drop(&self.nulls.node, reason);
             return Ok(());
         }
         let Some(slot) = self.run.slot(row) else {
-            context.drop(DropReason::NullKey);
+            context.drop(&self.nulls.node, DropReason::NullKey);
             return Ok(());
         };
         let Record { key, value, mut timestamp, headers } = record;

@@ -58,6 +58,17 @@ pub struct OutRecord<'a> {
     pub timestamp: i64,
     /// Headers.
     pub headers: &'a Headers,
+    /// Where it comes from.
+    pub origin: Origin<'a>,
+}
+
+/// Where a record on its way out comes from: for the day that it cannot be written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Origin<'a> {
+    /// The node that writes it.
+    pub node: &'a str,
+    /// The input record that is handled, if there is one.
+    pub input: Option<&'a Input<'a>>,
 }
 
 /// At which stage a record failed.
@@ -162,9 +173,25 @@ impl Context<'_> {
         self.input.map_or(0, |input| u32::try_from(input.row).unwrap_or(u32::MAX))
     }
 
-    /// Counts a drop.
-    pub fn drop(&mut self, reason: DropReason) {
+    /// The current record, or one of its windows, is dropped at `node`: counts it, and says so the first time since the
+    /// last commit. The others are told at level debug only, since a stream may have many.
+    pub fn drop(&mut self, node: &str, reason: DropReason) {
         self.counters.drop(reason);
+        let first = self.counters.dropped(reason) == 1;
+        if first || tracing::enabled!(tracing::Level::DEBUG) {
+            self.tell_dropped(node, reason, first);
+        }
+    }
+
+    #[cold]
+    fn tell_dropped(&self, node: &str, reason: DropReason, first: bool) {
+        let message = format!("record dropped: {}", reason.name());
+        let error = self.placed(Error::new(Reaction::Skip, message).at_node(node)).hint(reason.advice());
+        if first {
+            tracing::warn!("{error}; more of these are only counted until the next commit");
+        } else {
+            tracing::debug!("{error}");
+        }
     }
 
     /// Says that the current record failed at `stage`: the stage's handler decides whether the work goes on.
@@ -172,14 +199,24 @@ impl Context<'_> {
     /// # Errors
     /// The error itself, with its place, if the handler says to fail.
     pub fn failed(&mut self, stage: Stage, node: &str, error: Error) -> Result<()> {
-        let mut error = error.at_node(node).in_task(self.task);
-        if let Some(input) = &self.input {
-            error = error.at_record(input.partition, input.raw().offset);
-        }
-        let (response, reason) = match stage {
-            Stage::Deserialization => (self.handlers.deserialization, DropReason::Undecodable),
-            Stage::Processing => (self.handlers.processing, DropReason::Failed),
-            Stage::Production => (self.handlers.production, DropReason::Unproducible),
+        let reason = match stage {
+            Stage::Deserialization => DropReason::Undecodable,
+            Stage::Processing => DropReason::Failed,
+            Stage::Production => DropReason::Unproducible,
+        };
+        self.failed_as(reason, stage, node, error)
+    }
+
+    /// As [`Context::failed`], where a drop counts under another reason than the stage's usual one.
+    ///
+    /// # Errors
+    /// As [`Context::failed`].
+    pub fn failed_as(&mut self, reason: DropReason, stage: Stage, node: &str, error: Error) -> Result<()> {
+        let error = self.placed(error.at_node(node));
+        let response = match stage {
+            Stage::Deserialization => self.handlers.deserialization,
+            Stage::Processing => self.handlers.processing,
+            Stage::Production => self.handlers.production,
         };
         match response {
             HandlerResponse::Fail => Err(error.reacting(Reaction::Stop).hint(format!(
@@ -198,6 +235,15 @@ impl Context<'_> {
         }
     }
 
+    /// The error with the task and the input record that is handled now.
+    fn placed(&self, error: Error) -> Error {
+        let error = error.in_task(self.task);
+        match &self.input {
+            Some(input) => error.at_record(input.partition, input.raw().offset),
+            None => error,
+        }
+    }
+
     /// Deals with the error of an operator that did not do so itself: one of the record's is the processing handler's.
     ///
     /// # Errors
@@ -208,10 +254,7 @@ impl Context<'_> {
             let node = error.place().node.clone().unwrap_or_else(|| "(unnamed)".to_owned());
             return self.failed(Stage::Processing, &node, error);
         }
-        Err(match &self.input {
-            Some(input) => error.at_record(input.partition, input.raw().offset),
-            None => error,
-        })
+        Err(self.placed(error))
     }
 
     /// As [`Context::failed`] for bytes that could not be read or a value that could not be written.
@@ -220,37 +263,51 @@ impl Context<'_> {
     /// As [`Context::failed`].
     pub fn serde_failed(&mut self, stage: Stage, node: &str, what: &str, error: SerdeError) -> Result<()> {
         let verb = if stage == Stage::Deserialization { "read" } else { "write" };
-        self.failed(
-            stage,
-            node,
-            Error::new(Reaction::Skip, format!("cannot {verb} the {what}")).because(error),
-        )
+        let blameless = error.retry;
+        let error = Error::new(Reaction::Skip, format!("cannot {verb} the {what}")).because(error);
+        if !blameless {
+            return self.failed(stage, node, error);
+        }
+        // Not the record is at fault, so no handler may skip it. One that is not read yet can wait; one that has left
+        // its traces in stores cannot be processed again but from the last commit, which is what a restart does.
+        let reaction = match stage {
+            Stage::Deserialization => Reaction::Retry,
+            Stage::Processing | Stage::Production => Reaction::Stop,
+        };
+        let error = error.hint("this is no fault of the record: it is read again once there is an answer");
+        Err(self.placed(error.at_node(node)).reacting(reaction))
     }
 
+    /// Writes the input record as it came, with headers that say what happened. What an operator writes when time passes
+    /// has no input record: then the headers are all there is to keep.
     fn dead_letter(&mut self, stage: Stage, node: &str, error: &Error) -> Result<()> {
-        let (Some(topic), Some(input)) = (&self.handlers.dead_letter_topic, &self.input) else {
+        let Some(topic) = &self.handlers.dead_letter_topic else {
             return Err(Error::new(Reaction::Stop, error.to_string())
-                .hint("there is no dead letter topic, or no input record: set `errors.dead.letter.queue.topic.name`"));
+                .hint("there is no dead letter topic: set `errors.dead.letter.queue.topic.name`"));
         };
-        let raw = input.raw();
-        let mut headers = raw.to_headers();
-        let number = |headers: &mut Headers, name: &str, number: i64| {
-            headers.push(name, Some(number.to_string().as_bytes()));
+        let raw = self.input.map(|input| input.raw());
+        let mut headers = raw.map_or_else(Headers::default, |raw| raw.to_headers());
+        let mut say = |name: &str, text: &str| {
+            headers.push(&format!("__streams.errors.{name}"), Some(text.as_bytes()));
         };
-        headers.push("__streams.errors.stage", Some(stage.name().as_bytes()));
-        headers.push("__streams.errors.exception", Some(error.message().as_bytes()));
-        headers.push("__streams.errors.message", Some(error.to_string().as_bytes()));
-        headers.push("__streams.errors.topic", Some(input.partition.topic.as_bytes()));
-        number(&mut headers, "__streams.errors.partition", i64::from(input.partition.partition));
-        number(&mut headers, "__streams.errors.offset", raw.offset);
-        headers.push("__streams.errors.node", Some(node.as_bytes()));
-        headers.push("__streams.errors.task", Some(self.task.to_string().as_bytes()));
+        say("stage", stage.name());
+        say("exception", error.message());
+        say("message", &error.to_string());
+        if let Some(input) = &self.input {
+            say("topic", &input.partition.topic);
+            say("partition", &input.partition.partition.to_string());
+            say("offset", &input.raw().offset.to_string());
+        }
+        say("node", node);
+        say("task", &self.task.to_string());
+        let key = raw.and_then(|raw| raw.key);
         let record = OutRecord {
-            key: raw.key,
-            partition_key: raw.key,
-            value: raw.value,
-            timestamp: raw.timestamp.max(0),
+            key,
+            partition_key: key,
+            value: raw.and_then(|raw| raw.value),
+            timestamp: raw.map_or(self.stream_time, |raw| raw.timestamp).max(0),
             headers: &headers,
+            origin: Origin { node, input: self.input.as_ref() },
         };
         self.output.emit(&Target::Named(topic), &record).map_err(|error| error.reacting(Reaction::Stop))?;
         self.counters.dead_letters += 1;

@@ -11,8 +11,9 @@ use crate::telemetry::DropReason;
 pub struct Filter<K, V> {
     /// The predicate.
     pub predicate: Arc<dyn Fn(&K, &V) -> bool + Send + Sync>,
-    /// What a record counts as that is not let through; `None` where filtering is what the user asked for.
-    pub drop: Option<DropReason>,
+    /// What a record counts as that is not let through, and the node's name; `None` where filtering is what the user
+    /// asked for.
+    pub drop: Option<(DropReason, String)>,
     /// Successors.
     pub out: Outlet<K, V>,
 }
@@ -22,18 +23,21 @@ impl<K: Clone, V: Clone> Process<K, V> for Filter<K, V> {
         if (self.predicate)(&record.key, &record.value) {
             return self.out.forward(context, record);
         }
-        if let Some(reason) = self.drop {
-            context.drop(reason);
+        if let Some((reason, node)) = &self.drop {
+            context.drop(node, *reason);
         }
         Ok(())
     }
 
     fn process_all(&mut self, context: &mut Context<'_>, records: &mut Columns<K, V>) -> Result<()> {
-        let before = records.len();
-        records.retain(|key, value| (self.predicate)(key, value));
-        if let Some(reason) = self.drop {
-            (records.len()..before).for_each(|_| context.drop(reason));
-        }
+        records.retain(|key, value, origin| {
+            let passes = (self.predicate)(key, value);
+            if let (false, Some((reason, node))) = (passes, &self.drop) {
+                context.at(origin);
+                context.drop(node, *reason);
+            }
+            passes
+        });
         self.out.forward_all(context, records)
     }
 

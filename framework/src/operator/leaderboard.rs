@@ -85,7 +85,7 @@ where
         let headers = record.headers.clone();
         let end = self.store.borrow().end_of(&self.key);
         if end.is_some_and(|end| end <= closed) {
-            context.drop(DropReason::Late);
+            context.drop(&self.node, DropReason::Late);
         } else {
             self.update(context, record)?;
         }

@@ -24,7 +24,9 @@ mod window_aggregate;
 
 pub use aggregate::{Adder, Aggregate, NullTest, Nulls};
 pub use assembly::{Assembly, Setup, Tick, TimeCell};
-pub use context::{Context, HandlerResponse, Handlers, Input, OutColumns, OutRecord, Output, Stage, Target};
+pub use context::{
+    Context, HandlerResponse, Handlers, Input, Origin, OutColumns, OutRecord, Output, Stage, Target,
+};
 pub use exit::Exit;
 pub use filter::{Branch, BranchPredicate, Filter, TableFilter};
 pub use leaderboard::{BoardEmit, BoardLookup, BoardRowSerde, Leaderboard};

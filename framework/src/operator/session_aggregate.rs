@@ -52,11 +52,11 @@ pub struct SessionAggregate<K, V, A> {
 impl<K: Clone, V, A: Clone> Process<K, V> for SessionAggregate<K, V, A> {
     fn process(&mut self, context: &mut Context<'_>, record: Record<K, V>) -> Result<()> {
         if let Some(reason) = self.nulls.reason(&record) {
-            context.drop(reason);
+            context.drop(&self.nulls.node, reason);
             return Ok(());
         }
         self.stream_time.set(self.stream_time.get().max(record.timestamp));
-        let close = self.stream_time.get() - self.windows.grace_ms() - self.windows.gap_ms();
+        let close = self.stream_time.get().saturating_sub(self.windows.retention_ms());
         let headers = record.headers.clone();
         self.update(context, record, close)?;
         if self.emit == EmitStrategy::OnWindowClose {
@@ -75,7 +75,7 @@ impl<K: Clone, V, A: Clone> SessionAggregate<K, V, A> {
         let start = found.iter().map(|session| session.start).fold(timestamp, i64::min);
         let end = found.iter().map(|session| session.end).fold(timestamp, i64::max);
         if end < close {
-            context.drop(DropReason::Late);
+            context.drop(&self.nulls.node, DropReason::Late);
             return Ok(());
         }
         let merged = found

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, OutColumns, OutRecord, Process, Stage, Target};
+use super::{Context, Origin, OutColumns, OutRecord, Process, Stage, Target};
 use crate::codec::{Serde, encode_all};
 use crate::error::{Reaction, Result};
 use crate::record::{Columns, Encoded, Record};
@@ -91,6 +91,7 @@ impl<K, V> Process<K, V> for Sink<K, V> {
             value,
             timestamp: record.timestamp,
             headers: &record.headers,
+            origin: Origin { node: &self.node, input: context.input.as_ref() },
         };
         let sent = match &self.topic_of {
             None => context.output.emit(&Target::Sink(self.number), &out),

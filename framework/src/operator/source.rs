@@ -142,35 +142,27 @@ impl<K, V> Source<K, V> {
     /// Says what is wrong with a record that [`Source::read_all`] has stopped at.
     #[cold]
     fn refuse(&self, context: &mut Context<'_>, reading: &Reading<'_>) -> Result<()> {
-        let Reading { batch, rows, partition_time, .. } = reading;
+        let Reading { batch, rows, .. } = reading;
         let raw = batch.get(rows.start);
         if self.needs_key && raw.key.is_none() {
-            tracing::warn!(node = %self.node, offset = raw.offset, "record of a table dropped: null key");
-            context.drop(DropReason::NullKey);
+            context.drop(&self.node, DropReason::NullKey);
             context.counters.processed += 1;
             return Ok(());
         }
-        let key = match self.keys.deserialize_shared(raw.key, batch.memory()) {
-            Ok(key) => key,
-            Err(error) => return context.serde_failed(Stage::Deserialization, &self.node, "key", error),
-        };
-        let value = match self.values.deserialize_shared(raw.value, batch.memory()) {
-            Ok(value) => value,
-            Err(error) => return context.serde_failed(Stage::Deserialization, &self.node, "value", error),
-        };
+        if let Err(error) = self.keys.deserialize_shared(raw.key, batch.memory()) {
+            return context.serde_failed(Stage::Deserialization, &self.node, "key", error);
+        }
+        if let Err(error) = self.values.deserialize_shared(raw.value, batch.memory()) {
+            return context.serde_failed(Stage::Deserialization, &self.node, "value", error);
+        }
         let own = raw.timestamp;
         if matches!(self.extractor, TimestampExtractor::FailOnInvalid) {
             let message = format!("the record has the timestamp {own}");
             let hint = "choose another timestamp extractor in `Consumed` or `default.timestamp.extractor`";
             let error = Error::new(Reaction::Skip, message).hint(hint);
-            return context.failed(Stage::Deserialization, &self.node, error);
+            return context.failed_as(DropReason::BadTimestamp, Stage::Deserialization, &self.node, error);
         }
-        let time = match &self.extractor {
-            TimestampExtractor::By(function) => function(&key, &value, own, *partition_time),
-            _ => own,
-        };
-        tracing::warn!(node = %self.node, time, "record dropped: negative event time");
-        context.drop(DropReason::BadTimestamp);
+        context.drop(&self.node, DropReason::BadTimestamp);
         Ok(())
     }
 }

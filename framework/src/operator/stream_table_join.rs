@@ -129,6 +129,8 @@ pub type Joiner<K, V, T, R> = Arc<dyn Fn(&K, V, Option<&T>) -> R + Send + Sync>;
 
 /// Joins a stream with a table.
 pub struct StreamTableJoin<K, V, T, R> {
+    /// Name of the node.
+    pub node: String,
     /// Tells null keys.
     pub keys: NullTest<K>,
     /// Tells null values.
@@ -171,12 +173,12 @@ impl<K: Clone, V, T, R: Clone> StreamTableJoin<K, V, T, R> {
     fn join(&mut self, context: &mut Context<'_>, row: Option<usize>, record: Record<K, V>) -> Result<()> {
         let Record { key, value, timestamp, headers } = record;
         if self.values.is_null(&value) {
-            context.drop(DropReason::NullValue);
+            context.drop(&self.node, DropReason::NullValue);
             return Ok(());
         }
         let null_key = self.keys.is_null(&key);
         if null_key && !self.left {
-            context.drop(DropReason::NullKey);
+            context.drop(&self.node, DropReason::NullKey);
             return Ok(());
         }
         let mut value = Some(value);

@@ -9,7 +9,7 @@ use super::{Change, Context, Exit, Outlet, Process};
 use crate::codec::Serde;
 use crate::error::Result;
 use crate::record::{Columns, Record};
-use crate::state::{KeyRun, KeyValueStore};
+use crate::state::{KeyRun, KeyValueStore, StateStore};
 use crate::telemetry::DropReason;
 
 /// Keeps the last value of each key: the root of a table. `None` deletes the row.
@@ -61,7 +61,9 @@ impl<K: Clone, V: Clone> TableSource<K, V> {
         let mut old = None;
         if let Some(store) = &self.store {
             let Some(slot) = self.run.slot(row) else {
-                context.drop(DropReason::NullKey);
+                // The source and `ToTable` have dropped null keys before; a serde of the user's may think otherwise.
+                let node = store.borrow().name().to_owned();
+                context.drop(&node, DropReason::NullKey);
                 return Ok(());
             };
             let mut store = store.borrow_mut();
@@ -101,6 +103,8 @@ impl<K: Clone, V: Clone> Process<K, Change<V>> for ToStream<K, V> {
 
 /// A stream's records as rows of a table; records without key are dropped and counted, null values delete.
 pub struct ToTable<K, V> {
+    /// Name of the node.
+    pub node: String,
     /// Tells which keys are null.
     pub keys: Arc<dyn Serde<K>>,
     /// Tells which values are null.
@@ -112,7 +116,7 @@ pub struct ToTable<K, V> {
 impl<K: Clone, V: Clone> Process<K, V> for ToTable<K, V> {
     fn process(&mut self, context: &mut Context<'_>, record: Record<K, V>) -> Result<()> {
         if self.keys.is_null(&record.key) {
-            context.drop(DropReason::NullKey);
+            context.drop(&self.node, DropReason::NullKey);
             return Ok(());
         }
         let Record { key, value, timestamp, headers } = record;

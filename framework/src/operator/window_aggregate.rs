@@ -86,8 +86,7 @@ impl<K: Clone, V: Clone, A: Clone> WindowAggregate<K, V, A> {
     fn enter_together(&mut self, start: i64, rows: &mut Rows<'_, K, V>) -> Result<bool> {
         let together = self.windows.is_tumbling() && self.emit == EmitStrategy::OnWindowUpdate;
         // The window's own records do not close it.
-        let end = start.saturating_add(self.windows.size_ms());
-        if !together || !self.nulls.is_never() || end <= self.close() {
+        if !together || !self.nulls.is_never() || self.is_closed(start) {
             return Ok(false);
         }
         let Some(waiting) = self.out.waiting() else { return Ok(false) };
@@ -110,6 +109,7 @@ impl<K: Clone, V: Clone, A: Clone> WindowAggregate<K, V, A> {
             waiting.timestamps.push(newest);
             (new, newest)
         });
+        let end = self.windows.end_of(start);
         let newest = records.timestamps.drain(..count).max().unwrap_or(start);
         self.stream_time.set(self.stream_time.get().max(newest));
         waiting.keys.extend(records.keys.drain(..count).map(|key| Windowed::new(key, start, end)));
@@ -121,7 +121,7 @@ impl<K: Clone, V: Clone, A: Clone> WindowAggregate<K, V, A> {
     /// A record enters its windows.
     fn enter(&mut self, context: &mut Context<'_>, record: Record<K, V>) -> Result<()> {
         if let Some(reason) = self.nulls.reason(&record) {
-            context.drop(reason);
+            context.drop(&self.nulls.node, reason);
             return Ok(());
         }
         self.stream_time.set(self.stream_time.get().max(record.timestamp));
@@ -140,14 +140,13 @@ impl<K: Clone, V: Clone, A: Clone> WindowAggregate<K, V, A> {
     }
 
     fn enter_window(&mut self, context: &mut Context<'_>, start: i64, record: Record<K, V>) -> Result<()> {
-        let end = start.saturating_add(self.windows.size_ms());
-        if end <= self.close() {
-            context.drop(DropReason::Late);
+        if self.is_closed(start) {
+            context.drop(&self.nulls.node, DropReason::Late);
             return Ok(());
         }
         let Record { key, value, mut timestamp, headers } = record;
         let Some(slot) = self.store.borrow_mut().slot(&key, start)? else {
-            context.drop(DropReason::Late);
+            context.drop(&self.nulls.node, DropReason::Late);
             return Ok(());
         };
         let mut value = Some(value);
@@ -165,8 +164,15 @@ impl<K: Clone, V: Clone, A: Clone> WindowAggregate<K, V, A> {
         if !tells {
             return Ok(());
         }
-        let key = Windowed::new(key, start, end);
+        let key = Windowed::new(key, start, self.windows.end_of(start));
         self.out.send(context, Record { key, value: change, timestamp, headers })
+    }
+
+    /// Whether the window that starts at `start` takes no records any more. Not by its end, which may lie behind the
+    /// last time there is.
+    #[inline]
+    fn is_closed(&self, start: i64) -> bool {
+        start <= self.close().saturating_sub(self.windows.size_ms())
     }
 
     /// Windows that end at this time or earlier are closed.
@@ -185,7 +191,7 @@ impl<K: Clone, V: Clone, A: Clone> WindowAggregate<K, V, A> {
         let closed = self.store.borrow().between(from, close - size)?;
         self.emitted.set(close);
         for entry in closed {
-            let key = Windowed::new(entry.key, entry.start, entry.start + size);
+            let key = Windowed::new(entry.key, entry.start, self.windows.end_of(entry.start));
             let change = Change { new: Some(entry.value), old: None };
             let record = Record { key, value: change, timestamp: entry.timestamp, headers: headers.clone() };
             self.out.send(context, record)?;

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use crate::operator::OutRecord;
-use crate::record::Headers;
-use crate::topic::TaskId;
+use crate::operator::{Input, Origin, OutRecord};
+use crate::record::{Headers, RecordBatch, SharedBatch};
+use crate::topic::{TaskId, TopicPartition};
 
 /// A record that is held back, copied.
 #[derive(Clone, Debug)]
@@ -14,7 +14,10 @@ pub(super) struct Held {
     partition_key: Option<Bytes>,
     value: Option<Bytes>,
     timestamp: i64,
-    pub(super) headers: Headers,
+    headers: Headers,
+    pub(super) node: String,
+    /// The input record, as a batch of one.
+    input: Option<(TopicPartition, SharedBatch)>,
 }
 
 impl Held {
@@ -26,7 +29,14 @@ impl Held {
             value: record.value.map(Bytes::copy_from_slice),
             timestamp: record.timestamp,
             headers: record.headers.clone(),
+            node: record.origin.node.to_owned(),
+            input: record.origin.input.map(|input| (input.partition.clone(), alone(input))),
         }
+    }
+
+    pub(super) fn input(&self) -> Option<Input<'_>> {
+        let (partition, batch) = self.input.as_ref()?;
+        Some(Input { partition, batch, row: 0 })
     }
 
     pub(super) fn record(&self) -> OutRecord<'_> {
@@ -36,6 +46,15 @@ impl Held {
             value: self.value.as_deref(),
             timestamp: self.timestamp,
             headers: &self.headers,
+            // Its partition is known now: it will not be held again.
+            origin: Origin::default(),
         }
     }
+}
+
+fn alone(input: &Input<'_>) -> SharedBatch {
+    let (raw, mut batch) = (input.raw(), RecordBatch::default());
+    batch.push(raw.timestamp, raw.key, raw.value, raw.offset);
+    raw.headers().for_each(|(name, value)| batch.push_header(name, value));
+    batch.freeze()
 }

@@ -8,7 +8,7 @@ use super::held::Held;
 use crate::codec::partition::partition_for_key;
 use crate::error::{Error, Reaction, Result};
 use crate::kafka::Admin;
-use crate::operator::{OutColumns, OutRecord, Output, Target};
+use crate::operator::{Input, OutColumns, OutRecord, Output, Target};
 use crate::record::{Headers, RecordBatch};
 use crate::topic::{TaskId, TopicName, TopicPartition};
 
@@ -50,9 +50,30 @@ struct Route {
 pub struct Refused {
     /// The task that wrote it.
     pub task: TaskId,
-    /// What is wrong.
-    pub error: Error,
+    /// The topic.
+    pub topic: TopicName,
     held: Held,
+}
+
+impl Refused {
+    /// What is wrong.
+    #[must_use]
+    pub fn error(&self) -> Error {
+        Error::new(Reaction::Skip, format!("topic `{}` does not exist", self.topic))
+            .hint("create it; topics that are chosen record by record are not made on the way")
+    }
+
+    /// The node that wrote it.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.held.node
+    }
+
+    /// The input record that it came of, copied.
+    #[must_use]
+    pub fn input(&self) -> Option<Input<'_>> {
+        self.held.input()
+    }
 }
 
 /// A batch in hand for each partition that is written to.
@@ -191,35 +212,13 @@ impl Outbox {
                         self.put(route, &held.record());
                     }
                 }
-                None => refused.extend(held.into_iter().map(|held| Refused {
-                    task: held.task,
-                    error:
-                        Error::new(Reaction::Skip, format!("topic `{name}` does not exist")).hint(
-                            "create it; topics that are chosen record by record are not made on the way",
-                        ),
-                    held,
-                })),
+                None => {
+                    let refuse = |held: Held| Refused { task: held.task, topic: name.clone(), held };
+                    refused.extend(held.into_iter().map(refuse));
+                }
             }
         }
         Ok(Poll::Ready(refused))
-    }
-
-    /// Writes a refused record to the dead letter topic: the record itself, for its input is gone by now.
-    ///
-    /// # Errors
-    /// If there is no dead letter topic.
-    pub fn bury(&mut self, refused: &Refused) -> Result<()> {
-        let Some(topic) = self.options.dead_letter_topic.clone() else {
-            return Err(Error::new(Reaction::Stop, refused.error.to_string())
-                .hint("set `errors.dead.letter.queue.topic.name`"));
-        };
-        let mut headers = refused.held.headers.clone();
-        headers.push("__streams.errors.stage", Some(b"production"));
-        headers.push("__streams.errors.exception", Some(refused.error.message().as_bytes()));
-        headers.push("__streams.errors.message", Some(refused.error.to_string().as_bytes()));
-        headers.push("__streams.errors.task", Some(refused.task.to_string().as_bytes()));
-        self.writer = refused.task;
-        self.emit(&Target::Named(&topic), &OutRecord { headers: &headers, ..refused.held.record() })
     }
 
     fn route(&mut self, topic: &TopicName) -> usize {
@@ -266,7 +265,8 @@ impl Outbox {
         let topic = self.routes[route].topic.clone();
         if self.options.dead_letter_topic.as_ref() != Some(&topic) {
             let message = format!("a record of {size} bytes for topic `{topic}` is too large");
-            let hint = format!("`max.request.size` is {}", self.options.max_request_size);
+            let limit = self.options.max_request_size;
+            let hint = format!("raise `max.request.size` (now {limit}), and the topic's `max.message.bytes`");
             return Err(Error::new(Reaction::Skip, message).hint(hint));
         }
         let mut headers = Headers::default();
@@ -367,6 +367,7 @@ mod tests {
     use super::*;
     use crate::kafka::memory::MemoryCluster;
     use crate::kafka::{Cluster, Isolation, ProducerOptions};
+    use crate::operator::Origin;
     use std::sync::Arc;
 
     const TASK: TaskId = TaskId { subtopology: 0, partition: 0 };
@@ -389,8 +390,15 @@ mod tests {
 
     fn emit(outbox: &mut Outbox, target: &Target<'_>, key: Option<&[u8]>, value: &[u8]) -> Result<()> {
         let headers = Headers::default();
-        let record =
-            OutRecord { key, partition_key: key, value: Some(value), timestamp: 1, headers: &headers };
+        let origin = Origin { node: "sink", input: None };
+        let record = OutRecord {
+            key,
+            partition_key: key,
+            value: Some(value),
+            timestamp: 1,
+            headers: &headers,
+            origin,
+        };
         outbox.emit(target, &record)
     }
 
@@ -430,16 +438,14 @@ mod tests {
         emit(&mut outbox, &Target::Named(&"missing".into()), Some(b"k"), b"3").unwrap();
         let Poll::Ready(refused) = outbox.resolve(admin.as_mut(), 0).unwrap() else { panic!("not answered") };
         assert_eq!((refused.len(), refused[0].task), (1, TASK));
-        assert!(refused[0].error.to_string().starts_with("topic `missing` does not exist"));
-        outbox.bury(&refused[0]).unwrap();
-        assert!(outbox.resolve(admin.as_mut(), 0).unwrap().is_ready());
+        assert!(refused[0].error().to_string().starts_with("topic `missing` does not exist"));
+        assert_eq!((refused[0].node(), refused[0].input().is_none()), ("sink", true));
         emit(&mut outbox, &Target::Named(&topic), Some(b"k"), b"4").unwrap();
         outbox.send(&mut sender, 0).unwrap();
         sender.poll(0).unwrap();
         let chosen = cluster.read_all("chosen", Isolation::ReadCommitted).unwrap();
         let values: Vec<_> = chosen[0].iter().map(|record| record.value.unwrap().to_vec()).collect();
         assert_eq!(values, [b"1", b"2", b"4"]);
-        assert_eq!(lens(&cluster, "dead"), [1]);
     }
 
     #[test]

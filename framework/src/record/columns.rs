@@ -102,12 +102,12 @@ impl<K, V> Columns<K, V> {
         )
     }
 
-    /// Keeps the rows for which `keep` holds, in order.
+    /// Keeps the rows for which `keep` holds, in order; it is shown key, value and origin.
     #[inline]
-    pub fn retain(&mut self, mut keep: impl FnMut(&K, &V) -> bool) {
+    pub fn retain(&mut self, mut keep: impl FnMut(&K, &V, u32) -> bool) {
         let mut kept = 0;
         for row in 0..self.len() {
-            if !keep(&self.keys[row], &self.values[row]) {
+            if !keep(&self.keys[row], &self.values[row], self.origins[row]) {
                 continue;
             }
             if kept < row {
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn rows_stay_together_through_retain_map_and_drain() {
         let mut rows = columns(&[1, 2, 3, 4, 5]);
-        rows.retain(|key, _| key % 2 == 1);
+        rows.retain(|key, _, origin| key % 2 == 1 && origin < 9);
         let mut mapped = Columns::default();
         rows.map_values_into(&mut mapped, |key, value| format!("{key}:{value}"));
         assert!(rows.is_empty() && rows.keys.is_empty() && rows.values.is_empty());

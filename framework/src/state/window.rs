@@ -147,8 +147,9 @@ impl<K, V: Clone> WindowStore<K, V> {
         if self.windows.contains_key(&start) {
             return Ok(());
         }
-        let (from, to) = (start.to_be_bytes(), (start + 1).to_be_bytes());
-        let complete = self.shelf.is_empty(KeyRange { from: &from, to: Some(&to) })?;
+        let (from, to) = (start.to_be_bytes(), start.checked_add(1).map(i64::to_be_bytes));
+        let to = to.as_ref().map(<[u8; 8]>::as_slice);
+        let complete = self.shelf.is_empty(KeyRange { from: &from, to })?;
         let room = self.windows.last_key_value().map_or(0, |(_, last)| last.entry_count());
         self.windows.insert(start, Overlay::with_room(complete, room));
         Ok(())

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use crate::consume::{Lane, Scene, order};
 use crate::error::{Error, Reaction, Result};
-use crate::kafka::{CommittedOffset, OffsetCommit};
+use crate::kafka::{CommittedOffset, OffsetCommit, StartAt};
 use crate::operator::{Assembly, Context, Handlers, Output, Setup, Tick};
 use crate::state::{ByteStore, Change, Space};
 use crate::telemetry::Counters;
@@ -163,6 +163,17 @@ impl Task {
         self.sources.iter().find(|source| source.topic.as_ref() == topic)
     }
 
+    /// Where an input begins that has no offset to go on from; `reset` is `auto.offset.reset`. What the application wrote
+    /// itself is read from the start, whatever anyone says: else it would be lost.
+    #[must_use]
+    pub fn begins_at(&self, topic: &str, reset: Option<StartAt>) -> Option<StartAt> {
+        let source = self.source(topic);
+        if source.is_some_and(|source| source.internal) {
+            return Some(StartAt::Earliest);
+        }
+        source.and_then(|source| source.start_at).or(reset)
+    }
+
     /// Its operators, for a look inside.
     #[must_use]
     pub fn assembly(&self) -> &Assembly {
@@ -270,7 +281,9 @@ impl Task {
         };
         for tick in self.assembly.ticks() {
             let mut context = scene.context(None);
-            call(&mut *tick.borrow_mut(), &mut context).map_err(|error| error.in_task(self.id))?;
+            if let Err(error) = call(&mut *tick.borrow_mut(), &mut context) {
+                context.recover(error)?;
+            }
         }
         Ok(())
     }

@@ -13,6 +13,8 @@ pub enum Rebuild {
     TooOld,
     /// The stores of the sub-topology are others than when the state was written.
     OtherStores,
+    /// What is stored has not the store's form.
+    Corrupt,
 }
 
 impl Rebuild {
@@ -24,6 +26,7 @@ impl Rebuild {
             Self::OffsetOutOfRange => "offset-out-of-range",
             Self::TooOld => "too-old",
             Self::OtherStores => "other-stores",
+            Self::Corrupt => "corrupt",
         }
     }
 }

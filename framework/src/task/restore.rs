@@ -35,6 +35,8 @@ const DELETE_RETENTION_MS: i64 = 86_400_000;
 pub struct RestoreOptions {
     /// `auto.offset.reset`.
     pub auto_offset_reset: Option<StartAt>,
+    /// Whether changelogs are written in transactions.
+    pub transactional: bool,
     /// Which end of a changelog is the target. Anything but the default is a planted fault.
     pub target: Isolation,
     /// Whether inputs go back to the committed offsets. Anything but the default is a planted fault.
@@ -43,7 +45,12 @@ pub struct RestoreOptions {
 
 impl Default for RestoreOptions {
     fn default() -> Self {
-        Self { auto_offset_reset: Some(StartAt::Earliest), target: Isolation::ReadUncommitted, rewind: true }
+        Self {
+            auto_offset_reset: Some(StartAt::Earliest),
+            transactional: false,
+            target: Isolation::ReadUncommitted,
+            rewind: true,
+        }
     }
 }
 
@@ -325,7 +332,9 @@ impl Restore {
         let retention = topic.configs.iter().find(|(name, _)| name == "delete.retention.ms");
         let retention = retention.and_then(|(_, ms)| ms.parse().ok()).unwrap_or(DELETE_RETENTION_MS);
         let age = desk.now_ms.saturating_sub(known.number("wall", "")?);
-        (local < end && age > retention).then_some(Rebuild::TooOld)
+        // The marker of our own last transaction stands behind what it wrote; a foreign one leaves a record as well.
+        let missed = end - local > i64::from(self.options.transactional);
+        (missed && age > retention).then_some(Rebuild::TooOld)
     }
 
     fn wipe(&mut self, desk: &mut RestoreDesk<'_>, id: TaskId, cause: Rebuild) -> Result<()> {
@@ -462,12 +471,8 @@ impl Restore {
 
     /// Where an input without committed offset begins.
     fn start_of(&self, task: &Task, partition: &TopicPartition) -> Result<i64> {
-        let source = task.source(&partition.topic);
-        let internal = source.is_some_and(|source| source.internal);
-        let own = source.and_then(|source| source.start_at);
-        let wanted = if internal { Some(StartAt::Earliest) } else { own.or(self.options.auto_offset_reset) };
         let (start, end) = self.starts[partition];
-        match wanted {
+        match task.begins_at(&partition.topic, self.options.auto_offset_reset) {
             Some(StartAt::Earliest) => Ok(start),
             Some(StartAt::Latest) => Ok(end),
             None => {

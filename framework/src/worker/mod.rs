@@ -24,7 +24,7 @@ use std::task::Poll;
 use crate::commit::{CommitOptions, Committer, FlushOptions, Planted, Probe};
 use crate::config::Settings;
 use crate::consume::{Lag, Lane};
-use crate::error::Result;
+use crate::error::{Error, Reaction, Result};
 use crate::group::{Layout, Startup, subscription};
 use crate::kafka::{Admin, Cluster, Consumer, Isolation, Membership};
 use crate::operator::{HandlerResponse, Handlers};
@@ -87,6 +87,8 @@ pub struct Worker {
     unanswered: Option<Vec<TopicPartition>>,
     purge: stations::Purge,
     trouble_since: Option<i64>,
+    /// Why a task has to wait with its next record; the others went on meanwhile.
+    waiting: Option<Error>,
     steps: u64,
     over_budget: bool,
     /// Tasks whose state was rebuilt after an error: a second time would not help.
@@ -147,6 +149,7 @@ impl Worker {
             unanswered: None,
             purge: stations::Purge::default(),
             trouble_since: None,
+            waiting: None,
             steps: 0,
             over_budget: false,
             rebuilt: std::collections::BTreeSet::new(),
@@ -162,9 +165,15 @@ impl Worker {
             return Ok(Progress::default());
         }
         self.steps += 1;
-        match self.advance(now_ms) {
-            Ok(progress) => Ok(progress),
-            Err(error) => self.react(error, now_ms).map(|()| Progress { consumed: 0, busy: true }),
+        let advanced = self.advance(now_ms);
+        match (advanced, self.waiting.take()) {
+            (Ok(progress), None) => Ok(progress),
+            (Ok(progress), Some(error)) => self.be_patient(error, now_ms).map(|()| progress),
+            (Err(error), _) => {
+                // What is tried again needs time more than haste.
+                let busy = error.reaction() != Reaction::Retry;
+                self.react(error, now_ms).map(|()| Progress { consumed: 0, busy })
+            }
         }
     }
 
@@ -187,7 +196,9 @@ impl Worker {
             self.purge(now_ms);
         }
         self.conclude(now_ms, &mut progress);
-        self.trouble_since = None;
+        if self.waiting.is_none() && !self.is_standing_still() {
+            self.trouble_since = None;
+        }
         Ok(progress)
     }
 
@@ -215,8 +226,8 @@ impl Worker {
         if let Some(startup) = &mut self.startup {
             let Poll::Ready(layout) = startup.advance(now_ms)? else { return Ok(false) };
             let options = OutboxOptions {
+                max_request_size: self.settings.max_request_size,
                 dead_letter_topic: self.handlers.dead_letter_topic.clone(),
-                ..OutboxOptions::default()
             };
             self.outbox = Outbox::new(options, &self.plan.sinks, &layout.partitions);
             self.layout = layout;

@@ -9,8 +9,8 @@ use crate::error::Result;
 use crate::group::tasks_of;
 use crate::kafka::{GroupEvent, Isolation};
 use crate::operator::Setup;
-use crate::task::{Restore, RestoreDesk, RestoreOptions, RestorePorts, Task, TaskParts};
-use crate::topic::TopicPartition;
+use crate::task::{Rebuild, Restore, RestoreDesk, RestoreOptions, RestorePorts, Task, TaskParts};
+use crate::topic::{TaskId, TopicPartition};
 
 impl Worker {
     pub(super) fn poll_group(&mut self, now_ms: i64, progress: &mut Progress) -> Result<()> {
@@ -80,6 +80,7 @@ impl Worker {
         };
         let options = RestoreOptions {
             auto_offset_reset: self.settings.auto_offset_reset,
+            transactional: self.sender.is_transactional(),
             target,
             rewind: assigned || self.planted != Planted::InputsNotRewound,
         };
@@ -114,10 +115,7 @@ impl Worker {
             }
         }
         for (task, cause) in restored.rebuilt {
-            *self.figures.rebuilds.entry(cause).or_default() += 1;
-            if let Some(observer) = &self.observer {
-                observer.rebuilt(self.number, task, cause);
-            }
+            self.note_rebuild(task, cause);
         }
         for one in &restored.progress {
             tracing::debug!(task = %one.task, records = one.records, remaining = one.remaining, rate = one.rate(), "restore");
@@ -131,6 +129,13 @@ impl Worker {
             self.go(WorkerState::Running);
         }
         Ok(())
+    }
+
+    pub(super) fn note_rebuild(&mut self, task: TaskId, cause: Rebuild) {
+        *self.figures.rebuilds.entry(cause).or_default() += 1;
+        if let Some(observer) = &self.observer {
+            observer.rebuilt(self.number, task, cause);
+        }
     }
 
     /// Tasks go once their last commit is through.

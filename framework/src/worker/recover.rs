@@ -15,7 +15,7 @@ use super::{Progress, Worker, WorkerState};
 use crate::commit::Planted;
 use crate::error::{Error, Reaction, Result};
 use crate::kafka::Fault;
-use crate::task::Phase;
+use crate::task::{Phase, Rebuild};
 
 /// What has to be done with the producer before work goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Worker {
         Ok(())
     }
 
-    fn be_patient(&mut self, error: Error, now_ms: i64) -> Result<()> {
+    pub(super) fn be_patient(&mut self, error: Error, now_ms: i64) -> Result<()> {
         let since = *self.trouble_since.get_or_insert(now_ms);
         if now_ms.saturating_sub(since) <= self.settings.task_timeout_ms {
             tracing::debug!(worker = self.number, %error, "tried again");
@@ -91,6 +91,7 @@ impl Worker {
         };
         self.abort(&error)?;
         tracing::warn!(%task, %error, "local state is thrown away and rebuilt from the changelogs");
+        self.note_rebuild(task, Rebuild::Corrupt);
         self.tasks.get(&task).map_or(Ok(()), |task| task.assembly().bytes().wipe())
     }
 

@@ -7,9 +7,9 @@ use super::{Progress, Recovery, Worker};
 use crate::commit::{CommitDesk, CommitRecord};
 use crate::error::{Error, Reaction, Result};
 use crate::kafka::{Fault, Isolation, StartAt};
-use crate::operator::HandlerResponse;
+use crate::operator::{Context, Stage};
 use crate::produce::Refused;
-use crate::telemetry::DropReason;
+use crate::task::Task;
 use crate::topic::TopicPartition;
 
 /// Bytes asked for in one fetch of one input partition: some thousand records of usual size.
@@ -22,6 +22,8 @@ const STEP_RECORDS: usize = 8_192;
 const TASK_RECORDS: usize = 64;
 /// Nothing is processed while so much is sent and not acknowledged.
 const PENDING_BYTES: usize = 64 << 20;
+/// What to do about an input that is there no more.
+const DELETED: &str = "was the topic deleted? create it, then start again: `auto.offset.reset` says where";
 /// Steps between two looks at the memory of stores.
 const MEMORY_STEPS: u64 = 64;
 
@@ -54,7 +56,9 @@ impl Worker {
                         self.out_of_range.get_or_insert_with(|| (lane.partition().clone(), true));
                     }
                     Err(error) => {
-                        return Err(Error::from(error).at_record(lane.partition(), lane.next_offset()));
+                        let deleted = error.code == "UNKNOWN_TOPIC_OR_PARTITION";
+                        let error = Error::from(error).at_record(lane.partition(), lane.next_offset());
+                        return Err(if deleted { error.hint(DELETED) } else { error });
                     }
                 }
             }
@@ -62,27 +66,34 @@ impl Worker {
         Ok(())
     }
 
-    /// The input does not have the offset any more (or yet): `auto.offset.reset` says where to go on.
+    /// The input does not have the offset any more (or yet): it goes on where it would begin without offset.
     fn look_up_out_of_range(&mut self, now_ms: i64) -> Result<()> {
         let Some((partition, wanted)) = self.out_of_range.clone() else { return Ok(()) };
-        let Some(reset) = self.settings.auto_offset_reset else {
-            let message = format!("the offset to read next in `{partition}` is out of range");
-            return Err(Error::new(Reaction::Stop, message)
-                .hint("`auto.offset.reset` is `none`: reset the group's offsets, or set it to `earliest` or `latest`"));
-        };
         let asked = self.lookup.bounds(std::slice::from_ref(&partition), Isolation::ReadCommitted, now_ms);
         let Poll::Ready(answer) = asked else { return Ok(()) };
         let (start, end) = answer?.first().copied().unwrap_or_default();
         self.out_of_range = None;
-        if !wanted {
-            return Ok(());
-        }
-        let mut lanes = self.tasks.values_mut().flat_map(|task| task.lanes_mut());
-        if let Some(lane) = lanes.find(|lane| *lane.partition() == partition) {
-            let offset = if reset == StartAt::Earliest { start } else { end };
-            tracing::warn!(%partition, from = lane.next_offset(), to = offset, "offset out of range: records are skipped or repeated");
-            lane.seek(offset, lane.partition_time());
-            self.consumer.add(&partition, offset);
+        let reads = |task: &&mut Task| task.lanes().iter().any(|lane| *lane.partition() == partition);
+        let Some(task) = self.tasks.values_mut().find(reads).filter(|_| wanted) else { return Ok(()) };
+        let begin = task.begins_at(&partition.topic, self.settings.auto_offset_reset);
+        let id = task.id();
+        for lane in task.lanes_mut().iter_mut().filter(|lane| *lane.partition() == partition) {
+            let from = lane.next_offset();
+            let to = match begin {
+                Some(StartAt::Earliest) => start,
+                Some(StartAt::Latest) => end,
+                None => {
+                    let message =
+                        format!("the offset to read next is out of range: there are {start} to {end}");
+                    let error = Error::new(Reaction::Stop, message).at_record(&partition, from).in_task(id);
+                    return Err(error.hint(
+                        "`auto.offset.reset` is `none`: reset the group's offsets, or set it to `earliest` or `latest`",
+                    ));
+                }
+            };
+            tracing::warn!(%partition, from, to, "offset out of range: records are skipped or repeated");
+            lane.seek(to, lane.partition_time());
+            self.consumer.add(&partition, to);
         }
         Ok(())
     }
@@ -95,7 +106,13 @@ impl Worker {
         let budget = (STEP_RECORDS / self.tasks.len().max(1)).max(TASK_RECORDS);
         for (id, task) in self.tasks.iter_mut().filter(|(_, task)| task.is_running()) {
             self.outbox.set_writer(*id);
-            let worked = task.process(budget, now_ms, &mut self.outbox)?;
+            let worked = match task.process(budget, now_ms, &mut self.outbox) {
+                Err(error) if error.reaction() == Reaction::Retry => {
+                    self.waiting = Some(error);
+                    continue;
+                }
+                worked => worked?,
+            };
             self.figures.sample(task.take_newest_input());
             progress.consumed += worked.consumed;
             progress.busy |= worked.consumed > 0 || worked.more;
@@ -133,31 +150,28 @@ impl Worker {
             return Ok(());
         };
         for one in refused {
-            self.refused(one)?;
+            self.refused(one, now_ms)?;
         }
         Ok(())
     }
 
     /// The production handler's answer to a record that had waited for its topic.
-    fn refused(&mut self, refused: Refused) -> Result<()> {
-        let response = self.handlers.production;
-        let counters = self.tasks.get_mut(&refused.task).map(|task| task.counters_mut());
-        if let Some(counters) = counters {
-            counters.produced = counters.produced.saturating_sub(1);
-            match response {
-                HandlerResponse::Fail => {}
-                HandlerResponse::Continue => counters.drop(DropReason::Unproducible),
-                HandlerResponse::DeadLetter => counters.dead_letters += 1,
-            }
-        }
-        match response {
-            HandlerResponse::Fail => Err(refused.error.reacting(Reaction::Stop).in_task(refused.task)),
-            HandlerResponse::Continue => {
-                tracing::warn!(error = %refused.error, task = %refused.task, "record dropped");
-                Ok(())
-            }
-            HandlerResponse::DeadLetter => self.outbox.bury(&refused),
-        }
+    fn refused(&mut self, refused: Refused, now_ms: i64) -> Result<()> {
+        let Some(task) = self.tasks.get_mut(&refused.task) else { return Ok(()) };
+        let stream_time = task.stream_time();
+        let counters = task.counters_mut();
+        counters.produced = counters.produced.saturating_sub(1);
+        self.outbox.set_writer(refused.task);
+        let mut context = Context {
+            task: refused.task,
+            now_ms,
+            stream_time,
+            input: refused.input(),
+            counters,
+            handlers: &self.handlers,
+            output: &mut self.outbox,
+        };
+        context.failed(Stage::Production, refused.node(), refused.error())
     }
 
     /// Commits when it is time, and goes on with a commit that is under way.
