@@ -69,8 +69,10 @@ impl TimeWindows {
     /// The starts of the windows that hold `timestamp` (not negative), oldest first.
     pub fn starts_for(&self, timestamp: i64) -> impl Iterator<Item = i64> + use<> {
         let (size, advance) = (self.size_ms, self.advance_ms);
-        let first = (timestamp - size + advance).max(0) / advance * advance;
-        (0..).map(move |n| first + n * advance).take_while(move |start| *start <= timestamp)
+        let first = (timestamp - (size - advance)).max(0) / advance * advance;
+        // At the end of time there may be no next start.
+        let starts = std::iter::successors(Some(first), move |start| start.checked_add(advance));
+        starts.take_while(move |start| *start <= timestamp)
     }
 
     /// Whether a record belongs to one window only: the next starts where one ends.
@@ -201,6 +203,10 @@ mod tests {
             (10, 5, 5, &[0, 5]),
             (10, 5, 12, &[5, 10]),
             (10, 3, 10, &[3, 6, 9]),
+            (10, 5, i64::MAX, &[i64::MAX - 7, i64::MAX - 2]),
+            (1, 1, i64::MAX, &[i64::MAX]),
+            (u64::MAX, u64::MAX, i64::MAX - 1, &[0]),
+            (u64::MAX, u64::MAX, i64::MAX, &[i64::MAX]),
         ];
         for (size, advance, timestamp, expected) in cases {
             let windows = TimeWindows::of_size_with_no_grace(Duration::from_millis(*size))

@@ -56,7 +56,7 @@ impl<K: Clone, V, A: Clone> Process<K, V> for SessionAggregate<K, V, A> {
             return Ok(());
         }
         self.stream_time.set(self.stream_time.get().max(record.timestamp));
-        let close = self.stream_time.get() - self.windows.grace_ms() - self.windows.gap_ms();
+        let close = self.stream_time.get().saturating_sub(self.windows.retention_ms());
         let headers = record.headers.clone();
         self.update(context, record, close)?;
         if self.emit == EmitStrategy::OnWindowClose {

@@ -106,6 +106,14 @@ impl Shelf {
     }
 }
 
+/// The first time that is not gone: less than a retention before the newest. A retention of all time keeps all.
+fn horizon(newest: i64, retention_ms: i64) -> i64 {
+    if retention_ms == i64::MAX {
+        return 0;
+    }
+    newest.saturating_sub(retention_ms).saturating_add(1).max(0)
+}
+
 /// `ts:i64 | value`, the stored form of a timestamped value (Kafka Streams' `ValueAndTimestamp`).
 pub(crate) fn stamp(timestamp: i64, value: &[u8]) -> Vec<u8> {
     let mut stored = Vec::with_capacity(8 + value.len());

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Change, KeyRange, Shelf, StateStore, split_time, stamp, unstamp};
+use super::{Change, KeyRange, Shelf, StateStore, horizon, split_time, stamp, unstamp};
 use crate::codec::Serde;
 use crate::error::Result;
 use crate::record::{RawRecord, RecordBatch};
@@ -82,7 +82,7 @@ impl<K, V: Clone> SessionStore<K, V> {
     }
 
     fn horizon(&self) -> i64 {
-        (self.newest - self.retention_ms + 1).max(0)
+        horizon(self.newest, self.retention_ms)
     }
 
     /// Sessions that ended before this may be deleted.
@@ -192,9 +192,8 @@ impl<K, V: Clone> SessionStore<K, V> {
         }
         self.load_ended(from, to)?;
         let mut found = Vec::new();
-        for (end, start, plain) in
-            self.by_end.range((from, i64::MIN, Vec::new())..(to.saturating_add(1), i64::MIN, Vec::new()))
-        {
+        let first = (from, i64::MIN, Vec::new());
+        for (end, start, plain) in self.by_end.range(first..).take_while(|(end, ..)| *end <= to) {
             let slot = self.entries.get(&session_key(plain, *end, *start));
             let value = slot.and_then(|slot| slot.value.clone());
             let value = value.ok_or_else(|| self.shelf.corrupt("an index entry without session"))?;
@@ -241,7 +240,7 @@ impl<K, V: Clone> SessionStore<K, V> {
     /// # Errors
     /// If a stored entry cannot be read.
     pub fn all(&mut self) -> Result<Vec<(K, Session<V>)>> {
-        self.ended(self.horizon(), i64::MAX - 1)
+        self.ended(self.horizon(), i64::MAX)
     }
 
     fn serialize(&self, value: &V, out: &mut Vec<u8>) -> Result<bool> {

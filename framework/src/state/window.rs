@@ -9,7 +9,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Change, KeyRange, KeyRun, Overlay, Shelf, SlotId, StateStore, split_time, stamp, unstamp};
+use super::{
+    Change, KeyRange, KeyRun, Overlay, Shelf, SlotId, StateStore, horizon, split_time, stamp, unstamp,
+};
 use crate::codec::Serde;
 use crate::error::Result;
 use crate::record::{RawRecord, RecordBatch};
@@ -74,7 +76,7 @@ impl<K, V: Clone> WindowStore<K, V> {
 
     /// Windows that start before this are gone.
     fn horizon(&self) -> i64 {
-        (self.newest - self.retention_ms + 1).max(0)
+        horizon(self.newest, self.retention_ms)
     }
 
     /// Finds or makes the entry of `key` in the window that starts at `start`; `None` where that window is gone.
@@ -156,8 +158,9 @@ impl<K, V: Clone> WindowStore<K, V> {
         if self.windows.contains_key(&start) {
             return Ok(());
         }
-        let (from, to) = (start.to_be_bytes(), (start + 1).to_be_bytes());
-        let complete = self.shelf.is_empty(KeyRange { from: &from, to: Some(&to) })?;
+        let (from, to) = (start.to_be_bytes(), after(start));
+        let to = to.as_ref().map(<[u8; 8]>::as_slice);
+        let complete = self.shelf.is_empty(KeyRange { from: &from, to })?;
         let room = self.windows.last_key_value().map_or(0, |(_, last)| last.entry_count());
         self.windows.insert(start, Overlay::with_room(complete, room));
         Ok(())
@@ -187,17 +190,14 @@ impl<K, V: Clone> WindowStore<K, V> {
         }
         let mut entries = BTreeMap::new();
         let mut failed = Ok(());
-        let (first, last) = (from.to_be_bytes(), to.saturating_add(1).to_be_bytes());
-        self.shelf.bytes.scan(
-            self.shelf.space,
-            KeyRange { from: &first, to: Some(&last) },
-            &mut |key, stored| {
-                failed = decode(&self.shelf, self.values.as_ref(), stored).map(|(value, timestamp)| {
-                    entries.insert(key.to_vec(), Some((value, timestamp)));
-                });
-                failed.is_ok()
-            },
-        )?;
+        let (first, last) = (from.to_be_bytes(), after(to));
+        let range = KeyRange { from: &first, to: last.as_ref().map(<[u8; 8]>::as_slice) };
+        self.shelf.bytes.scan(self.shelf.space, range, &mut |key, stored| {
+            failed = decode(&self.shelf, self.values.as_ref(), stored).map(|(value, timestamp)| {
+                entries.insert(key.to_vec(), Some((value, timestamp)));
+            });
+            failed.is_ok()
+        })?;
         failed?;
         for (start, overlay) in self.windows.range(from..=to) {
             for entry in overlay.entries() {
@@ -221,7 +221,7 @@ impl<K, V: Clone> WindowStore<K, V> {
     /// # Errors
     /// If a stored entry cannot be read.
     pub fn all(&self) -> Result<Vec<WindowEntry<K, V>>> {
-        self.between(0, i64::MAX - 1)
+        self.between(0, i64::MAX)
     }
 }
 
@@ -322,6 +322,11 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
         }
         self.windows.retain(|_, overlay| overlay.entry_count() > 0);
     }
+}
+
+/// Where the entries of the windows that start at `start` or before end; `None`: nothing comes behind them.
+fn after(start: i64) -> Option<[u8; 8]> {
+    start.checked_add(1).map(i64::to_be_bytes)
 }
 
 fn window_key(start: i64, key: &[u8]) -> Vec<u8> {
