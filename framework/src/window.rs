@@ -163,7 +163,11 @@ pub enum EmitStrategy {
     #[default]
     OnWindowUpdate,
     /// Once, when the window closes. A tumbling or hopping window whose end is passed by more than the store keeps it is
-    /// gone untold, as in Kafka Streams: where event time jumps, let `Materialized::with_retention` keep windows longer.
+    /// gone untold, as in Kafka Streams, and its entries are counted ([`DropReason::Expired`]). Where event time jumps,
+    /// let `Materialized::with_retention` keep windows longer, or set `emit.interval.ms.kstreams.windowed.aggregation`
+    /// above 0: then windows are kept until they are told.
+    ///
+    /// [`DropReason::Expired`]: crate::telemetry::DropReason::Expired
     OnWindowClose,
 }
 

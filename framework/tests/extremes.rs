@@ -140,3 +140,30 @@ fn boards_of_the_last_window_are_kept_and_told() {
         }
     }
 }
+
+/// Two windows of 10 ms, then records from far after them, each in a commit of its own.
+fn leap(interval_ms: i64) -> (Vec<String>, u64) {
+    let builder = StreamsBuilder::new();
+    let windows = TimeWindows::of_size_with_no_grace(MS(10));
+    windowed(windows, EmitStrategy::OnWindowClose)(&builder);
+    let kit = Testkit::builder().set("emit.interval.ms.kstreams.windowed.aggregation", interval_ms);
+    let mut kit = kit.build(&builder.build().unwrap()).unwrap();
+    for (key, time) in [("a", 1), ("b", 2), ("a", 11), ("b", 500), ("a", 1_000), ("a", 1_001)] {
+        kit.pipe("in", &key.to_owned(), &1_i64, time).unwrap();
+    }
+    kit.restart(0).unwrap();
+    kit.advance_wall_clock(interval_ms).unwrap();
+    kit.pipe("in", &"a".to_owned(), &1_i64, 2_000).unwrap();
+    let keys = WindowKind::Sized(10).serde(StringSerde);
+    let told = kit.read_as("out", (&keys, &Nullable(LongSerde))).unwrap();
+    let told = told.iter().map(|record| format!("{}@{}", record.key.key, record.key.window.start));
+    (told.collect(), kit.counters().dropped(DropReason::Expired))
+}
+
+#[test]
+fn windows_that_time_leaps_over_are_counted_and_kept_where_telling_waits() {
+    let text = |told: &[&str]| told.iter().map(ToString::to_string).collect::<Vec<_>>();
+    // As in Kafka Streams: what the store does not keep is gone, but counted.
+    assert_eq!(leap(0), (text(&["a@0", "b@0"]), 3));
+    assert_eq!(leap(100), (text(&["a@0", "b@0", "a@10", "b@500", "a@1000"]), 0));
+}

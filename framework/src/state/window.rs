@@ -3,8 +3,9 @@
 //! 1. In memory each window start has an overlay of its own, so a window goes as a whole when its time is over.
 //! 2. Byte store: `start:i64 | key -> ts:i64 | value`, so a closing window is one range and retention another.
 //! 3. Changelog, as Kafka Streams writes it: `key | start:i64 | seq:i32 (0) -> value`, the record's timestamp is `ts`.
-//! 4. A window is gone when its start is older than the newest start minus the retention. It is not deleted from the
-//!    changelog: that topic's own retention does it.
+//! 4. A window is gone when its start is older than the newest start minus the retention: it takes no record any more.
+//!    It is dropped then, unless [`WindowStore::keep_from`] keeps it for someone who has yet to tell it. It is not
+//!    deleted from the changelog: that topic's own retention does it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub struct WindowStore<K, V> {
     newest: i64,
     /// Windows that start before this are deleted from the byte store already.
     deleted: i64,
+    /// Windows that start at this time or later are kept, though they be gone.
+    kept_from: i64,
     /// Whether values have to be detached before they are kept.
     detach: bool,
     scratch: Vec<u8>,
@@ -68,6 +71,7 @@ impl<K, V: Clone> WindowStore<K, V> {
             windows: BTreeMap::new(),
             newest: -1,
             deleted: 0,
+            kept_from: i64::MAX,
             scratch: Vec::new(),
         };
         store.discard()?;
@@ -75,8 +79,19 @@ impl<K, V: Clone> WindowStore<K, V> {
     }
 
     /// Windows that start before this are gone.
-    fn horizon(&self) -> i64 {
+    #[must_use]
+    pub fn horizon(&self) -> i64 {
         horizon(self.newest, self.retention_ms)
+    }
+
+    /// Windows that start before this may be dropped.
+    fn droppable_before(&self) -> i64 {
+        self.horizon().min(self.kept_from)
+    }
+
+    /// Keeps the windows that start at `start` or later, even where they are gone, until they have been told.
+    pub fn keep_from(&mut self, start: i64) {
+        self.kept_from = start;
     }
 
     /// Finds or makes the entry of `key` in the window that starts at `start`; `None` where that window is gone.
@@ -184,7 +199,14 @@ impl<K, V: Clone> WindowStore<K, V> {
     /// # Errors
     /// If a stored entry cannot be read.
     pub fn between(&self, from: i64, to: i64) -> Result<Vec<WindowEntry<K, V>>> {
-        let from = from.max(self.horizon());
+        self.kept(from.max(self.horizon()), to)
+    }
+
+    /// As [`WindowStore::between`], with those that are gone and not dropped.
+    ///
+    /// # Errors
+    /// If a stored entry cannot be read.
+    pub fn kept(&self, from: i64, to: i64) -> Result<Vec<WindowEntry<K, V>>> {
         if from > to {
             return Ok(Vec::new());
         }
@@ -246,20 +268,20 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
     }
 
     fn committed(&mut self) {
-        let horizon = self.horizon();
-        self.windows = self.windows.split_off(&horizon);
+        let first = self.droppable_before();
+        self.windows = self.windows.split_off(&first);
         for overlay in self.windows.values_mut() {
             overlay.committed();
         }
     }
 
     fn unflushed(&mut self, changes: &mut Vec<Change>) -> Result<()> {
-        let (space, horizon) = (self.shelf.space, self.horizon());
-        if horizon > self.deleted {
-            let (from, to) = (self.deleted.to_be_bytes().to_vec(), horizon.to_be_bytes().to_vec());
+        let (space, first) = (self.shelf.space, self.droppable_before());
+        if first > self.deleted {
+            let (from, to) = (self.deleted.to_be_bytes().to_vec(), first.to_be_bytes().to_vec());
             changes.push(Change::DeleteRange(space, from, to));
         }
-        for (start, overlay) in self.windows.range_mut(horizon..) {
+        for (start, overlay) in self.windows.range_mut(first..) {
             for entry in overlay.unflushed() {
                 let key = window_key(*start, entry.key);
                 let Some(value) = entry.value else {
@@ -279,7 +301,7 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
     }
 
     fn flushed(&mut self) {
-        self.deleted = self.horizon();
+        self.deleted = self.deleted.max(self.droppable_before());
         for overlay in self.windows.values_mut() {
             overlay.flushed();
         }
@@ -290,6 +312,10 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
         let newest = self.shelf.bytes.get(self.shelf.space + 1, b"newest")?;
         self.newest = newest.and_then(|bytes| split_time(&bytes).map(|(_, time)| time)).unwrap_or(-1);
         self.deleted = 0;
+        // What was told since the last commit has to be told again.
+        if self.kept_from != i64::MAX {
+            self.kept_from = 0;
+        }
         Ok(())
     }
 
@@ -301,7 +327,7 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
             self.newest = start;
             changes.push(Change::Put(self.shelf.space + 1, b"newest".to_vec(), start.to_be_bytes().to_vec()));
         }
-        if start < self.horizon() {
+        if start < self.droppable_before() {
             return Ok(());
         }
         let key = window_key(start, key);
