@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::weight::Weight;
 use super::{Change, KeyRange, KeyRun, Overlay, Shelf, SlotId, StateStore, stamp, unstamp};
 use crate::codec::Serde;
 use crate::error::Result;
@@ -18,6 +19,7 @@ pub struct KeyValueStore<K, V> {
     overlay: Overlay<V>,
     /// Whether values have to be detached before they are kept.
     detach: bool,
+    weight: Weight,
     key: Vec<u8>,
 }
 
@@ -29,7 +31,8 @@ impl<K, V: Clone> KeyValueStore<K, V> {
     pub fn open(shelf: Shelf, keys: Arc<dyn Serde<K>>, values: Arc<dyn Serde<V>>) -> Result<Self> {
         let complete = shelf.is_empty(KeyRange::default())?;
         let detach = !values.is_owned();
-        Ok(Self { shelf, keys, values, overlay: Overlay::new(complete), detach, key: Vec::new() })
+        let (overlay, weight) = (Overlay::new(complete), Weight::default());
+        Ok(Self { shelf, keys, values, overlay, detach, weight, key: Vec::new() })
     }
 
     fn encode_key(&mut self, key: &K) -> Result<()> {
@@ -51,6 +54,7 @@ impl<K, V: Clone> KeyValueStore<K, V> {
             unstamp(stored).ok_or_else(|| self.shelf.corrupt("a value without timestamp"))?;
         let value =
             self.values.deserialize(Some(bytes)).map_err(|error| self.shelf.serde_error("value", error))?;
+        self.weight.learn(bytes.len());
         Ok((value, timestamp))
     }
 
@@ -189,7 +193,12 @@ impl<K, V: Clone> StateStore for KeyValueStore<K, V> {
         self.overlay.each_dirty(|entry| {
             let written = changelog.push_with(entry.timestamp, &[entry.key], |out| match entry.value {
                 None => Ok(false),
-                Some(value) => self.values.serialize(value, out),
+                Some(value) => {
+                    let before = out.len();
+                    let present = self.values.serialize(value, out);
+                    self.weight.learn(out.len() - before);
+                    present
+                }
             });
             written.map_err(|error| self.shelf.serde_error("value", error))
         })
@@ -234,7 +243,8 @@ impl<K, V: Clone> StateStore for KeyValueStore<K, V> {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.overlay.memory_bytes()
+        let (entries, newest) = (self.overlay.entry_count(), self.overlay.newest());
+        self.overlay.memory_bytes() + self.weight.heap(entries, newest, self.values.as_ref())
     }
 
     fn evict(&mut self, periods: u32) {

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::weight::Weight;
 use super::{
     Change, KeyRange, KeyRun, Overlay, Shelf, SlotId, StateStore, horizon, split_time, stamp, unstamp,
 };
@@ -35,6 +36,7 @@ pub struct WindowStore<K, V> {
     kept_from: i64,
     /// Whether values have to be detached before they are kept.
     detach: bool,
+    weight: Weight,
     scratch: Vec<u8>,
 }
 
@@ -72,6 +74,7 @@ impl<K, V: Clone> WindowStore<K, V> {
             newest: -1,
             deleted: 0,
             kept_from: i64::MAX,
+            weight: Weight::default(),
             scratch: Vec::new(),
         };
         store.discard()?;
@@ -108,12 +111,12 @@ impl<K, V: Clone> WindowStore<K, V> {
         self.scratch.clear();
         self.keys.serialize(key, &mut self.scratch).map_err(|error| self.shelf.serde_error("key", error))?;
         self.open_window(start)?;
-        let Self { shelf, values, windows, scratch, .. } = self;
+        let Self { shelf, values, windows, weight, scratch, .. } = self;
         let overlay = windows.get_mut(&start).expect("the window was just opened");
         if let Some(id) = overlay.find(scratch) {
             return Ok(Some(id));
         }
-        load(shelf, values.as_ref(), overlay, start, scratch).map(Some)
+        load(shelf, (values.as_ref(), weight), overlay, start, scratch).map(Some)
     }
 
     /// Looks many keys up in one window at once; [`WindowStore::found_slot`] tells the entries.
@@ -142,11 +145,11 @@ impl<K, V: Clone> WindowStore<K, V> {
         if start < self.horizon() {
             return Ok(None);
         }
-        let Self { shelf, values, windows, .. } = self;
+        let Self { shelf, values, windows, weight, .. } = self;
         let (Some(overlay), Some(key)) = (windows.get_mut(&start), run.key(row)) else { return Ok(None) };
         match overlay.found(run, row) {
             Some(id) => Ok(Some(id)),
-            None => load(shelf, values.as_ref(), overlay, start, key).map(Some),
+            None => load(shelf, (values.as_ref(), weight), overlay, start, key).map(Some),
         }
     }
 
@@ -259,7 +262,12 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
                 let key = [entry.key, &start, &SEQUENCE];
                 let written = changelog.push_with(entry.timestamp, &key, |out| match entry.value {
                     None => Ok(false),
-                    Some(value) => self.values.serialize(value, out),
+                    Some(value) => {
+                        let before = out.len();
+                        let present = self.values.serialize(value, out);
+                        self.weight.learn(out.len() - before);
+                        present
+                    }
                 });
                 written.map_err(|error| self.shelf.serde_error("value", error))
             })?;
@@ -339,7 +347,10 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.windows.values().map(Overlay::memory_bytes).sum()
+        let entries = self.windows.values().map(Overlay::entry_count).sum();
+        let newest = self.windows.values().rev().flat_map(Overlay::newest);
+        let bytes: usize = self.windows.values().map(Overlay::memory_bytes).sum();
+        bytes + self.weight.heap(entries, newest, self.values.as_ref())
     }
 
     fn evict(&mut self, periods: u32) {
@@ -362,7 +373,7 @@ fn window_key(start: i64, key: &[u8]) -> Vec<u8> {
 /// Adds the entry of `key`, which is not in `overlay`, with the value that is stored.
 fn load<V>(
     shelf: &Shelf,
-    values: &dyn Serde<V>,
+    (values, weight): (&dyn Serde<V>, &Weight),
     overlay: &mut Overlay<V>,
     start: i64,
     key: &[u8],
@@ -371,6 +382,7 @@ fn load<V>(
     if !overlay.is_complete()
         && let Some(stored) = shelf.bytes.get(shelf.space, &window_key(start, key))?
     {
+        weight.learn(stored.len());
         let (stored, at) = decode(shelf, values, &stored)?;
         (value, timestamp) = (Some(stored), at);
     }

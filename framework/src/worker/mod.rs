@@ -89,6 +89,8 @@ pub struct Worker {
     trouble_since: Option<i64>,
     steps: u64,
     over_budget: bool,
+    /// Bytes fetched since the last look at memory.
+    taken_in: usize,
     /// Tasks whose state was rebuilt after an error: a second time would not help.
     rebuilt: std::collections::BTreeSet<TaskId>,
 }
@@ -149,6 +151,7 @@ impl Worker {
             trouble_since: None,
             steps: 0,
             over_budget: false,
+            taken_in: 0,
             rebuilt: std::collections::BTreeSet::new(),
         }
     }
