@@ -106,7 +106,8 @@ impl Worker {
         let client = member.client.clone();
         let admin = |what: &str| cluster.admin(&format!("{client}-{what}"));
         let handlers = Arc::new(handlers(&settings));
-        let startup = Startup::new(Arc::clone(&plan), admin("admin"), handlers.dead_letter_topic.as_ref());
+        let (dead_letters, replicas) = (handlers.dead_letter_topic.as_ref(), settings.replication_factor);
+        let startup = Startup::new(Arc::clone(&plan), admin("admin"), dead_letters, replicas);
         let commit = CommitOptions {
             interval_ms: settings.commit_interval_ms,
             transaction_timeout_ms: settings.transaction_timeout_ms,

@@ -15,8 +15,6 @@ pub(super) fn settings(scenario: &Scenario, instance: &str) -> headwater::Result
         .set("max.poll.interval.ms", POLL_MS.to_string())
         .set("request.timeout.ms", "300")
         .set("commit.interval.ms", scenario.commit_interval_ms.to_string())
-        // Nothing is written there: the byte stores of the simulation are in memory.
-        .set("state.dir", "simulation")
         .set("state.flush.interval.ms", scenario.flush_interval_ms.to_string())
         .set("emit.interval.ms.kstreams.windowed.aggregation", "0")
         .set("repartition.purge.interval.ms", "500")
