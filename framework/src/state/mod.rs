@@ -14,6 +14,7 @@ mod leaderboard;
 mod overlay;
 mod ranking;
 mod session;
+mod session_slots;
 mod weight;
 mod window;
 mod window_index;

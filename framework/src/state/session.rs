@@ -12,16 +12,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::session_slots::{
+    Bounds, KEY_BYTES, Sessions, Slot, index_key, session_bytes, split_index, split_session, stored_key,
+};
 use super::weight::Weight;
-use super::{Change, KeyRange, Shelf, StateStore, horizon, split_time, stamp, unstamp};
+use super::{Change, KeyRange, Shelf, StateStore, horizon, stamp, unstamp};
 use crate::codec::Serde;
 use crate::error::Result;
 use crate::record::{RawRecord, RecordBatch};
-
-/// What a key costs besides its bytes: its place in the map, and the reference counts.
-const KEY_BYTES: usize = 160;
-/// What a session costs besides its slot: its places in the map of its key and in the index.
-const SESSION_BYTES: usize = 80;
 
 /// A session of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,28 +30,6 @@ pub struct Session<V> {
     pub end: i64,
     /// Aggregate of the session's records.
     pub value: V,
-}
-
-struct Slot<V> {
-    value: Option<V>,
-    timestamp: i64,
-    dirty: bool,
-    unflushed: bool,
-}
-
-/// End and start, by which the sessions of a key are ordered.
-type Bounds = (i64, i64);
-
-/// The sessions of one key that are in memory.
-struct Sessions<V> {
-    key: Rc<[u8]>,
-    slots: BTreeMap<Bounds, Slot<V>>,
-    /// All sessions that end at this time or later are in memory.
-    loaded_from: i64,
-    /// Slots that are dirty or unflushed.
-    unsaved: usize,
-    /// The flush period in which the key was used last.
-    used: u32,
 }
 
 /// One value per key and session.
@@ -517,33 +493,4 @@ impl<K, V: Clone> StateStore for SessionStore<K, V> {
             }
         }
     }
-}
-
-/// What a session costs without what its value holds.
-const fn session_bytes<V>() -> usize {
-    SESSION_BYTES + size_of::<Bounds>() + size_of::<Slot<V>>()
-}
-
-/// The key of a session in the byte store.
-fn stored_key(key: &[u8], (end, start): Bounds) -> Vec<u8> {
-    let len = u32::try_from(key.len()).expect("a key is smaller than 4 GiB");
-    [&len.to_be_bytes()[..], key, &end.to_be_bytes(), &start.to_be_bytes()].concat()
-}
-
-/// The key of a session in the index.
-fn index_key(key: &[u8], (end, start): Bounds) -> Vec<u8> {
-    [&end.to_be_bytes()[..], &start.to_be_bytes(), key].concat()
-}
-
-fn split_index(entry: &[u8]) -> Option<(i64, i64, &[u8])> {
-    let (end, rest) = unstamp(entry)?;
-    let (start, key) = unstamp(rest)?;
-    Some((end, start, key))
-}
-
-/// Splits what a changelog or stored key ends with.
-fn split_session(key: &[u8]) -> Option<(&[u8], i64, i64)> {
-    let (rest, start) = split_time(key)?;
-    let (plain, end) = split_time(rest)?;
-    Some((plain, end, start))
 }
