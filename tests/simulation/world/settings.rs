@@ -3,7 +3,7 @@
 use headwater::Config;
 
 use super::{POLL_MS, SESSION_MS, TRANSACTION_MS};
-use crate::case::APPLICATION;
+use crate::case::{APPLICATION, CASES};
 use crate::scenario::Scenario;
 
 /// The configuration of the instance of this name.
@@ -21,6 +21,11 @@ pub(super) fn settings(scenario: &Scenario, instance: &str) -> headwater::Result
         .set("num.stream.threads", scenario.workers.to_string());
     if let Some(bytes) = scenario.memory_bytes {
         builder = builder.set("memory.max", bytes.to_string());
+    }
+    if let Some(topic) = CASES[scenario.case].dead_letters() {
+        builder = builder
+            .set("errors.dead.letter.queue.topic.name", topic)
+            .set("deserialization.exception.handler", "dead-letter");
     }
     if scenario.static_members {
         builder = builder.set("group.instance.id", instance);
