@@ -3,7 +3,8 @@
 use std::fmt;
 use std::ops::AddAssign;
 
-/// Why a record (or one of its windows) was dropped. Nothing is dropped without being counted here.
+/// Why a record (or one of its windows), or a result of records was dropped. Nothing is dropped without being counted
+/// here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DropReason {
     /// Its window is closed: it came after the window's end plus the grace.
@@ -20,11 +21,14 @@ pub enum DropReason {
     Failed,
     /// It could not be produced, and the handler said to go on.
     Unproducible,
+    /// A result: an entry of a window that was to be told when the window closes, but event time leapt so far that the
+    /// store had dropped it by then. Its records are processed; each key and window counts once.
+    Expired,
 }
 
 impl DropReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Late,
         Self::NullKey,
         Self::NullValue,
@@ -32,6 +36,7 @@ impl DropReason {
         Self::Undecodable,
         Self::Failed,
         Self::Unproducible,
+        Self::Expired,
     ];
 
     /// The reason's name in logs and metrics.
@@ -45,6 +50,7 @@ impl DropReason {
             Self::Undecodable => "undecodable",
             Self::Failed => "failed",
             Self::Unproducible => "unproducible",
+            Self::Expired => "expired",
         }
     }
 
@@ -53,6 +59,7 @@ impl DropReason {
     pub fn advice(self) -> &'static str {
         match self {
             Self::Late => "a longer grace lets records that late in",
+            Self::Expired => "keep windows longer with `Materialized::with_retention`",
             Self::NullKey => "write such records with a key, or give them one with `select_key`",
             Self::NullValue => "give such records a value with `map_values`, or `filter` them out",
             Self::BadTimestamp => {
@@ -69,6 +76,9 @@ impl DropReason {
 ///
 /// Every record read is processed, a dead letter, or dropped before it was processed:
 /// `consumed = processed + dead letters of stage deserialization + drops of bad-timestamp and undecodable`.
+///
+/// The other reasons are of what comes after: a processed record may be late in several windows, and what expires is a
+/// result of many records. They stand beside this sum.
 ///
 /// ```
 /// use headwater::telemetry::{Counters, DropReason};

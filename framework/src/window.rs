@@ -69,10 +69,10 @@ impl TimeWindows {
     /// The starts of the windows that hold `timestamp` (not negative), oldest first.
     pub fn starts_for(&self, timestamp: i64) -> impl Iterator<Item = i64> + use<> {
         let (size, advance) = (self.size_ms, self.advance_ms);
-        let first = (timestamp - size + advance).max(0) / advance * advance;
+        let first = (timestamp - (size - advance)).max(0) / advance * advance;
         // Times may be as large as they like: a start that no number can tell holds no timestamp either.
-        std::iter::successors(Some(first), move |start| start.checked_add(advance))
-            .take_while(move |start| *start <= timestamp)
+        let starts = std::iter::successors(Some(first), move |start| start.checked_add(advance));
+        starts.take_while(move |start| *start <= timestamp)
     }
 
     /// The end of the window that starts at `start`; the last time there is, where it lies behind that.
@@ -169,7 +169,11 @@ pub enum EmitStrategy {
     #[default]
     OnWindowUpdate,
     /// Once, when the window closes. A tumbling or hopping window whose end is passed by more than the store keeps it is
-    /// gone untold, as in Kafka Streams: where event time jumps, let `Materialized::with_retention` keep windows longer.
+    /// gone untold, as in Kafka Streams, and its entries are counted ([`DropReason::Expired`]). Where event time jumps,
+    /// let `Materialized::with_retention` keep windows longer, or set `emit.interval.ms.kstreams.windowed.aggregation`
+    /// above 0: then windows are kept until they are told.
+    ///
+    /// [`DropReason::Expired`]: crate::telemetry::DropReason::Expired
     OnWindowClose,
 }
 
@@ -209,6 +213,10 @@ mod tests {
             (10, 5, 5, &[0, 5]),
             (10, 5, 12, &[5, 10]),
             (10, 3, 10, &[3, 6, 9]),
+            (10, 5, i64::MAX, &[i64::MAX - 7, i64::MAX - 2]),
+            (1, 1, i64::MAX, &[i64::MAX]),
+            (u64::MAX, u64::MAX, i64::MAX - 1, &[0]),
+            (u64::MAX, u64::MAX, i64::MAX, &[i64::MAX]),
         ];
         for (size, advance, timestamp, expected) in cases {
             let windows = TimeWindows::of_size_with_no_grace(Duration::from_millis(*size))

@@ -143,7 +143,6 @@ const STATE: &[Case] = &[
         ],
     ),
     ("errors.dead.letter.queue.topic.name", field!(dead_letter_topic), "None", &[("dead", "Some(\"dead\")")]),
-    ("state.dir", field!(state_dir), "None", &[("/var/lib/a b", "Some(\"/var/lib/a b\")")]),
     ("state.flush.interval.ms", field!(state_flush_interval_ms), "60000", &[("1", "1")]),
     ("state.flush.bytes", field!(state_flush_bytes), "67108864", &[("8m", "8388608"), ("5", "5")]),
     ("memory.max", field!(memory_max), "268435456", &[("2 GiB", "2147483648")]),
@@ -153,7 +152,6 @@ const STATE: &[Case] = &[
 fn company(name: &str, value: &str) -> &'static str {
     match (name, value) {
         ("transaction.timeout.ms", _) => "processing.guarantee=exactly_once_v2",
-        ("state.flush.interval.ms" | "state.flush.bytes", _) => "state.dir=state",
         ("errors.dead.letter.queue.topic.name", _) => "processing.exception.handler=dead-letter",
         (_, "dead-letter") => "errors.dead.letter.queue.topic.name=dead",
         _ => "",
@@ -296,8 +294,13 @@ fn kafkas_other_names_say_what_to_do_instead() {
         ),
         (
             "num.standby.replicas",
-            "there are no standby replicas; keep `state.dir` on a disk that outlives the process, and set \
-             `group.instance.id`",
+            "there are no standby replicas; set `group.instance.id`: a restart within `session.timeout.ms` moves no \
+             task",
+        ),
+        (
+            "state.dir",
+            "state on disk comes with the feature `rocksdb`, which this version does not have: state lives in memory \
+             and is rebuilt from its changelogs at every start; leave it out",
         ),
         ("cache.max.bytes.buffering", memory),
         ("statestore.cache.max.bytes", memory),
@@ -398,19 +401,9 @@ fn contradictions_are_refused_by_name() {
              leaves room for two lost heartbeats",
         ),
         (
-            "state.dir=state\nmemory.max=1m\nstate.flush.bytes=2m",
+            "memory.max=1m\nstate.flush.bytes=2m",
             "`state.flush.bytes` (2097152, code) must not be above `memory.max` (1048576, code); memory would be full \
              before anything is flushed; a quarter of it leaves room for records",
-        ),
-        (
-            "state.flush.interval.ms=5",
-            "`state.flush.interval.ms` (5, code) has no effect without `state.dir` (not set, default); set `state.dir` \
-             to the folder that shall keep the state",
-        ),
-        (
-            "state.flush.bytes=5",
-            "`state.flush.bytes` (5, code) has no effect without `state.dir` (not set, default); set `state.dir` to \
-             the folder that shall keep the state",
         ),
         (
             "production.exception.handler=dead-letter",
@@ -462,8 +455,8 @@ fn all_problems_are_told_at_once() {
         "the configuration has 6 problems:",
         "unknown property `comit.interval.ms`; did you mean `commit.interval.ms`?",
         "`acks` is not a property here: writes always wait for all in-sync replicas (`all`); leave it out",
-        "`application.id` is not set; it names the consumer group, the internal topics and the state folder: processes \
-         with the same id share the work",
+        "`application.id` is not set; it names the consumer group and the internal topics: processes with the same id \
+         share the work",
         // Whether a heartbeat every 90000 ms is too rare cannot be told without a session timeout.
         "`session.timeout.ms` cannot be `soon`; allowed: a whole number of milliseconds, 1 to 2147483647",
         "`transaction.timeout.ms` (5000, code) has no effect under `processing.guarantee` (at_least_once, default); \
@@ -482,14 +475,16 @@ fn errors_stop() {
 
 #[test]
 fn code_wins_over_environment_over_files() {
-    let base =
-        file("base.properties", "application.id=base\nclient.id=base\nstate.dir=base\ntask.timeout.ms=1\n");
-    let local = file("local.properties", "client.id=local\nstate.dir=local\ntask.timeout.ms=2\n");
+    let base = file(
+        "base.properties",
+        "application.id=base\nclient.id=base\ngroup.instance.id=base\ntask.timeout.ms=1\n",
+    );
+    let local = file("local.properties", "client.id=local\ngroup.instance.id=local\ntask.timeout.ms=2\n");
     // The order of the calls matters only among files, and among calls of `set`.
     let config = Config::builder()
         .set("task.timeout.ms", "4")
         .set("task.timeout.ms", "5")
-        .environment([("HEADWATER_STATE_DIR", "variable"), ("HEADWATER_TASK_TIMEOUT_MS", "3")])
+        .environment([("HEADWATER_GROUP_INSTANCE_ID", "variable"), ("HEADWATER_TASK_TIMEOUT_MS", "3")])
         .file(&base)
         .file(&local)
         .build()
@@ -498,7 +493,7 @@ fn code_wins_over_environment_over_files() {
     let lines = [
         format!("application.id = base (file {}:1)", base.display()),
         format!("client.id = local (file {}:1)", local.display()),
-        "state.dir = variable (environment HEADWATER_STATE_DIR)".to_owned(),
+        "group.instance.id = variable (environment HEADWATER_GROUP_INSTANCE_ID)".to_owned(),
         "task.timeout.ms = 5 (code)".to_owned(),
         "commit.interval.ms = 30000 (default)".to_owned(),
         "bootstrap.servers = not set (default)".to_owned(),
@@ -535,13 +530,13 @@ fn files_are_refused_with_their_lines() {
         ),
         (
             4,
-            "! x\nstate.dir=\\u12",
+            "! x\ngroup.instance.id=\\u12",
             "\\u without four hexadecimal digits; the syntax is that of java.util.Properties",
         ),
         (
             5,
-            "state.dir=b\nstate.dir=a\nstate.dir=b",
-            "`state.dir` is `b`, but `state.dir` (file PATH:4) is `a`; they are the same setting: give `state.dir` \
+            "group.instance.id=b\ngroup.instance.id=a\ngroup.instance.id=b",
+            "`group.instance.id` is `b`, but `group.instance.id` (file PATH:4) is `a`; they are the same setting: give `group.instance.id` \
              once",
         ),
     ];
@@ -613,9 +608,11 @@ fn variables_that_are_not_utf8_are_refused_only_with_the_prefix() {
     let garbled = || OsString::from_vec(vec![0xff]);
     let builder = || Config::builder().set("application.id", "app");
     builder().environment([(OsString::from("OTHER"), garbled()), (garbled(), garbled())]).build().unwrap();
-    let error =
-        builder().environment([(OsString::from("HEADWATER_STATE_DIR"), garbled())]).build().unwrap_err();
-    assert_eq!(error.to_string(), "HEADWATER_STATE_DIR: not UTF-8; write it in UTF-8");
+    let error = builder()
+        .environment([(OsString::from("HEADWATER_GROUP_INSTANCE_ID"), garbled())])
+        .build()
+        .unwrap_err();
+    assert_eq!(error.to_string(), "HEADWATER_GROUP_INSTANCE_ID: not UTF-8; write it in UTF-8");
 }
 
 #[test]
@@ -663,4 +660,18 @@ fn every_property_names_its_decision_its_values_and_its_default() {
         assert!(values.contains("; default: ") || values.ends_with("; required"), "{values}");
         assert!(!name.ends_with(".ms") || values.contains("milliseconds"), "{values}");
     }
+}
+
+#[test]
+fn servers_that_nobody_connects_to_are_warned_of() {
+    let with = configure("application.id=app\nbootstrap.servers=kafka:9092").unwrap();
+    let without = configure("application.id=app").unwrap();
+    let cluster = headwater::kafka::memory::MemoryCluster::new();
+    let warning = with.unused_servers(&cluster).unwrap();
+    assert_eq!(
+        warning,
+        "`bootstrap.servers` (kafka:9092, code) is not used: the program runs on the in-process cluster, and the client \
+         for Kafka comes with the feature `kafka`, which this version does not have"
+    );
+    assert_eq!(without.unused_servers(&cluster), None);
 }

@@ -519,6 +519,7 @@ fn topics_are_made_described_and_trimmed() {
     let topic = |name: &str, configs: &[(&str, &str)]| NewTopic {
         name: name.into(),
         partitions: 3,
+        replication_factor: None,
         configs: configs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
     };
     let topics = [topic("a", &[("cleanup.policy", "compact")]), topic("b", &[])];

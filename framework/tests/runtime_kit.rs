@@ -137,6 +137,18 @@ fn start_up_tells_what_is_wrong_with_topics() {
 }
 
 #[test]
+fn internal_topics_get_the_replicas_that_are_asked_for() {
+    let topology = counting().build().unwrap();
+    let start =
+        |factor: i16| Testkit::builder().set("replication.factor", factor).build(&topology).map(|_| ());
+    for factor in [-1, 1] {
+        start(factor).unwrap();
+    }
+    let error = start(3).unwrap_err().to_string();
+    assert!(error.contains("there is one broker, 3 replicas were asked for"), "{error}");
+}
+
+#[test]
 fn an_application_runs_on_threads_until_it_is_stopped() {
     let cluster = MemoryCluster::new();
     cluster.create_topic("in", 4).unwrap();

@@ -132,7 +132,6 @@ fn run(pipeline: &Pipeline, load: Load) -> Fallible<Measured> {
         .set("commit.interval.ms", "100")
         // The byte store in memory is no target of its own: no flush falls into a round.
         .set("memory.max", "16GiB")
-        .set("state.dir", "unused")
         .set("state.flush.interval.ms", "3600000")
         .set("state.flush.bytes", "8GiB")
         .build()?;

@@ -137,6 +137,11 @@ fn store_key(kind: StoreKind, record: &OwnedRecord) -> Vec<u8> {
         let width = key.len().min(8);
         key.rotate_right(width);
     }
+    if let StoreKind::Session(_) = kind {
+        // `key | end | start` in the changelog, behind the key's length in the store.
+        let len = u32::try_from(key.len().saturating_sub(16)).unwrap_or(u32::MAX);
+        key.splice(..0, len.to_be_bytes());
+    }
     key
 }
 

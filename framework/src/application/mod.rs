@@ -61,6 +61,9 @@ impl Application {
         cluster: Arc<dyn Cluster>,
         backend: Arc<dyn StateBackend>,
     ) -> Result<Self> {
+        if let Some(warning) = config.unused_servers(cluster.as_ref()) {
+            tracing::warn!("{warning}");
+        }
         let settings = config.settings();
         let plan = topology.plan(&PlanOptions {
             application: settings.application_id.clone(),

@@ -44,19 +44,11 @@ impl<'a> Change<'a> {
     /// If both values are missing (such a change says nothing and has no form), or the new value is 2 GiB or larger
     /// and has an old one beside it.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        match (self.new, self.old) {
-            (None, None) => return Err(bad("neither a new nor an old value", None)),
-            (None, Some(old)) => append(out, old, OLD),
-            (Some(new), None) => append(out, new, NEW),
-            (Some(new), Some(old)) => {
-                let new_len =
-                    i32::try_from(new.len()).map_err(|_| bad("the new value is 2 GiB or larger", None))?;
-                push_varint(new_len, out);
-                out.extend_from_slice(new);
-                append(out, old, BOTH);
-            }
-        }
-        Ok(())
+        let write = |value: Option<&[u8]>, out: &mut Vec<u8>| {
+            out.extend_from_slice(value.unwrap_or_default());
+            Ok(value.is_some())
+        };
+        encode_with(out, |out| write(self.new, out), |out| write(self.old, out))
     }
 
     /// The change in `bytes`.
@@ -80,15 +72,43 @@ impl<'a> Change<'a> {
     }
 }
 
+/// As [`Change::encode`], for values that are written where they go: each function appends one and returns whether it is
+/// there, as [`Serde::serialize`](super::Serde::serialize) does.
+///
+/// # Errors
+/// As [`Change::encode`], and those of the functions.
+pub fn encode_with(
+    out: &mut Vec<u8>,
+    new: impl FnOnce(&mut Vec<u8>) -> Result<bool, SerdeError>,
+    old: impl FnOnce(&mut Vec<u8>) -> Result<bool, SerdeError>,
+) -> Result<(), SerdeError> {
+    let start = out.len();
+    let has_new = new(out)?;
+    let new_len = out.len() - start;
+    let has_old = old(out)?;
+    let flag = match (has_new, has_old) {
+        (false, false) => return Err(bad("neither a new nor an old value", None)),
+        (false, true) => OLD,
+        (true, false) => NEW,
+        (true, true) => {
+            let new_len =
+                i32::try_from(new_len).map_err(|_| bad("the new value is 2 GiB or larger", None))?;
+            let end = out.len();
+            push_varint(new_len, out);
+            // The length is known behind the values and stands before them.
+            let varint = out.len() - end;
+            out[start..].rotate_right(varint);
+            BOTH
+        }
+    };
+    out.push(flag);
+    Ok(())
+}
+
 fn split_both(values: &[u8]) -> Option<Change<'_>> {
     let (new_len, rest) = take_varint(values)?;
     let (new, old) = rest.split_at_checked(usize::try_from(new_len).ok()?)?;
     Some(Change { new: Some(new), old: Some(old) })
-}
-
-fn append(out: &mut Vec<u8>, value: &[u8], flag: u8) {
-    out.extend_from_slice(value);
-    out.push(flag);
 }
 
 #[cold]

@@ -153,6 +153,10 @@ pub trait Serde<T>: Send + Sync {
     fn windows(&self) -> Option<WindowKind> {
         None
     }
+    /// The serde's type. Serdes of one type that hold nothing are the same; nobody has a reason to change this.
+    fn form(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
 }
 
 impl<T, S: Serde<T> + ?Sized> Serde<T> for Arc<S> {
@@ -220,6 +224,10 @@ impl<T, S: Serde<T> + ?Sized> Serde<T> for Arc<S> {
 
     fn windows(&self) -> Option<WindowKind> {
         (**self).windows()
+    }
+
+    fn form(&self) -> &'static str {
+        (**self).form()
     }
 }
 

@@ -122,10 +122,16 @@ impl Committer {
         self.stage != Stage::Idle
     }
 
-    /// Whether stores hold more in memory than they should.
+    /// The worker's share of `memory.max`.
     #[must_use]
-    pub fn is_over_budget(&self, tasks: &BTreeMap<TaskId, Task>) -> bool {
-        self.flusher.is_over_budget(tasks)
+    pub fn budget(&self) -> usize {
+        self.flusher.budget()
+    }
+
+    /// Whether tasks, and `output` bytes on their way out, take more than they should.
+    #[must_use]
+    pub fn is_over_budget(&self, tasks: &BTreeMap<TaskId, Task>, output: usize) -> bool {
+        self.flusher.is_over_budget(tasks, output)
     }
 
     /// Whether a commit should begin.

@@ -54,10 +54,16 @@ impl Flusher {
             || now_ms.saturating_sub(since) >= self.options.interval_ms
     }
 
-    /// Whether stores hold more in memory than the worker's share.
+    /// The worker's share of `memory.max`.
     #[must_use]
-    pub fn is_over_budget(&self, tasks: &BTreeMap<TaskId, Task>) -> bool {
-        tasks.values().map(Task::memory_bytes).sum::<usize>() > self.options.memory
+    pub fn budget(&self) -> usize {
+        self.options.memory
+    }
+
+    /// Whether tasks, and `output` bytes on their way out, take more than the worker's share.
+    #[must_use]
+    pub fn is_over_budget(&self, tasks: &BTreeMap<TaskId, Task>, output: usize) -> bool {
+        tasks.values().map(Task::memory_bytes).sum::<usize>() + output > self.options.memory
     }
 
     /// Flushes all tasks with committed changes. Nothing may be uncommitted.
@@ -93,9 +99,10 @@ impl Flusher {
     }
 
     fn evict(&self, tasks: &mut BTreeMap<TaskId, Task>) {
-        // First what was not used since the last flush, then everything that can be read again.
-        for periods in [1, 0] {
-            if !self.is_over_budget(tasks) {
+        // First what was not used since the flush before (this one began a new period), then everything that can be
+        // read again.
+        for periods in [2, 0] {
+            if !self.is_over_budget(tasks, 0) {
                 return;
             }
             tasks.values_mut().for_each(|task| task.evict(periods));

@@ -60,18 +60,6 @@ const RULES: &[Rule] = &[
         must: "must not be above",
         hint: "memory would be full before anything is flushed; a quarter of it leaves room for records",
     },
-    Rule {
-        properties: ["state.flush.interval.ms", "state.dir"],
-        broken: |values| values.is_given("state.flush.interval.ms") && !values.is_given("state.dir"),
-        must: "has no effect without",
-        hint: "set `state.dir` to the folder that shall keep the state",
-    },
-    Rule {
-        properties: ["state.flush.bytes", "state.dir"],
-        broken: |values| values.is_given("state.flush.bytes") && !values.is_given("state.dir"),
-        must: "has no effect without",
-        hint: "set `state.dir` to the folder that shall keep the state",
-    },
 ];
 
 fn handler_without_topic(values: &Values, handler: &str) -> Option<Problem> {

@@ -28,7 +28,7 @@ pub use settings::{DefaultTimestampExtractor, ExceptionHandler, ProcessingGuaran
 pub use source::ENVIRONMENT_PREFIX;
 
 use crate::error::Result;
-use crate::kafka::{MemberOptions, ProducerOptions};
+use crate::kafka::{Cluster, MemberOptions, ProducerOptions};
 use values::Values;
 
 /// The configuration of an application: typed, checked, and able to say where each value comes from.
@@ -158,6 +158,20 @@ impl Config {
 
     fn client(&self, process: &str, worker: usize) -> String {
         format!("{}-{worker:03}-{process}", self.settings.client_id)
+    }
+
+    /// What to warn of where the application runs on `cluster` and `bootstrap.servers` says otherwise. It is not refused:
+    /// every properties file of a Kafka user has it, and it is the program that decides where it runs.
+    #[must_use]
+    pub fn unused_servers(&self, cluster: &dyn Cluster) -> Option<String> {
+        let name = "bootstrap.servers";
+        (cluster.is_in_process() && self.values.is_given(name)).then(|| {
+            let told = self.values.told(name);
+            format!(
+                "{told} is not used: the program runs on the in-process cluster, and the client for Kafka comes with the \
+                 feature `kafka`, which this version does not have"
+            )
+        })
     }
 
     /// All properties with their values, where these come from, and what they decide.

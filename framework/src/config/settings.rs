@@ -1,8 +1,6 @@
 //! The settings of an application, typed. Every field is a property of the same name;
 //! [`Config`](super::Config) checks them.
 
-use std::path::PathBuf;
-
 use super::values::{DEAD_LETTER_TOPIC, Values};
 use crate::kafka::StartAt;
 use crate::topic::TopicName;
@@ -98,8 +96,6 @@ pub struct Settings {
     pub production_exception_handler: ExceptionHandler,
     /// `errors.dead.letter.queue.topic.name`; set where a handler is [`ExceptionHandler::DeadLetter`].
     pub dead_letter_topic: Option<TopicName>,
-    /// `state.dir`; `None`: state lives in memory only.
-    pub state_dir: Option<PathBuf>,
     /// `state.flush.interval.ms`.
     pub state_flush_interval_ms: i64,
     /// `state.flush.bytes`.
@@ -150,7 +146,6 @@ impl Settings {
             processing_exception_handler: handler(values, "processing.exception.handler"),
             production_exception_handler: handler(values, "production.exception.handler"),
             dead_letter_topic: values.text(DEAD_LETTER_TOPIC).map(TopicName::from),
-            state_dir: values.text("state.dir").map(PathBuf::from),
             state_flush_interval_ms: values.number("state.flush.interval.ms"),
             state_flush_bytes: size(values, "state.flush.bytes"),
             memory_max: size(values, "memory.max"),

@@ -58,14 +58,16 @@ const IDENTITY: &[Property] = &[
         "application.id",
         Kind::Name(200),
         Fallback::Required,
-        "names the consumer group, the internal topics and the state folder: processes with the same id \
-         share the work",
+        "names the consumer group and the internal topics: processes with the same id share the work",
     ),
+    // Not refused where it does nothing, since every properties file of a Kafka user has it: the program decides which
+    // cluster it runs on, and an application on the in-process one warns that nobody connects to these.
     Property::new(
         "bootstrap.servers",
         Kind::Servers,
-        Fallback::Unset("the in-process cluster that the program was given"),
-        "which Kafka cluster is used",
+        Fallback::Unset("the cluster that the program was given"),
+        "which Kafka cluster the program connects to; on the in-process cluster it does nothing, and a start \
+         warns of it",
     ),
     Property::new(
         "client.id",
@@ -197,7 +199,8 @@ const TOPICS: &[Property] = &[
         "replication.factor",
         Kind::Number { min: 1, max: 32_767, also: Some(-1), unit: "replicas" },
         Fallback::Text("-1"),
-        "how many brokers hold each internal topic; -1: as many as the brokers' default says",
+        "how many brokers hold each internal topic that the application makes; -1: as many as the brokers' default \
+         says; the in-process cluster is one broker and refuses more than 1",
     ),
     Property::new(
         "repartition.purge.interval.ms",
@@ -253,31 +256,26 @@ const ERRORS: &[Property] = &[
 ];
 
 const STATE: &[Property] = &[
-    Property::new(
-        "state.dir",
-        Kind::Line(4096),
-        Fallback::Unset("state lives in memory and is rebuilt from its changelogs at every start"),
-        "which folder keeps state on disk, so that a restart replays only what came after the last flush",
-    ),
     // A minute or 64 MiB: RocksDB's usual size of a memtable is 64 MiB, and a restart replays at most that much.
     Property::new(
         "state.flush.interval.ms",
         Kind::number(1, LONG, MS),
         Fallback::Text("60000"),
-        "how often committed state goes to disk: how much time's worth of changes a restart replays",
+        "how often committed state goes from the workers to the byte store: how much time's worth of changes a worker \
+         that starts again replays",
     ),
     Property::new(
         "state.flush.bytes",
         Kind::Bytes(1),
         Fallback::Derived("64 MiB, but at most a quarter of memory.max"),
-        "how much committed state waits in memory until it goes to disk, even before \
-         state.flush.interval.ms is over",
+        "how much committed state waits until it goes to the byte store, even before state.flush.interval.ms is \
+         over",
     ),
     Property::new(
         "memory.max",
         Kind::Bytes(1),
         Fallback::Text("256 MiB"),
-        "how much memory records and uncommitted or unflushed state of this process may take before it commits early and \
-         fetches no more",
+        "how much memory records and state of the workers may take before they commit and flush early, drop what they \
+         can read again, and fetch only what a task has nothing of; what large values hold is estimated",
     ),
 ];

@@ -75,6 +75,12 @@ impl Lane {
         self.buffered
     }
 
+    /// Bytes of the batches that are not processed to their end.
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        self.batches.iter().map(|batch| batch.byte_len()).sum()
+    }
+
     /// Event time of the head, once it is read.
     #[must_use]
     #[inline]

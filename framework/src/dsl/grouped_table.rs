@@ -36,6 +36,8 @@ pub struct KGroupedTable<K, V, K2, V2> {
     pub(crate) members: SharedSerde<K>,
     pub(crate) keys: SharedSerde<K2>,
     pub(crate) values: SharedSerde<V2>,
+    /// How old and new value go through the repartition topic.
+    changes: SharedSerde<Change<V2>>,
 }
 
 struct Functions<K, V, A> {
@@ -70,6 +72,7 @@ where
             name,
             members,
             keys,
+            changes: Arc::new(ChangeSerde(Arc::clone(&values))),
             values,
         }
     }
@@ -140,17 +143,17 @@ where
                         selector: Arc::clone(&selector),
                         keys: Arc::clone(&keys),
                         values: Arc::clone(&values),
+                        scratch: Vec::new(),
                         out: assembly.outlet(node),
                     })
                 },
             )
         });
         self.select.set(Some(select));
-        let changes: SharedSerde<Change<V2>> = Arc::new(ChangeSerde(Arc::clone(&self.values)));
         let repartition = Repartition {
             base: self.name.clone().unwrap_or_else(|| store.to_owned()),
             keys: Arc::clone(&self.keys),
-            values: changes,
+            values: Arc::clone(&self.changes),
             partitions: None,
             null_keys: NullKeys::Absent,
         };

@@ -339,6 +339,7 @@ where
                     selector: Arc::clone(&selector),
                     keys: Arc::clone(&keys),
                     values: Arc::clone(&values),
+                    scratch: Vec::new(),
                     out: assembly.outlet(node),
                 })
             });

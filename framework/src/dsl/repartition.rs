@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::{Draft, SharedSerde};
 use crate::operator::{Filter, Sink, Source, TimestampExtractor};
 use crate::telemetry::DropReason;
-use crate::topology::{Node, NodeId, NodeKind, RepartitionNode, SinkTopic};
+use crate::topology::{Graph, Node, NodeId, NodeKind, RepartitionNode, SerdeId, SinkTopic};
 
 /// A repartition topic to be drawn.
 pub(crate) struct Repartition<K, V> {
@@ -35,11 +35,8 @@ impl<K: Clone + 'static, V: Clone + 'static> Repartition<K, V> {
     /// Draws sink, topic and source behind `parent`; returns the source.
     pub(crate) fn draw(self, draft: &Draft, parent: NodeId) -> NodeId {
         let topic = format!("{}-repartition", self.base);
-        if let Some(source) = draft.edit(|graph| {
-            graph.nodes.iter().position(
-                |node| matches!(&node.kind, NodeKind::Source { topics, .. } if *topics == [topic.clone()]),
-            )
-        }) {
+        let serdes = [SerdeId::of(&self.keys), SerdeId::of(&self.values)];
+        if let Some(source) = draft.edit(|graph| reuse(graph, &topic, parent, (self.partitions, serdes))) {
             return source;
         }
         // A number is used for each generated name, whether or not the nodes get it: the numbers after it have to match.
@@ -63,14 +60,11 @@ impl<K: Clone + 'static, V: Clone + 'static> Repartition<K, V> {
             },
         );
         let partitions = self.partitions;
-        draft.edit(|graph| {
-            graph.repartitions.push(RepartitionNode { topic: topic.clone(), partitions, sink })
-        });
-        draw_source(
+        let source = draw_source(
             draft,
             SourceDraft {
                 name: source_name,
-                topics: vec![topic],
+                topics: vec![topic.clone()],
                 start_at: None,
                 internal: true,
                 keys: self.keys,
@@ -78,7 +72,10 @@ impl<K: Clone + 'static, V: Clone + 'static> Repartition<K, V> {
                 extractor: Some(TimestampExtractor::FailOnInvalid),
                 needs_key: false,
             },
-        )
+        );
+        let drawn = RepartitionNode { topic, partitions, parent, source, serdes, sink };
+        draft.edit(|graph| graph.repartitions.push(drawn));
+        source
     }
 
     fn draw_filter(&self, draft: &Draft, parent: NodeId, name: String) -> NodeId {
@@ -95,6 +92,31 @@ impl<K: Clone + 'static, V: Clone + 'static> Repartition<K, V> {
         draft.edit(|graph| graph.null_key_filters.push((filter, needed)));
         filter
     }
+}
+
+/// The source of the repartition topic `topic`, if it is drawn already: the same records, written in the same way, need
+/// it once. Anything else under its name is a mistake.
+fn reuse(
+    graph: &mut Graph,
+    topic: &str,
+    parent: NodeId,
+    options: (Option<i32>, [SerdeId; 2]),
+) -> Option<NodeId> {
+    let drawn = graph.repartitions.iter().find(|drawn| drawn.topic == topic)?;
+    let (source, first) = (drawn.source, drawn.parent);
+    if (first, (drawn.partitions, drawn.serdes)) == (parent, options) {
+        return Some(source);
+    }
+    let [first, second] = [first, parent].map(|node| &graph.nodes[node].name);
+    let twice = if first == second {
+        format!("twice behind `{first}`, with other partitions or serdes")
+    } else {
+        format!("behind `{first}` and behind `{second}`")
+    };
+    let mistake =
+        format!("the repartition topic `{topic}` is asked for {twice}; give one of them another name");
+    graph.mistakes.push(mistake);
+    Some(source)
 }
 
 /// Whether Kafka Streams takes `base` for a name that it generated (`KSTREAM.*-[0-9]{10}`): then the nodes around the
@@ -188,4 +210,74 @@ where
         }));
         id
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::codec::{LongSerde, StringSerde};
+    use crate::{Grouped, KStream, Repartitioned, StreamsBuilder};
+
+    fn mistake(draw: impl Fn(&KStream<String, i64>, &KStream<String, i64>)) -> String {
+        let builder = StreamsBuilder::new();
+        draw(&builder.stream("a"), &builder.stream("b"));
+        builder.build().map_or_else(|error| error.to_string(), |topology| topology.describe())
+    }
+
+    #[test]
+    fn one_name_for_two_repartition_topics_is_a_mistake() {
+        let two_streams = mistake(|a, b| {
+            a.repartition_with(Repartitioned::named("r")).to("x");
+            b.repartition_with(Repartitioned::named("r")).to("y");
+        });
+        assert_eq!(
+            two_streams,
+            "the topology is invalid: the repartition topic `r-repartition` is asked for behind \
+             `KSTREAM-SOURCE-0000000000` and behind `KSTREAM-SOURCE-0000000001`; give one of them another name"
+        );
+        let two_groups = mistake(|a, b| {
+            for stream in [a, b] {
+                let grouped = stream.group_by_with(|_, value| value.to_string(), Grouped::named("g"));
+                grouped.count().to_stream().to_extracted(|_, _| "any".into(), crate::Produced::default());
+            }
+        });
+        assert!(
+            two_groups.contains("`g-repartition` is asked for behind `KSTREAM-KEY-SELECT-"),
+            "{two_groups}"
+        );
+        let other_options = mistake(|a, _| {
+            a.repartition_with(Repartitioned::named("r")).to("x");
+            a.repartition_with(Repartitioned::named("r").with_number_of_partitions(3)).to("y");
+        });
+        assert_eq!(
+            other_options,
+            "the topology is invalid: the repartition topic `r-repartition` is asked for twice behind \
+             `KSTREAM-SOURCE-0000000000`, with other partitions or serdes; give one of them another name"
+        );
+        let read_as_well = mistake(|a, _| {
+            a.repartition_with(Repartitioned::named("b2")).to("x");
+        });
+        assert!(read_as_well.starts_with("Topologies"), "{read_as_well}");
+    }
+
+    #[test]
+    fn what_is_grouped_once_is_repartitioned_once() {
+        let drawn = mistake(|a, _| {
+            let grouped = a.group_by_with(
+                |_, value| value.to_string(),
+                Grouped::with(StringSerde, LongSerde).with_name("g"),
+            );
+            grouped.count().to_stream().to("x");
+            grouped.reduce(|sum, value| sum + value).to_stream().to("y");
+            let table = a.to_table().group_by(|key, value| (key.clone(), *value));
+            let table = [table.count().to_stream(), table.count().to_stream()];
+            for (counts, topic) in table.into_iter().zip(["v", "w"]) {
+                counts.to(topic);
+            }
+            for topic in ["s", "t"] {
+                a.repartition_with(Repartitioned::named("r")).to(topic);
+            }
+        });
+        assert_eq!(drawn.matches("Source: g-repartition-source").count(), 1, "{drawn}");
+        assert_eq!(drawn.matches("Source: r-repartition-source").count(), 1, "{drawn}");
+    }
 }

@@ -158,6 +158,8 @@ impl<K: HasSerde, V: HasSerde> SessionWindowedKStream<K, V> {
                 stream_time: assembly.time(&format!("{node_name}-stream-time")),
                 emitted: assembly.time(&store_name),
                 send_old: flag.load(Ordering::SeqCst),
+                found: Vec::new(),
+                gone: Vec::new(),
                 out: assembly.outlet(node),
             })
         });

@@ -111,20 +111,24 @@ impl<K: HasSerde, V: HasSerde> TimeWindowedKStream<K, V> {
         let (store_keys, store_values) = (Arc::clone(&keys), Arc::clone(&aggregates));
         let node = draft.operator::<K, V, _, _>(name, &[parent], move |assembly, node| {
             let (keys, values) = (Arc::clone(&store_keys), Arc::clone(&store_values));
+            let nulls =
+                Nulls { node: node_name.clone(), keys: NullTest::of(&keys), values: NullTest::never() };
+            let aggregates = NullTest::of(&values);
+            let store =
+                assembly.store(&store_name, |shelf| WindowStore::open(shelf, keys, values, kept_ms))?;
+            if emit == EmitStrategy::OnWindowClose {
+                // Nothing is dropped before it is known what was told already.
+                store.borrow_mut().keep_from(0);
+            }
             Ok(WindowAggregate {
                 windows,
                 emit,
                 emit_interval_ms: assembly.setup().emit_interval_ms,
                 emit_after_ms: i64::MIN,
-                nulls: Nulls {
-                    node: node_name.clone(),
-                    keys: NullTest::of(&keys),
-                    values: NullTest::never(),
-                },
+                nulls,
                 add: Arc::clone(&add),
-                aggregates: NullTest::of(&values),
-                store: assembly
-                    .store(&store_name, |shelf| WindowStore::open(shelf, keys, values, kept_ms))?,
+                aggregates,
+                store,
                 stream_time: assembly.time(&format!("{node_name}-stream-time")),
                 emitted: assembly.time(&store_name),
                 run: KeyRun::default(),

@@ -34,12 +34,19 @@ pub struct Startup {
     /// Topics that are only written: sinks and dead letters.
     outputs: Vec<TopicName>,
     layout: Layout,
+    /// `replication.factor` of topics that are made.
+    replication_factor: Option<i16>,
 }
 
 impl Startup {
-    /// Start-up for `plan`; the dead letter topic has to exist as sinks have.
+    /// Start-up for `plan`; the dead letter topic has to exist as sinks have. Topics that are made get so many replicas.
     #[must_use]
-    pub fn new(plan: Arc<Plan>, admin: Box<dyn Admin>, dead_letters: Option<&TopicName>) -> Self {
+    pub fn new(
+        plan: Arc<Plan>,
+        admin: Box<dyn Admin>,
+        dead_letters: Option<&TopicName>,
+        replication_factor: Option<i16>,
+    ) -> Self {
         let internal = |topic: &TopicName| plan.repartitions.iter().any(|one| one.topic == *topic);
         let sinks = plan.sinks.iter().filter(|topic| !topic.is_empty() && !internal(topic));
         let outputs: Vec<_> = sinks.chain(dead_letters).cloned().collect();
@@ -57,6 +64,7 @@ impl Startup {
             names,
             outputs,
             layout: Layout::default(),
+            replication_factor,
         }
     }
 
@@ -122,6 +130,7 @@ impl Startup {
                 None => new.push(NewTopic {
                     name: repartition.topic.clone(),
                     partitions: count,
+                    replication_factor: None,
                     configs: repartition.configs.clone(),
                 }),
             }
@@ -134,6 +143,7 @@ impl Startup {
         for topic in &self.outputs {
             self.layout.partitions.insert(topic.clone(), found[topic].partitions);
         }
+        new.iter_mut().for_each(|topic| topic.replication_factor = self.replication_factor);
         Ok(new)
     }
 }
@@ -174,7 +184,7 @@ fn changelogs(
     for store in part.stores.iter().filter(|store| !store.changelog.is_empty()) {
         let Some(topic) = found.get(&store.changelog) else {
             let (name, configs) = (store.changelog.clone(), store.configs.clone());
-            new.push(NewTopic { name, partitions: tasks, configs });
+            new.push(NewTopic { name, partitions: tasks, replication_factor: None, configs });
             continue;
         };
         same_count(topic, tasks)?;

@@ -207,6 +207,8 @@ pub struct NewTopic {
     pub name: TopicName,
     /// Number of partitions.
     pub partitions: i32,
+    /// How many brokers hold each partition; `None`: as many as the brokers' default says.
+    pub replication_factor: Option<i16>,
     /// Settings by Kafka's names.
     pub configs: Vec<(String, String)>,
 }
@@ -283,4 +285,8 @@ pub trait Cluster: Send + Sync + fmt::Debug {
     fn admin(&self, client: &str) -> Box<dyn Admin>;
     /// Waits until something may have arrived, `timeout_ms` at most; the one place where an idle worker sleeps.
     fn wait(&self, timeout_ms: i64);
+    /// Whether the cluster is part of this process: there are no servers to connect to.
+    fn is_in_process(&self) -> bool {
+        false
+    }
 }

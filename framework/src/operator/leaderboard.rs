@@ -81,7 +81,9 @@ where
             return Err(Error::new(Reaction::Stop, "a leaderboard's record has no key").at_node(&self.node));
         }
         self.stream_time.set(self.stream_time.get().max(record.timestamp));
-        let closed = self.stream_time.get().saturating_sub(self.keep_ms).max(self.dropped_to.get());
+        // A window that ends after the last millisecond has no end that could be passed.
+        let closed = self.stream_time.get().saturating_sub(self.keep_ms).min(i64::MAX - 1);
+        let closed = closed.max(self.dropped_to.get());
         let headers = record.headers.clone();
         let end = self.store.borrow().end_of(&self.key);
         if end.is_some_and(|end| end <= closed) {

@@ -141,6 +141,12 @@ impl<K: Clone, V: Clone> Outlet<K, V> {
         Ok(())
     }
 
+    /// Whether nobody listens.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
     /// As [`Process::is_stateless`]: whether all behind this outlet is.
     #[must_use]
     pub fn is_stateless(&self) -> bool {

@@ -45,6 +45,10 @@ pub struct SessionAggregate<K, V, A> {
     pub emitted: TimeCell,
     /// Whether successors need old values.
     pub send_old: bool,
+    /// Memory for start and end of the sessions that a record joins.
+    pub found: Vec<(i64, i64)>,
+    /// Memory for those of them that are to be told as gone, with their old values.
+    pub gone: Vec<((i64, i64), Option<A>)>,
     /// Successors.
     pub out: Outlet<Windowed<K>, Change<A>>,
 }
@@ -70,29 +74,40 @@ impl<K: Clone, V, A: Clone> SessionAggregate<K, V, A> {
     fn update(&mut self, context: &mut Context<'_>, record: Record<K, V>, close: i64) -> Result<()> {
         let Record { key, value, timestamp, headers } = record;
         let gap = self.windows.gap_ms();
-        let found =
-            self.store.borrow_mut().find(&key, (timestamp - gap).max(0), timestamp.saturating_add(gap))?;
-        let start = found.iter().map(|session| session.start).fold(timestamp, i64::min);
-        let end = found.iter().map(|session| session.end).fold(timestamp, i64::max);
+        let reach = ((timestamp - gap).max(0), timestamp.saturating_add(gap));
+        let place = self.store.borrow_mut().find_bounds(&key, reach, &mut self.found)?;
+        let start = self.found.iter().map(|(start, _)| *start).fold(timestamp, i64::min);
+        let end = self.found.iter().map(|(_, end)| *end).fold(timestamp, i64::max);
         if end < close {
             context.drop(&self.nulls.node, DropReason::Late);
             return Ok(());
         }
-        let merged = found
-            .iter()
-            .fold(None, |merged, session| Some((self.merge)(&key, merged, session.value.clone())));
-        if (start, end) != (timestamp, timestamp) {
-            for session in found {
-                self.store.borrow_mut().put(&key, (session.start, session.end), None, timestamp)?;
-                let change = Change { new: None, old: self.send_old.then_some(session.value) };
-                let gone = Windowed::new(key.clone(), session.start, session.end);
-                self.tell(context, gone, change, &headers)?;
+        let told = self.emit == EmitStrategy::OnWindowUpdate;
+        let mut merged = None;
+        for bounds in self.found.drain(..) {
+            // What was found goes into the merged session, so it is taken and not copied.
+            let Some(session) = self.store.borrow_mut().replace(&place, bounds, None, timestamp) else {
+                continue;
+            };
+            if told && (start, end) != (timestamp, timestamp) {
+                self.gone.push((bounds, self.send_old.then(|| session.clone())));
             }
+            merged = Some((self.merge)(&key, merged, session));
         }
         let new = (self.add)(&key, value, merged);
         let new = (!self.aggregates.is_null(&new)).then_some(new);
-        self.store.borrow_mut().put(&key, (start, end), new.clone(), timestamp)?;
-        self.tell(context, Windowed::new(key, start, end), Change { new, old: None }, &headers)
+        let shown = if told { new.clone() } else { None };
+        self.store.borrow_mut().replace(&place, (start, end), new, timestamp);
+        if !told {
+            return Ok(());
+        }
+        let mut gone = std::mem::take(&mut self.gone);
+        for ((start, end), old) in gone.drain(..) {
+            let key = Windowed::new(key.clone(), start, end);
+            self.tell(context, key, Change { new: None, old }, &headers)?;
+        }
+        self.gone = gone;
+        self.tell(context, Windowed::new(key, start, end), Change { new: shown, old: None }, &headers)
     }
 
     fn tell(
@@ -102,9 +117,6 @@ impl<K: Clone, V, A: Clone> SessionAggregate<K, V, A> {
         change: Change<A>,
         headers: &Headers,
     ) -> Result<()> {
-        if self.emit == EmitStrategy::OnWindowClose {
-            return Ok(());
-        }
         let timestamp = key.window.end;
         self.out.forward(context, Record { key, value: change, timestamp, headers: headers.clone() })
     }

@@ -19,6 +19,8 @@ pub struct TableGroup<K, V, K2, V2> {
     pub keys: Arc<dyn Serde<K2>>,
     /// Tells null values.
     pub values: Arc<dyn Serde<V2>>,
+    /// Memory for two group keys.
+    pub scratch: Vec<u8>,
     /// Successors.
     pub out: Outlet<K2, Change<V2>>,
 }
@@ -29,13 +31,13 @@ impl<K, V, K2: Clone, V2: Clone> TableGroup<K, V, K2, V2> {
         (!self.keys.is_null(&key) && !self.values.is_null(&value)).then_some((key, value))
     }
 
-    fn same(&self, one: &K2, other: &K2) -> bool {
-        let bytes = |key: &K2| {
-            let mut bytes = Vec::new();
-            self.keys.serialize(key, &mut bytes).ok().map(|_| bytes)
-        };
-        let one = bytes(one);
-        one.is_some() && one == bytes(other)
+    fn same(&mut self, one: &K2, other: &K2) -> bool {
+        self.scratch.clear();
+        let first = self.keys.serialize(one, &mut self.scratch);
+        let split = self.scratch.len();
+        let second = self.keys.serialize(other, &mut self.scratch);
+        let (one, other) = self.scratch.split_at(split);
+        first.is_ok() && second.is_ok() && one == other
     }
 }
 
@@ -44,12 +46,13 @@ impl<K, V, K2: Clone, V2: Clone> Process<K, Change<V>> for TableGroup<K, V, K2, 
         let Record { key, value, timestamp, headers } = record;
         let old = self.select(&key, value.old);
         let new = self.select(&key, value.new);
+        let stays = matches!((&old, &new), (Some((old, _)), Some((new, _))) if self.same(old, new));
         let forward = |context: &mut Context<'_>, key: K2, change: Change<V2>| {
             self.out.forward(context, Record { key, value: change, timestamp, headers: headers.clone() })
         };
         match (old, new) {
-            (Some((old_key, old)), Some((new_key, new))) if self.same(&old_key, &new_key) => {
-                forward(context, new_key, Change { new: Some(new), old: Some(old) })
+            (Some((_, old)), Some((key, new))) if stays => {
+                forward(context, key, Change { new: Some(new), old: Some(old) })
             }
             (old, new) => {
                 if let Some((key, old)) = old {
@@ -98,7 +101,8 @@ impl<K: Clone, V, A: Clone> Process<K, Change<V>> for TableAggregate<K, V, A> {
             let slot = store.slot(&key)?;
             let timestamp = timestamp.max(store.value(slot).map_or(-1, |_| store.timestamp(slot)));
             let before = store.take(slot);
-            let old = if self.send_old { before.clone() } else { None };
+            let told = !self.out.is_empty();
+            let old = if told && self.send_old { before.clone() } else { None };
             let rest = match (value.old, before) {
                 (Some(gone), Some(aggregate)) => self.live((self.subtract)(&key, gone, aggregate)),
                 (_, before) => before,
@@ -107,6 +111,10 @@ impl<K: Clone, V, A: Clone> Process<K, Change<V>> for TableAggregate<K, V, A> {
                 Some(value) => self.live((self.add)(&key, value, rest)),
                 None => rest,
             };
+            if !told {
+                store.set(slot, new, timestamp);
+                return Ok(());
+            }
             store.set(slot, new.clone(), timestamp);
             (Change { new, old }, timestamp)
         };
@@ -128,13 +136,10 @@ pub struct ChangeSerde<V>(
 
 impl<V> Serde<Change<V>> for ChangeSerde<V> {
     fn serialize(&self, change: &Change<V>, out: &mut Vec<u8>) -> std::result::Result<bool, SerdeError> {
-        let bytes = |value: &Option<V>| {
-            let mut bytes = Vec::new();
-            let present = value.as_ref().map(|value| self.0.serialize(value, &mut bytes)).transpose()?;
-            Ok(present.unwrap_or(false).then_some(bytes))
+        let write = |value: &Option<V>, out: &mut Vec<u8>| {
+            value.as_ref().map_or(Ok(false), |value| self.0.serialize(value, out))
         };
-        let (new, old) = (bytes(&change.new)?, bytes(&change.old)?);
-        change::Change { new: new.as_deref(), old: old.as_deref() }.encode(out)?;
+        change::encode_with(out, |out| write(&change.new, out), |out| write(&change.old, out))?;
         Ok(true)
     }
 

@@ -5,6 +5,8 @@
 //!    once for each window it missed.
 //! 3. With `OnWindowClose` a window is told once, when stream time passes its end by the grace: only a record moves
 //!    stream time, so the last windows wait for one.
+//! 4. Where stream time leaps, the store no longer has the windows between, as in Kafka Streams: each of their entries
+//!    counts as expired. Where telling waits for an interval it has them until they are told.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -188,9 +190,18 @@ impl<K: Clone, V: Clone, A: Clone> WindowAggregate<K, V, A> {
         }
         self.emit_after_ms = context.now_ms.saturating_add(self.emit_interval_ms);
         let from = (last - size + 1).max(0);
-        let closed = self.store.borrow().between(from, close - size)?;
+        let (closed, horizon) = {
+            let mut store = self.store.borrow_mut();
+            let closed = store.kept(from, close - size)?;
+            store.keep_from(close - size + 1);
+            (closed, store.horizon())
+        };
         self.emitted.set(close);
         for entry in closed {
+            if self.emit_interval_ms == 0 && entry.start < horizon {
+                context.drop(&self.nulls.node, DropReason::Expired);
+                continue;
+            }
             let key = Windowed::new(entry.key, entry.start, self.windows.end_of(entry.start));
             let change = Change { new: Some(entry.value), old: None };
             let record = Record { key, value: change, timestamp: entry.timestamp, headers: headers.clone() };

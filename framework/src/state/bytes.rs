@@ -165,9 +165,10 @@ impl ByteStore for MemoryStore {
                     all.entry(space).or_default().remove(&key);
                 }
                 Change::DeleteRange(space, from, to) => {
-                    let keys = all.entry(space).or_default();
-                    let mut tail = keys.split_off(&from);
-                    keys.append(&mut tail.split_off(&to));
+                    // Key by key: what stays is not touched, however much it is.
+                    if from < to {
+                        all.entry(space).or_default().extract_if(from..to, |_, _| true).for_each(drop);
+                    }
                 }
             }
         }

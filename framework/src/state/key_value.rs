@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::weight::Weight;
 use super::{Change, KeyRange, KeyRun, Overlay, Shelf, SlotId, StateStore, Wanted, decode, stamp};
 use crate::codec::Serde;
 use crate::error::Result;
@@ -18,6 +19,7 @@ pub struct KeyValueStore<K, V> {
     overlay: Overlay<V>,
     /// Whether values have to be detached before they are kept.
     detach: bool,
+    weight: Weight,
     key: Vec<u8>,
 }
 
@@ -29,7 +31,8 @@ impl<K, V: Clone> KeyValueStore<K, V> {
     pub fn open(shelf: Shelf, keys: Arc<dyn Serde<K>>, values: Arc<dyn Serde<V>>) -> Result<Self> {
         let complete = shelf.is_empty(KeyRange::default())?;
         let detach = !values.is_owned();
-        Ok(Self { shelf, keys, values, overlay: Overlay::new(complete), detach, key: Vec::new() })
+        let (overlay, weight) = (Overlay::new(complete), Weight::default());
+        Ok(Self { shelf, keys, values, overlay, detach, weight, key: Vec::new() })
     }
 
     fn encode_key(&mut self, key: &K) -> Result<()> {
@@ -43,6 +46,7 @@ impl<K, V: Clone> KeyValueStore<K, V> {
             return Ok(None);
         }
         let Some(stored) = self.shelf.bytes.get(self.shelf.space, key)? else { return Ok(None) };
+        self.weight.learn(stored.len());
         decode(&self.shelf, self.values.as_ref(), &stored).map(Some)
     }
 
@@ -93,12 +97,13 @@ impl<K, V: Clone> KeyValueStore<K, V> {
     }
 
     fn find_all(&mut self, keys: &[K], run: &mut KeyRun, make: bool) -> Result<()> {
-        let Self { shelf, keys: serde, values, overlay, .. } = self;
+        let Self { shelf, keys: serde, values, overlay, weight, .. } = self;
         let complete = overlay.is_complete();
         overlay.find_all(&Wanted { shelf, serde: serde.as_ref(), keys }, run, |key| {
             let stored = if complete { None } else { shelf.bytes.get(shelf.space, key)? };
             match stored {
                 Some(stored) => {
+                    weight.learn(stored.len());
                     let (value, timestamp) = decode(shelf, values.as_ref(), &stored)?;
                     Ok(Some((Some(value), timestamp)))
                 }
@@ -176,9 +181,10 @@ impl<K, V: Clone> StateStore for KeyValueStore<K, V> {
     }
 
     fn log(&mut self, changelog: &mut RecordBatch) -> Result<()> {
-        let Self { shelf, values, overlay, key: scratch, .. } = self;
+        let Self { shelf, values, overlay, weight, key: scratch, .. } = self;
         overlay.each_dirty(|entry| {
             let value = shelf.written(values.as_ref(), entry.value, scratch)?;
+            weight.learn(value.map_or(0, <[u8]>::len));
             changelog.push(entry.timestamp, Some(entry.key), value, 0);
             Ok(())
         })
@@ -223,7 +229,8 @@ impl<K, V: Clone> StateStore for KeyValueStore<K, V> {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.overlay.memory_bytes()
+        let (entries, newest) = (self.overlay.entry_count(), self.overlay.newest());
+        self.overlay.memory_bytes() + self.weight.heap(entries, newest, self.values.as_ref())
     }
 
     fn evict(&mut self, periods: u32) {

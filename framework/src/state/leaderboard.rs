@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::due::{DUE, DueBoards};
 use super::ranking::{Effect, RankBy, Ranking, Score, board_bytes, member_bytes};
+use super::weight::Weight;
 use super::window_index::WindowIndex;
 use super::{Board, BoardRow, Change, KeyRange, Shelf, StateStore, stamp, unstamp};
 use crate::codec::{Serde, WindowKind};
@@ -80,7 +81,11 @@ pub struct LeaderboardStore<K, V, S> {
     unflushed: BTreeSet<(BoardKey, Rc<[u8]>)>,
     complete: bool,
     period: u32,
+    /// Bytes in memory without what rows hold.
     bytes: usize,
+    /// Members with a row in memory.
+    rows: usize,
+    weight: Weight,
     scratch: Vec<u8>,
 }
 
@@ -102,6 +107,8 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
             complete: true,
             period: 0,
             bytes: 0,
+            rows: 0,
+            weight: Weight::default(),
             scratch: Vec::new(),
         };
         store.discard()?;
@@ -174,7 +181,7 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
     fn set(&mut self, board: &[u8], member: &[u8], row: Option<(V, Score<S>)>, timestamp: i64) {
         let ranking = self.boards.get_mut(board).expect("the board is in memory");
         let (board, member) = (Rc::clone(&ranking.board), ranking.shared_key(member));
-        let was_empty = ranking.len() == 0;
+        let len_before = ranking.len();
         if ranking.set(&member, row, timestamp) {
             self.bytes += member_bytes::<V, S>(&member);
         }
@@ -186,8 +193,9 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
             }
             self.dirty.push((Rc::clone(&board), member));
         }
-        if was_empty != (ranking.len() == 0) {
-            self.windows.note(&board, was_empty);
+        self.rows = self.rows + ranking.len() - len_before;
+        if (len_before == 0) != (ranking.len() == 0) {
+            self.windows.note(&board, len_before == 0);
         }
     }
 
@@ -246,6 +254,7 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
             self.windows.note(&key, true);
         }
         self.bytes += ranking.memory_bytes();
+        self.rows += ranking.len();
         self.boards.insert(key, ranking);
         Ok(())
     }
@@ -266,6 +275,7 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
         let (timestamp, bytes) =
             unstamp(stored).ok_or_else(|| self.shelf.corrupt("a row without timestamp"))?;
         let row = self.serdes.rows.deserialize(Some(bytes));
+        self.weight.learn(bytes.len());
         Ok((row.map_err(|error| self.shelf.serde_error("row", error))?, timestamp))
     }
 
@@ -323,6 +333,7 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
                 None => false,
                 Some(row) => self.write_row(row, &mut bytes)?,
             };
+            self.weight.learn(bytes.len());
             let key = row_key(board, member);
             changelog.push(slot.timestamp, Some(&key), present.then_some(&bytes), 0);
         }
@@ -387,7 +398,7 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
         self.boards.clear();
         self.dirty.clear();
         self.unflushed.clear();
-        self.bytes = 0;
+        (self.bytes, self.rows) = (0, 0);
         self.complete = self.shelf.is_empty(KeyRange::default())?;
         self.due = DueBoards::read(&self.shelf)?;
         self.windows = WindowIndex::read(self.serdes.windows, &self.shelf)?;
@@ -417,19 +428,23 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.bytes
+        let newest = self.dirty.iter().rev().filter_map(|(board, member)| {
+            self.boards.get(board).and_then(|ranking| ranking.slot(member)?.value())
+        });
+        self.bytes + self.weight.heap(self.rows, newest, self.serdes.rows.as_ref())
     }
 
     fn evict(&mut self, periods: u32) {
         let period = self.period;
         let before = self.boards.len();
-        let bytes = &mut self.bytes;
+        let (bytes, rows) = (&mut self.bytes, &mut self.rows);
         let mut dropped = Vec::new();
         self.boards.retain(|board, ranking| {
             let stays = ranking.unsaved > 0 || period.wrapping_sub(ranking.used) < periods;
             if !stays {
                 dropped.push(Rc::clone(board));
                 *bytes -= ranking.memory_bytes();
+                *rows -= ranking.len();
             }
             stays
         });

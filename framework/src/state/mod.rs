@@ -14,6 +14,8 @@ mod leaderboard;
 mod overlay;
 mod ranking;
 mod session;
+mod session_slots;
+mod weight;
 mod window;
 mod window_index;
 
@@ -122,6 +124,14 @@ impl Shelf {
         Error::new(Reaction::Rebuild, format!("store `{}` holds {what}", self.name))
             .hint("was the changelog written by another application or another version of this one?")
     }
+}
+
+/// The first time that is not gone: less than a retention before the newest. A retention of all time keeps all.
+fn horizon(newest: i64, retention_ms: i64) -> i64 {
+    if retention_ms == i64::MAX {
+        return 0;
+    }
+    newest.saturating_sub(retention_ms).saturating_add(1).max(0)
 }
 
 /// `ts:i64 | value`, the stored form of a timestamped value (Kafka Streams' `ValueAndTimestamp`).

@@ -183,7 +183,7 @@ impl<V> Overlay<V> {
         !self.unflushed.is_empty()
     }
 
-    /// Estimated bytes in memory.
+    /// Estimated bytes in memory, without what values hold on the heap.
     pub fn memory_bytes(&self) -> usize {
         self.slots.capacity() * size_of::<Slot<V>>()
             + self.table.capacity() * size_of::<(u32, SlotId)>()
@@ -332,6 +332,11 @@ impl<V> Overlay<V> {
             ready.drain(..).try_for_each(&mut visit)?;
         }
         Ok(())
+    }
+
+    /// The values of the dirty entries, those that became dirty last first.
+    pub fn newest(&self) -> impl Iterator<Item = &V> {
+        self.dirty.iter().rev().filter_map(|id| self.value(*id))
     }
 
     /// All entries, tombstones included, in no useful order.

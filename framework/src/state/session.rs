@@ -1,16 +1,22 @@
 //! The session store: one value per key and session, a session being a span of time.
 //!
-//! 1. Byte store: `key | end:i64 | start:i64 -> ts:i64 | value`, and in the next space an index by time:
+//! 1. Byte store: `len(key):u32 | key | end:i64 | start:i64 -> ts:i64 | value`, so the sessions of a key are one range
+//!    (behind the bare key would lie those of all keys that begin with it), and in the next space an index by time:
 //!    `end | start | key -> nothing`.
 //! 2. Changelog, as Kafka Streams writes it: `key | end | start -> value`.
-//! 3. In memory the entries are ordered, since sessions are found by ranges of time, not by their exact bounds.
+//! 3. In memory the sessions lie under their key, by end: they are found by ranges of time, not by their exact bounds.
 //! 4. A session is gone when it ended a retention or more before the newest end: no record finds it any more. It is
 //!    deleted then, unless [`SessionStore::keep_from`] keeps it for someone who has yet to tell it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Change, KeyRange, Shelf, StateStore, split_time, stamp, unstamp};
+use super::session_slots::{
+    Bounds, KEY_BYTES, Sessions, Slot, index_key, session_bytes, split_index, split_session, stored_key,
+};
+use super::weight::Weight;
+use super::{Change, KeyRange, Shelf, StateStore, horizon, stamp, unstamp};
 use crate::codec::Serde;
 use crate::error::Result;
 use crate::record::{RawRecord, RecordBatch};
@@ -26,29 +32,26 @@ pub struct Session<V> {
     pub value: V,
 }
 
-struct Slot<V> {
-    value: Option<V>,
-    timestamp: i64,
-    dirty: bool,
-    unflushed: bool,
-}
-
 /// One value per key and session.
 pub struct SessionStore<K, V> {
     shelf: Shelf,
     keys: Arc<dyn Serde<K>>,
     values: Arc<dyn Serde<V>>,
     retention_ms: i64,
-    /// By `key | end | start`.
-    entries: BTreeMap<Vec<u8>, Slot<V>>,
-    /// `(end, start, key)` of the live entries in memory.
-    by_end: BTreeSet<(i64, i64, Vec<u8>)>,
-    dirty: Vec<Vec<u8>>,
-    unflushed: BTreeSet<Vec<u8>>,
+    sessions: HashMap<Rc<[u8]>, Sessions<V>>,
+    /// `(end, start, key)` of the live sessions in memory.
+    by_end: BTreeSet<(i64, i64, Rc<[u8]>)>,
+    dirty: Vec<(Rc<[u8]>, Bounds)>,
+    unflushed: Vec<(Rc<[u8]>, Bounds)>,
     newest: i64,
     /// Sessions that ended at this time or later are kept, though they be gone.
     kept_from: i64,
     complete: bool,
+    /// Number of the flush period.
+    period: u32,
+    /// Bytes in memory without what values hold.
+    bytes: usize,
+    weight: Weight,
     scratch: Vec<u8>,
 }
 
@@ -68,13 +71,16 @@ impl<K, V: Clone> SessionStore<K, V> {
             keys,
             values,
             retention_ms,
-            entries: BTreeMap::new(),
+            sessions: HashMap::new(),
             by_end: BTreeSet::new(),
             dirty: Vec::new(),
-            unflushed: BTreeSet::new(),
+            unflushed: Vec::new(),
             newest: -1,
             kept_from: i64::MAX,
             complete: true,
+            period: 0,
+            bytes: 0,
+            weight: Weight::default(),
             scratch: Vec::new(),
         };
         store.discard()?;
@@ -82,7 +88,7 @@ impl<K, V: Clone> SessionStore<K, V> {
     }
 
     fn horizon(&self) -> i64 {
-        (self.newest - self.retention_ms + 1).max(0)
+        horizon(self.newest, self.retention_ms)
     }
 
     /// Sessions that ended before this may be deleted.
@@ -95,91 +101,165 @@ impl<K, V: Clone> SessionStore<K, V> {
         self.kept_from = end;
     }
 
-    fn encode(&mut self, key: &K) -> Result<Vec<u8>> {
-        self.scratch.clear();
-        self.keys.serialize(key, &mut self.scratch).map_err(|error| self.shelf.serde_error("key", error))?;
-        Ok(self.scratch.clone())
-    }
-
     /// The sessions of `key` that end at `earliest_end` or later and start at `latest_start` or earlier, by end.
     ///
     /// # Errors
     /// If the key cannot be serialised or a stored entry cannot be read.
     pub fn find(&mut self, key: &K, earliest_end: i64, latest_start: i64) -> Result<Vec<Session<V>>> {
-        let key = self.encode(key)?;
-        let from = session_key(&key, earliest_end.max(self.horizon()), 0);
-        let to = session_key(&key, i64::MAX, i64::MAX);
-        self.load(&from, &to)?;
-        let mut found = Vec::new();
-        for (entry, slot) in self.entries.range(from..=to) {
-            let Some(value) = &slot.value else { continue };
-            // Keys that merely begin with the same bytes lie between.
-            if entry.len() != key.len() + 16 {
-                continue;
-            }
-            let (_, end, start) =
-                split_session(entry).ok_or_else(|| self.shelf.corrupt("a key without session"))?;
-            if start <= latest_start {
-                found.push(Session { start, end, value: value.clone() });
-            }
-        }
-        Ok(found)
+        let mut bounds = Vec::new();
+        let key = self.find_bounds(key, (earliest_end, latest_start), &mut bounds)?;
+        let Some(sessions) = self.sessions.get(&key) else { return Ok(Vec::new()) };
+        let value = |(start, end): (i64, i64)| {
+            let value = sessions.slots.get(&(end, start))?.value.clone()?;
+            Some(Session { start, end, value })
+        };
+        Ok(bounds.into_iter().filter_map(value).collect())
     }
 
-    /// Loads what the byte store holds in a range and memory does not.
-    fn load(&mut self, from: &[u8], to: &[u8]) -> Result<()> {
-        if self.complete {
+    /// As [`SessionStore::find`], for `(earliest_end, latest_start)`, without the values: `found` gets start and end of
+    /// each. Returns the key's bytes, by which [`SessionStore::replace`] changes them.
+    ///
+    /// # Errors
+    /// As [`SessionStore::find`].
+    pub fn find_bounds(
+        &mut self,
+        key: &K,
+        (earliest_end, latest_start): (i64, i64),
+        found: &mut Vec<(i64, i64)>,
+    ) -> Result<Rc<[u8]>> {
+        let from = earliest_end.max(self.horizon());
+        let key = self.enter(key)?;
+        self.load(&key, from)?;
+        found.clear();
+        let sessions = &self.sessions[&key];
+        for ((end, start), slot) in sessions.slots.range((from, i64::MIN)..) {
+            if slot.value.is_some() && *start <= latest_start {
+                found.push((*start, *end));
+            }
+        }
+        Ok(key)
+    }
+
+    /// Makes a place for the sessions of `key`; returns its bytes.
+    fn enter(&mut self, key: &K) -> Result<Rc<[u8]>> {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        let written = self.keys.serialize(key, &mut scratch);
+        let entered = written.map(|_| self.enter_bytes(&scratch));
+        self.scratch = scratch;
+        entered.map_err(|error| self.shelf.serde_error("key", error))
+    }
+
+    fn enter_bytes(&mut self, key: &[u8]) -> Rc<[u8]> {
+        if let Some(sessions) = self.sessions.get_mut(key) {
+            sessions.used = self.period;
+            return Rc::clone(&sessions.key);
+        }
+        let key: Rc<[u8]> = key.into();
+        let loaded_from = if self.complete { i64::MIN } else { i64::MAX };
+        let (slots, used) = (BTreeMap::new(), self.period);
+        let sessions = Sessions { key: Rc::clone(&key), slots, loaded_from, unsaved: 0, used };
+        self.bytes += KEY_BYTES + key.len();
+        self.sessions.insert(Rc::clone(&key), sessions);
+        key
+    }
+
+    /// Loads the sessions of `key` that end at `from` or later, where memory does not have them.
+    fn load(&mut self, key: &Rc<[u8]>, from: i64) -> Result<()> {
+        let Some(sessions) = self.sessions.get_mut(key) else { return Ok(()) };
+        let to = sessions.loaded_from;
+        if to <= from {
             return Ok(());
         }
+        // Those that end with time itself come behind every bound.
+        let last =
+            if to == i64::MAX { stored_key(key, (i64::MAX, i64::MAX)) } else { stored_key(key, (to, 0)) };
+        let range = KeyRange { from: &stored_key(key, (from, 0)), to: Some(&last) };
         let mut stored = Vec::new();
-        self.shelf.bytes.scan(self.shelf.space, KeyRange { from, to: Some(to) }, &mut |key, value| {
+        self.shelf.bytes.scan(self.shelf.space, range, &mut |key, value| {
             stored.push((key.to_vec(), value.to_vec()));
             true
         })?;
-        for (key, bytes) in stored {
-            if !self.entries.contains_key(&key) {
-                let (value, timestamp) = decode(&self.shelf, self.values.as_ref(), &bytes)?;
-                self.insert_clean(key, value, timestamp)?;
-            }
+        if to == i64::MAX
+            && let Some(value) = self.shelf.bytes.get(self.shelf.space, &last)?
+        {
+            stored.push((last, value));
+        }
+        for (stored_key, bytes) in stored {
+            let (_, end, start) =
+                split_session(&stored_key).ok_or_else(|| self.shelf.corrupt("a key without session"))?;
+            self.insert_clean(key, (end, start), &bytes)?;
+        }
+        if let Some(sessions) = self.sessions.get_mut(key) {
+            sessions.loaded_from = from;
         }
         Ok(())
     }
 
-    fn insert_clean(&mut self, key: Vec<u8>, value: V, timestamp: i64) -> Result<()> {
-        let (plain, end, start) =
-            split_session(&key).ok_or_else(|| self.shelf.corrupt("a key without session"))?;
-        self.by_end.insert((end, start, plain.to_vec()));
-        self.entries.insert(key, Slot { value: Some(value), timestamp, dirty: false, unflushed: false });
+    /// Adds a session as the byte store has it, unless memory knows better.
+    fn insert_clean(&mut self, key: &Rc<[u8]>, (end, start): Bounds, stored: &[u8]) -> Result<()> {
+        let Some(sessions) = self.sessions.get_mut(key) else { return Ok(()) };
+        if sessions.slots.contains_key(&(end, start)) {
+            return Ok(());
+        }
+        let (timestamp, bytes) =
+            unstamp(stored).ok_or_else(|| self.shelf.corrupt("a value without timestamp"))?;
+        let value =
+            self.values.deserialize(Some(bytes)).map_err(|error| self.shelf.serde_error("value", error))?;
+        self.weight.learn(bytes.len());
+        self.bytes += session_bytes::<V>();
+        let slot = Slot { value: Some(value), timestamp, dirty: false, unflushed: false };
+        sessions.slots.insert((end, start), slot);
+        self.by_end.insert((end, start, Rc::clone(key)));
         Ok(())
     }
 
-    /// Writes (or with `None` removes) the session of `key` with these bounds.
+    /// As [`SessionStore::put`], for a key's bytes that [`SessionStore::find_bounds`] told; returns the value before.
+    pub fn replace(
+        &mut self,
+        key: &Rc<[u8]>,
+        (start, end): (i64, i64),
+        value: Option<V>,
+        timestamp: i64,
+    ) -> Option<V> {
+        self.set(key, (end, start), value, timestamp)
+    }
+
+    /// Writes (or with `None` removes) the session of `key` with these bounds, start and end.
     ///
     /// # Errors
     /// If the key cannot be serialised.
-    pub fn put(&mut self, key: &K, bounds: (i64, i64), value: Option<V>, timestamp: i64) -> Result<()> {
-        let (start, end) = bounds;
-        let plain = self.encode(key)?;
-        self.newest = self.newest.max(end);
-        let entry = session_key(&plain, end, start);
-        if value.is_some() {
-            self.by_end.insert((end, start, plain));
-        } else {
-            self.by_end.remove(&(end, start, plain));
-        }
-        let slot = self.entries.entry(entry.clone()).or_insert(Slot {
-            value: None,
-            timestamp,
-            dirty: false,
-            unflushed: false,
+    pub fn put(&mut self, key: &K, (start, end): (i64, i64), value: Option<V>, timestamp: i64) -> Result<()> {
+        let key = self.enter(key)?;
+        self.set(&key, (end, start), value, timestamp);
+        Ok(())
+    }
+
+    /// Changes a session and makes it dirty; returns the value before.
+    fn set(&mut self, key: &Rc<[u8]>, bounds: Bounds, value: Option<V>, timestamp: i64) -> Option<V> {
+        self.newest = self.newest.max(bounds.0);
+        let sessions = self.sessions.get_mut(key)?;
+        let slot = sessions.slots.entry(bounds).or_insert_with(|| {
+            self.bytes += session_bytes::<V>();
+            Slot { value: None, timestamp, dirty: false, unflushed: false }
         });
-        slot.value = value.map(|value| self.values.detach(value));
+        if slot.value.is_some() != value.is_some() {
+            let entry = (bounds.0, bounds.1, Rc::clone(key));
+            if value.is_some() {
+                self.by_end.insert(entry);
+            } else {
+                self.by_end.remove(&entry);
+            }
+        }
+        let value = value.map(|value| self.values.detach(value));
+        let before = std::mem::replace(&mut slot.value, value);
         slot.timestamp = timestamp;
         if !slot.dirty {
             slot.dirty = true;
-            self.dirty.push(entry);
+            sessions.unsaved += usize::from(!slot.unflushed);
+            self.dirty.push((Rc::clone(key), bounds));
         }
-        Ok(())
+        before
     }
 
     /// The sessions that ended at `from..=to` and are not deleted, by end, start, then key bytes.
@@ -192,10 +272,9 @@ impl<K, V: Clone> SessionStore<K, V> {
         }
         self.load_ended(from, to)?;
         let mut found = Vec::new();
-        for (end, start, plain) in
-            self.by_end.range((from, i64::MIN, Vec::new())..(to.saturating_add(1), i64::MIN, Vec::new()))
-        {
-            let slot = self.entries.get(&session_key(plain, *end, *start));
+        let first = (from, i64::MIN, Rc::default());
+        for (end, start, plain) in self.by_end.range(first..).take_while(|(end, ..)| *end <= to) {
+            let slot = self.slot(plain, (*end, *start));
             let value = slot.and_then(|slot| slot.value.clone());
             let value = value.ok_or_else(|| self.shelf.corrupt("an index entry without session"))?;
             let key =
@@ -205,32 +284,32 @@ impl<K, V: Clone> SessionStore<K, V> {
         Ok(found)
     }
 
+    fn slot(&self, key: &[u8], bounds: Bounds) -> Option<&Slot<V>> {
+        self.sessions.get(key)?.slots.get(&bounds)
+    }
+
     fn load_ended(&mut self, from: i64, to: i64) -> Result<()> {
         if self.complete {
             return Ok(());
         }
-        let (first, last) = (from.to_be_bytes(), to.saturating_add(1).to_be_bytes());
         let mut index = Vec::new();
-        self.shelf.bytes.scan(
-            self.shelf.space + 1,
-            KeyRange { from: &first, to: Some(&last) },
-            &mut |entry, _| {
+        let range = KeyRange { from: &from.to_be_bytes(), to: None };
+        self.shelf.bytes.scan(self.shelf.space + 1, range, &mut |entry, _| {
+            let within = unstamp(entry).is_none_or(|(end, _)| end <= to);
+            if within {
                 index.push(entry.to_vec());
-                true
-            },
-        )?;
+            }
+            within
+        })?;
         for entry in index {
-            let (end, rest) =
-                unstamp(&entry).ok_or_else(|| self.shelf.corrupt("an index entry without end"))?;
-            let (start, plain) =
-                unstamp(rest).ok_or_else(|| self.shelf.corrupt("an index entry without start"))?;
-            let key = session_key(plain, end, start);
-            if self.entries.contains_key(&key) {
+            let (end, start, plain) =
+                split_index(&entry).ok_or_else(|| self.shelf.corrupt("a broken index entry"))?;
+            if self.slot(plain, (end, start)).is_some() {
                 continue;
             }
-            if let Some(stored) = self.shelf.bytes.get(self.shelf.space, &key)? {
-                let (value, timestamp) = decode(&self.shelf, self.values.as_ref(), &stored)?;
-                self.insert_clean(key, value, timestamp)?;
+            if let Some(stored) = self.shelf.bytes.get(self.shelf.space, &stored_key(plain, (end, start)))? {
+                let key = self.enter_bytes(plain);
+                self.insert_clean(&key, (end, start), &stored)?;
             }
         }
         Ok(())
@@ -241,11 +320,58 @@ impl<K, V: Clone> SessionStore<K, V> {
     /// # Errors
     /// If a stored entry cannot be read.
     pub fn all(&mut self) -> Result<Vec<(K, Session<V>)>> {
-        self.ended(self.horizon(), i64::MAX - 1)
+        self.ended(self.horizon(), i64::MAX)
     }
 
-    fn serialize(&self, value: &V, out: &mut Vec<u8>) -> Result<bool> {
-        self.values.serialize(value, out).map_err(|error| self.shelf.serde_error("value", error))
+    /// The committed sessions that the byte store does not have yet.
+    fn changed(&self, changes: &mut Vec<Change>) -> Result<()> {
+        let space = self.shelf.space;
+        for (key, bounds) in &self.unflushed {
+            let slot = self.slot(key, *bounds).expect("an unflushed session stays in memory");
+            let (entry, index) = (stored_key(key, *bounds), index_key(key, *bounds));
+            let Some(value) = &slot.value else {
+                changes.push(Change::Delete(space, entry));
+                changes.push(Change::Delete(space + 1, index));
+                continue;
+            };
+            let mut stored = slot.timestamp.to_be_bytes().to_vec();
+            let written = self.values.serialize(value, &mut stored);
+            written.map_err(|error| self.shelf.serde_error("value", error))?;
+            changes.push(Change::Put(space, entry, stored));
+            changes.push(Change::Put(space + 1, index, Vec::new()));
+        }
+        Ok(())
+    }
+
+    /// The sessions that are deleted because they are gone, in the byte store and in memory.
+    fn deletable(&self, changes: &mut Vec<Change>) -> Result<()> {
+        let before = self.deletable_before();
+        let mut gone = Vec::new();
+        let range = KeyRange { from: &[], to: Some(&before.to_be_bytes()) };
+        self.shelf.bytes.scan(self.shelf.space + 1, range, &mut |entry, _| {
+            gone.push(entry.to_vec());
+            true
+        })?;
+        let in_memory = self.by_end.iter().take_while(|(end, ..)| *end < before);
+        gone.extend(in_memory.map(|(end, start, key)| index_key(key, (*end, *start))));
+        for entry in gone {
+            let (end, start, key) =
+                split_index(&entry).ok_or_else(|| self.shelf.corrupt("a broken index entry"))?;
+            changes.push(Change::Delete(self.shelf.space, stored_key(key, (end, start))));
+            changes.push(Change::Delete(self.shelf.space + 1, entry));
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, key: &[u8], bounds: Bounds) {
+        let Some(sessions) = self.sessions.get_mut(key) else { return };
+        if sessions.slots.remove(&bounds).is_some() {
+            self.bytes -= session_bytes::<V>();
+        }
+        if sessions.slots.is_empty() {
+            self.bytes -= KEY_BYTES + key.len();
+            self.sessions.remove(key);
+        }
     }
 }
 
@@ -255,89 +381,60 @@ impl<K, V: Clone> StateStore for SessionStore<K, V> {
     }
 
     fn log(&mut self, changelog: &mut RecordBatch) -> Result<()> {
-        let mut bytes = Vec::new();
-        for key in &self.dirty {
-            let slot = &self.entries[key];
-            bytes.clear();
-            let present = match &slot.value {
-                None => false,
-                Some(value) => self.serialize(value, &mut bytes)?,
-            };
-            changelog.push(slot.timestamp, Some(key), present.then_some(&bytes), 0);
+        let mut scratch = Vec::new();
+        for (plain, bounds) in &self.dirty {
+            let slot = self.slot(plain, *bounds).expect("a dirty session stays in memory");
+            let (end, start) = (bounds.0.to_be_bytes(), bounds.1.to_be_bytes());
+            let value = self.shelf.written(self.values.as_ref(), slot.value.as_ref(), &mut scratch)?;
+            self.weight.learn(value.map_or(0, <[u8]>::len));
+            changelog.push_parts(slot.timestamp, &[plain, &end, &start], value);
         }
         Ok(())
     }
 
     fn committed(&mut self) {
-        for key in self.dirty.drain(..) {
-            let slot = self.entries.get_mut(&key).expect("a dirty session stays in memory");
-            (slot.dirty, slot.unflushed) = (false, true);
-            self.unflushed.insert(key);
+        for (key, bounds) in std::mem::take(&mut self.dirty) {
+            let sessions = self.sessions.get_mut(&key);
+            let slot = sessions.and_then(|sessions| sessions.slots.get_mut(&bounds));
+            let slot = slot.expect("a dirty session stays in memory");
+            slot.dirty = false;
+            if !std::mem::replace(&mut slot.unflushed, true) {
+                self.unflushed.push((key, bounds));
+            }
         }
     }
 
     fn unflushed(&mut self, changes: &mut Vec<Change>) -> Result<()> {
-        let space = self.shelf.space;
-        for key in &self.unflushed {
-            let (plain, end, start) =
-                split_session(key).ok_or_else(|| self.shelf.corrupt("a key without session"))?;
-            let index = stamp(end, &stamp(start, plain));
-            let slot = &self.entries[key];
-            let Some(value) = &slot.value else {
-                changes.push(Change::Delete(space, key.clone()));
-                changes.push(Change::Delete(space + 1, index));
-                continue;
-            };
-            let mut stored = slot.timestamp.to_be_bytes().to_vec();
-            self.serialize(value, &mut stored)?;
-            changes.push(Change::Put(space, key.clone(), stored));
-            changes.push(Change::Put(space + 1, index, Vec::new()));
-        }
-        let deletable = self.deletable_before();
-        let mut gone = Vec::new();
-        self.shelf.bytes.scan(
-            space + 1,
-            KeyRange { from: &[], to: Some(&deletable.to_be_bytes()) },
-            &mut |entry, _| {
-                gone.push(entry.to_vec());
-                true
-            },
-        )?;
-        gone.extend(
-            self.by_end
-                .range(..(deletable, i64::MIN, Vec::new()))
-                .map(|(end, start, key)| stamp(*end, &stamp(*start, key))),
-        );
-        for entry in gone {
-            let parts =
-                unstamp(&entry).and_then(|(end, rest)| unstamp(rest).map(|(start, key)| (end, start, key)));
-            let (end, start, key) = parts.ok_or_else(|| self.shelf.corrupt("a broken index entry"))?;
-            changes.push(Change::Delete(space, session_key(key, end, start)));
-            changes.push(Change::Delete(space + 1, entry));
-        }
-        Ok(())
+        assert!(self.dirty.is_empty(), "flushed while a transaction is open");
+        self.changed(changes)?;
+        self.deletable(changes)
     }
 
     fn flushed(&mut self) {
-        for key in std::mem::take(&mut self.unflushed) {
-            let slot = self.entries.get_mut(&key).expect("an unflushed session stays in memory");
+        for (key, bounds) in std::mem::take(&mut self.unflushed) {
+            let sessions = self.sessions.get_mut(&key).expect("an unflushed session stays in memory");
+            sessions.unsaved -= 1;
+            let slot = sessions.slots.get_mut(&bounds).expect("an unflushed session stays in memory");
             slot.unflushed = false;
             if slot.value.is_none() {
-                self.entries.remove(&key);
+                self.forget(&key, bounds);
             }
         }
-        let deletable = self.deletable_before();
-        let live = self.by_end.split_off(&(deletable, i64::MIN, Vec::new()));
-        for (end, start, key) in std::mem::replace(&mut self.by_end, live) {
-            self.entries.remove(&session_key(&key, end, start));
+        let before = self.deletable_before();
+        while self.by_end.first().is_some_and(|(end, ..)| *end < before)
+            && let Some((end, start, key)) = self.by_end.pop_first()
+        {
+            self.forget(&key, (end, start));
         }
+        self.period = self.period.wrapping_add(1);
     }
 
     fn discard(&mut self) -> Result<()> {
-        self.entries.clear();
+        self.sessions.clear();
         self.by_end.clear();
         self.dirty.clear();
         self.unflushed.clear();
+        self.bytes = 0;
         self.complete = self.shelf.is_empty(KeyRange::default())?;
         // What was told since the last commit has to be told again.
         if self.kept_from != i64::MAX {
@@ -353,51 +450,43 @@ impl<K, V: Clone> StateStore for SessionStore<K, V> {
 
     fn restore(&mut self, record: &RawRecord<'_>, changes: &mut Vec<Change>) -> Result<()> {
         let key = record.key.ok_or_else(|| self.shelf.corrupt("a changelog record without key"))?;
-        let parts =
+        let (plain, end, start) =
             split_session(key).ok_or_else(|| self.shelf.corrupt("a changelog key without session"))?;
-        let (plain, end, start) = parts;
-        let index = stamp(end, &stamp(start, plain));
+        let (entry, index) = (stored_key(plain, (end, start)), index_key(plain, (end, start)));
         self.newest = self.newest.max(end);
+        self.complete = false;
         if let Some(value) = record.value {
-            changes.push(Change::Put(self.shelf.space, key.to_vec(), stamp(record.timestamp, value)));
+            changes.push(Change::Put(self.shelf.space, entry, stamp(record.timestamp, value)));
             changes.push(Change::Put(self.shelf.space + 1, index, Vec::new()));
         } else {
-            changes.push(Change::Delete(self.shelf.space, key.to_vec()));
+            changes.push(Change::Delete(self.shelf.space, entry));
             changes.push(Change::Delete(self.shelf.space + 1, index));
         }
         Ok(())
     }
 
     fn memory_bytes(&self) -> usize {
-        let keys: usize = self.entries.keys().map(|key| key.len() * 2 + size_of::<Slot<V>>() + 96).sum();
-        keys
+        let newest =
+            self.dirty.iter().rev().filter_map(|(key, bounds)| self.slot(key, *bounds)?.value.as_ref());
+        self.bytes + self.weight.heap(self.by_end.len(), newest, self.values.as_ref())
     }
 
-    fn evict(&mut self, _periods: u32) {
-        if self.dirty.is_empty() && self.unflushed.is_empty() {
-            self.entries.clear();
-            self.by_end.clear();
-            self.complete = false;
+    fn evict(&mut self, periods: u32) {
+        let (period, mut dropped) = (self.period, Vec::new());
+        self.sessions.retain(|_, sessions| {
+            let stays = sessions.unsaved > 0 || period.wrapping_sub(sessions.used) < periods;
+            if !stays {
+                let slots = std::mem::take(&mut sessions.slots);
+                dropped.push((Rc::clone(&sessions.key), slots));
+            }
+            stays
+        });
+        self.complete &= dropped.is_empty();
+        for (key, slots) in dropped {
+            self.bytes -= KEY_BYTES + key.len() + slots.len() * session_bytes::<V>();
+            for ((end, start), _) in slots {
+                self.by_end.remove(&(end, start, Rc::clone(&key)));
+            }
         }
     }
-}
-
-fn session_key(key: &[u8], end: i64, start: i64) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(key.len() + 16);
-    bytes.extend_from_slice(key);
-    bytes.extend_from_slice(&end.to_be_bytes());
-    bytes.extend_from_slice(&start.to_be_bytes());
-    bytes
-}
-
-fn split_session(key: &[u8]) -> Option<(&[u8], i64, i64)> {
-    let (rest, start) = split_time(key)?;
-    let (plain, end) = split_time(rest)?;
-    Some((plain, end, start))
-}
-
-fn decode<V>(shelf: &Shelf, values: &dyn Serde<V>, stored: &[u8]) -> Result<(V, i64)> {
-    let (timestamp, bytes) = unstamp(stored).ok_or_else(|| shelf.corrupt("a value without timestamp"))?;
-    let value = values.deserialize(Some(bytes)).map_err(|error| shelf.serde_error("value", error))?;
-    Ok((value, timestamp))
 }

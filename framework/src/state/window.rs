@@ -3,14 +3,17 @@
 //! 1. In memory each window start has an overlay of its own, so a window goes as a whole when its time is over.
 //! 2. Byte store: `start:i64 | key -> ts:i64 | value`, so a closing window is one range and retention another.
 //! 3. Changelog, as Kafka Streams writes it: `key | start:i64 | seq:i32 (0) -> value`, the record's timestamp is `ts`.
-//! 4. A window is gone when its start is older than the newest start minus the retention. It is not deleted from the
-//!    changelog: that topic's own retention does it.
+//! 4. A window is gone when its start is older than the newest start minus the retention: it takes no record any more.
+//!    It is dropped then, unless [`WindowStore::keep_from`] keeps it for someone who has yet to tell it. It is not
+//!    deleted from the changelog: that topic's own retention does it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::weight::Weight;
 use super::{
-    Change, KeyRange, KeyRun, Overlay, Shelf, SlotId, StateStore, Wanted, decode, split_time, stamp, unstamp,
+    Change, KeyRange, KeyRun, Overlay, Shelf, SlotId, StateStore, Wanted, decode, horizon, split_time, stamp,
+    unstamp,
 };
 use crate::codec::Serde;
 use crate::error::Result;
@@ -30,9 +33,12 @@ pub struct WindowStore<K, V> {
     newest: i64,
     /// Windows that start before this are deleted from the byte store already.
     deleted: i64,
+    /// Windows that start at this time or later are kept, though they be gone.
+    kept_from: i64,
     /// Whether values have to be detached before they are kept.
     detach: bool,
     run: KeyRun,
+    weight: Weight,
 }
 
 /// An entry of a window store.
@@ -68,15 +74,28 @@ impl<K, V: Clone> WindowStore<K, V> {
             windows: BTreeMap::new(),
             newest: -1,
             deleted: 0,
+            kept_from: i64::MAX,
             run: KeyRun::default(),
+            weight: Weight::default(),
         };
         store.discard()?;
         Ok(store)
     }
 
     /// Windows that start before this are gone.
-    fn horizon(&self) -> i64 {
-        (self.newest - self.retention_ms + 1).max(0)
+    #[must_use]
+    pub fn horizon(&self) -> i64 {
+        horizon(self.newest, self.retention_ms)
+    }
+
+    /// Windows that start before this may be dropped.
+    fn droppable_before(&self) -> i64 {
+        self.horizon().min(self.kept_from)
+    }
+
+    /// Keeps the windows that start at `start` or later, even where they are gone, until they have been told.
+    pub fn keep_from(&mut self, start: i64) {
+        self.kept_from = start;
     }
 
     /// Finds or makes the entry of `key` in the window that starts at `start`; `None` where that window is gone.
@@ -103,7 +122,7 @@ impl<K, V: Clone> WindowStore<K, V> {
             return Ok(false);
         }
         self.open_window(start)?;
-        let Self { shelf, keys: serde, values, windows, .. } = self;
+        let Self { shelf, keys: serde, values, windows, weight, .. } = self;
         let overlay = windows.get_mut(&start).expect("the window was just opened");
         let complete = overlay.is_complete();
         let found = overlay.find_all(&Wanted { shelf, serde: serde.as_ref(), keys }, run, |key| {
@@ -111,6 +130,7 @@ impl<K, V: Clone> WindowStore<K, V> {
                 if complete { None } else { shelf.bytes.get(shelf.space, &window_key(start, key))? };
             let (value, timestamp) = match stored {
                 Some(stored) => {
+                    weight.learn(stored.len());
                     decode(shelf, values.as_ref(), &stored).map(|(value, time)| (Some(value), time))?
                 }
                 None => (None, -1),
@@ -147,7 +167,7 @@ impl<K, V: Clone> WindowStore<K, V> {
         if self.windows.contains_key(&start) {
             return Ok(());
         }
-        let (from, to) = (start.to_be_bytes(), start.checked_add(1).map(i64::to_be_bytes));
+        let (from, to) = (start.to_be_bytes(), after(start));
         let to = to.as_ref().map(<[u8; 8]>::as_slice);
         let complete = self.shelf.is_empty(KeyRange { from: &from, to })?;
         let room = self.windows.last_key_value().map_or(0, |(_, last)| last.entry_count());
@@ -173,23 +193,27 @@ impl<K, V: Clone> WindowStore<K, V> {
     /// # Errors
     /// If a stored entry cannot be read.
     pub fn between(&self, from: i64, to: i64) -> Result<Vec<WindowEntry<K, V>>> {
-        let from = from.max(self.horizon());
+        self.kept(from.max(self.horizon()), to)
+    }
+
+    /// As [`WindowStore::between`], with those that are gone and not dropped.
+    ///
+    /// # Errors
+    /// If a stored entry cannot be read.
+    pub fn kept(&self, from: i64, to: i64) -> Result<Vec<WindowEntry<K, V>>> {
         if from > to {
             return Ok(Vec::new());
         }
         let mut entries = BTreeMap::new();
         let mut failed = Ok(());
-        let (first, last) = (from.to_be_bytes(), to.saturating_add(1).to_be_bytes());
-        self.shelf.bytes.scan(
-            self.shelf.space,
-            KeyRange { from: &first, to: Some(&last) },
-            &mut |key, stored| {
-                failed = decode(&self.shelf, self.values.as_ref(), stored).map(|(value, timestamp)| {
-                    entries.insert(key.to_vec(), Some((value, timestamp)));
-                });
-                failed.is_ok()
-            },
-        )?;
+        let (first, last) = (from.to_be_bytes(), after(to));
+        let range = KeyRange { from: &first, to: last.as_ref().map(<[u8; 8]>::as_slice) };
+        self.shelf.bytes.scan(self.shelf.space, range, &mut |key, stored| {
+            failed = decode(&self.shelf, self.values.as_ref(), stored).map(|(value, timestamp)| {
+                entries.insert(key.to_vec(), Some((value, timestamp)));
+            });
+            failed.is_ok()
+        })?;
         failed?;
         for (start, overlay) in self.windows.range(from..=to) {
             for entry in overlay.entries() {
@@ -213,7 +237,7 @@ impl<K, V: Clone> WindowStore<K, V> {
     /// # Errors
     /// If a stored entry cannot be read.
     pub fn all(&self) -> Result<Vec<WindowEntry<K, V>>> {
-        self.between(0, i64::MAX - 1)
+        self.between(0, i64::MAX)
     }
 }
 
@@ -228,6 +252,7 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
             let start = start.to_be_bytes();
             overlay.each_dirty(|entry| {
                 let value = self.shelf.written(self.values.as_ref(), entry.value, &mut scratch)?;
+                self.weight.learn(value.map_or(0, <[u8]>::len));
                 changelog.push_parts(entry.timestamp, &[entry.key, &start, &SEQUENCE], value);
                 Ok(())
             })?;
@@ -236,20 +261,20 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
     }
 
     fn committed(&mut self) {
-        let horizon = self.horizon();
-        self.windows = self.windows.split_off(&horizon);
+        let first = self.droppable_before();
+        self.windows = self.windows.split_off(&first);
         for overlay in self.windows.values_mut() {
             overlay.committed();
         }
     }
 
     fn unflushed(&mut self, changes: &mut Vec<Change>) -> Result<()> {
-        let (space, horizon) = (self.shelf.space, self.horizon());
-        if horizon > self.deleted {
-            let (from, to) = (self.deleted.to_be_bytes().to_vec(), horizon.to_be_bytes().to_vec());
+        let (space, first) = (self.shelf.space, self.droppable_before());
+        if first > self.deleted {
+            let (from, to) = (self.deleted.to_be_bytes().to_vec(), first.to_be_bytes().to_vec());
             changes.push(Change::DeleteRange(space, from, to));
         }
-        for (start, overlay) in self.windows.range_mut(horizon..) {
+        for (start, overlay) in self.windows.range_mut(first..) {
             for entry in overlay.unflushed() {
                 let key = window_key(*start, entry.key);
                 let Some(value) = entry.value else {
@@ -269,7 +294,7 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
     }
 
     fn flushed(&mut self) {
-        self.deleted = self.horizon();
+        self.deleted = self.deleted.max(self.droppable_before());
         for overlay in self.windows.values_mut() {
             overlay.flushed();
         }
@@ -280,6 +305,10 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
         let newest = self.shelf.bytes.get(self.shelf.space + 1, b"newest")?;
         self.newest = newest.and_then(|bytes| split_time(&bytes).map(|(_, time)| time)).unwrap_or(-1);
         self.deleted = 0;
+        // What was told since the last commit has to be told again.
+        if self.kept_from != i64::MAX {
+            self.kept_from = 0;
+        }
         Ok(())
     }
 
@@ -291,7 +320,7 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
             self.newest = start;
             changes.push(Change::Put(self.shelf.space + 1, b"newest".to_vec(), start.to_be_bytes().to_vec()));
         }
-        if start < self.horizon() {
+        if start < self.droppable_before() {
             return Ok(());
         }
         let key = window_key(start, key);
@@ -303,7 +332,10 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.windows.values().map(Overlay::memory_bytes).sum()
+        let entries = self.windows.values().map(Overlay::entry_count).sum();
+        let newest = self.windows.values().rev().flat_map(Overlay::newest);
+        let bytes: usize = self.windows.values().map(Overlay::memory_bytes).sum();
+        bytes + self.weight.heap(entries, newest, self.values.as_ref())
     }
 
     fn evict(&mut self, periods: u32) {
@@ -312,6 +344,11 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
         }
         self.windows.retain(|_, overlay| overlay.entry_count() > 0);
     }
+}
+
+/// Where the entries of the windows that start at `start` or before end; `None`: nothing comes behind them.
+fn after(start: i64) -> Option<[u8; 8]> {
+    start.checked_add(1).map(i64::to_be_bytes)
 }
 
 fn window_key(start: i64, key: &[u8]) -> Vec<u8> {

@@ -219,10 +219,12 @@ impl Task {
         self.newest_input.take()
     }
 
-    /// Estimated bytes of its stores in memory.
+    /// Estimated bytes in memory: its stores, what they have for their changelogs, and records that wait.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.stores.iter().map(|store| store.store.borrow().memory_bytes()).sum()
+        let stores = self.stores.iter();
+        let stores = stores.map(|store| store.store.borrow().memory_bytes() + store.changelog.byte_len());
+        stores.sum::<usize>() + self.lanes.iter().map(Lane::byte_len).sum::<usize>()
     }
 
     /// Processes up to `budget` records, lowest event time first.

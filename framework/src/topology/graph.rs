@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::codec::Serde;
 use crate::error::Result;
 use crate::kafka::StartAt;
 use crate::operator::Assembly;
@@ -81,6 +82,22 @@ pub struct StoreNode {
     pub generated: bool,
 }
 
+/// Tells serdes of unknown types apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SerdeId {
+    form: &'static str,
+    /// Where it lies; `None` for one that holds nothing, which is the same wherever it lies.
+    address: Option<usize>,
+}
+
+impl SerdeId {
+    /// Of a serde that stays where it is, as those of the graph's operators do.
+    pub fn of<T>(serde: &Arc<dyn Serde<T>>) -> Self {
+        let address = (size_of_val(&**serde) > 0).then(|| Arc::as_ptr(serde).addr());
+        Self { form: serde.form(), address }
+    }
+}
+
 /// A repartition topic of the topology.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepartitionNode {
@@ -88,6 +105,12 @@ pub struct RepartitionNode {
     pub topic: String,
     /// Number of partitions, where the user set one.
     pub partitions: Option<i32>,
+    /// The node whose records go through it.
+    pub parent: NodeId,
+    /// The source that reads it.
+    pub source: NodeId,
+    /// How keys and values are written.
+    pub serdes: [SerdeId; 2],
     /// The sink that writes it.
     pub sink: NodeId,
 }
@@ -120,7 +143,7 @@ impl Graph {
         name
     }
 
-    /// Adds a node.
+    /// Adds a node, whose parents have been added before.
     pub fn add(&mut self, node: Node) -> NodeId {
         if self.nodes.iter().any(|other| other.name == node.name) {
             self.mistakes

@@ -6,7 +6,9 @@ mod group;
 mod plan;
 mod planner;
 
-pub use graph::{Assemble, Graph, Node, NodeId, NodeKind, RepartitionNode, SinkTopic, StoreKind, StoreNode};
+pub use graph::{
+    Assemble, Graph, Node, NodeId, NodeKind, RepartitionNode, SerdeId, SinkTopic, StoreKind, StoreNode,
+};
 pub use plan::{Plan, RepartitionPlan, SourcePlan, StorePlan, SubtopologyPlan};
 
 use std::fmt;
@@ -32,17 +34,18 @@ impl Topology {
         if graph.nodes.iter().all(|node| !matches!(node.kind, NodeKind::Source { .. })) {
             graph.mistakes.push("the topology reads no topic; begin with `stream` or `table`".to_owned());
         }
-        let mut readers: Vec<&String> = Vec::new();
+        let mut readers: Vec<(&String, bool)> = Vec::new();
         let mut twice = Vec::new();
         for node in &graph.nodes {
-            let NodeKind::Source { topics, .. } = &node.kind else { continue };
+            let NodeKind::Source { topics, internal, .. } = &node.kind else { continue };
             for topic in topics {
-                if readers.contains(&topic) {
+                // A repartition topic gets the application's name, so it is another one than the user's of this name.
+                if readers.contains(&(topic, *internal)) {
                     twice.push(format!(
                         "topic `{topic}` is read twice; read it once and use the stream in both places"
                     ));
                 }
-                readers.push(topic);
+                readers.push((topic, *internal));
             }
         }
         graph.mistakes.extend(twice);

@@ -91,6 +91,8 @@ pub struct Worker {
     waiting: Option<Error>,
     steps: u64,
     over_budget: bool,
+    /// Bytes fetched since the last look at memory.
+    taken_in: usize,
     /// Tasks whose state was rebuilt after an error: a second time would not help.
     rebuilt: std::collections::BTreeSet<TaskId>,
 }
@@ -106,7 +108,8 @@ impl Worker {
         let client = member.client.clone();
         let admin = |what: &str| cluster.admin(&format!("{client}-{what}"));
         let handlers = Arc::new(handlers(&settings));
-        let startup = Startup::new(Arc::clone(&plan), admin("admin"), handlers.dead_letter_topic.as_ref());
+        let (dead_letters, replicas) = (handlers.dead_letter_topic.as_ref(), settings.replication_factor);
+        let startup = Startup::new(Arc::clone(&plan), admin("admin"), dead_letters, replicas);
         let commit = CommitOptions {
             interval_ms: settings.commit_interval_ms,
             transaction_timeout_ms: settings.transaction_timeout_ms,
@@ -152,6 +155,7 @@ impl Worker {
             waiting: None,
             steps: 0,
             over_budget: false,
+            taken_in: 0,
             rebuilt: std::collections::BTreeSet::new(),
         }
     }

@@ -14,7 +14,8 @@ use crate::topic::TopicPartition;
 
 /// Bytes asked for in one fetch of one input partition: some thousand records of usual size.
 const FETCH_BYTES: usize = 256 << 10;
-/// The same while memory is short.
+/// The same while memory is short, and then only for partitions of which nothing waits: a task may need a record of
+/// each to go on, and only what goes on can be committed, flushed and dropped.
 const FETCH_BYTES_SHORT: usize = 16 << 10;
 /// Records that a step processes at most, all tasks together, so that commits and heartbeats are in time.
 const STEP_RECORDS: usize = 8_192;
@@ -24,8 +25,10 @@ const TASK_RECORDS: usize = 64;
 const PENDING_BYTES: usize = 64 << 20;
 /// What to do about an input that is there no more.
 const DELETED: &str = "was the topic deleted? create it, then start again: `auto.offset.reset` says where";
-/// Steps between two looks at the memory of stores.
+/// Steps between two looks at memory.
 const MEMORY_STEPS: u64 = 64;
+/// The part of the memory that may come in between two looks.
+const MEMORY_PART: usize = 16;
 
 /// Consumed records of repartition topics, which nobody needs any more.
 #[derive(Debug, Default)]
@@ -39,14 +42,15 @@ impl Worker {
     /// Fetches for every lane that does not hold enough.
     pub(super) fn intake(&mut self, now_ms: i64, progress: &mut Progress) -> Result<()> {
         self.look_up_out_of_range(now_ms)?;
-        let low = self.settings.buffered_records_per_partition;
-        let bytes = if self.over_budget { FETCH_BYTES_SHORT } else { FETCH_BYTES };
+        let plenty = (self.settings.buffered_records_per_partition, FETCH_BYTES);
+        let (low, bytes) = if self.over_budget { (1, FETCH_BYTES_SHORT) } else { plenty };
         for task in self.tasks.values_mut().filter(|task| task.is_running()) {
             for lane in task.lanes_mut().iter_mut().filter(|lane| lane.buffered() < low) {
                 match self.consumer.fetch(lane.partition(), bytes, now_ms) {
                     Ok(None) => {}
                     Ok(Some(fetched)) => {
                         progress.busy |= !fetched.records.is_empty();
+                        self.taken_in += fetched.records.byte_len();
                         lane.push(fetched)?;
                     }
                     Err(error) if error.fault == Fault::Retriable => {
@@ -217,18 +221,25 @@ impl Worker {
         if let Some(observer) = &self.observer {
             observer.committed(self.number, commit);
         }
-        self.over_budget = self.over_budget && self.committer.is_over_budget(&self.tasks);
+        self.over_budget = self.over_budget && self.is_over_budget();
         if self.sender.replace_if_tainted() {
             self.recovery = Recovery::Opening;
         }
     }
 
-    /// State that outgrows its share of memory is committed and flushed early; then it can be dropped.
+    fn is_over_budget(&self) -> bool {
+        let output = self.outbox.bytes() + self.sender.pending_bytes();
+        self.committer.is_over_budget(&self.tasks, output)
+    }
+
+    /// What outgrows its share of memory is committed and flushed early; then it can be dropped.
     fn watch_memory(&mut self) {
-        if !self.steps.is_multiple_of(MEMORY_STEPS) || self.committer.is_busy() {
+        let much = self.taken_in > self.committer.budget() / MEMORY_PART;
+        if self.committer.is_busy() || !much && !self.steps.is_multiple_of(MEMORY_STEPS) {
             return;
         }
-        self.over_budget = self.committer.is_over_budget(&self.tasks);
+        self.taken_in = 0;
+        self.over_budget = self.is_over_budget();
         if self.over_budget {
             self.committer.request_flush();
         }

@@ -156,8 +156,6 @@ impl Bench {
             ("application.id", "bench"),
             ("processing.guarantee", if chaos.at_least_once { "at_least_once" } else { "exactly_once_v2" }),
             ("commit.interval.ms", "100"),
-            // The state itself lies in memory; the folder only makes the flush a setting that counts.
-            ("state.dir", "unused"),
             ("state.flush.interval.ms", "500"),
             ("max.task.idle.ms", "0"),
             ("session.timeout.ms", "6000"),

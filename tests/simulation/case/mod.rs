@@ -2,12 +2,15 @@
 //!
 //! A model knows the input as it lies in the log, and nothing of workers, transactions or stores.
 
+mod dead_letter;
 mod echo_count;
+mod leaderboard;
 mod regroup;
 mod session_count;
 mod stream_table;
 mod table;
 mod window_count;
+mod window_leaderboard;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,6 +30,9 @@ pub(crate) const CASES: &[&dyn Case] = &[
     &stream_table::StreamTable,
     &session_count::SessionCount { last_only: false },
     &session_count::SessionCount { last_only: true },
+    &leaderboard::Leaderboard,
+    &window_leaderboard::WindowLeaderboard,
+    &dead_letter::DeadLetter,
 ];
 
 /// A record to be produced, to the partition of its key.
@@ -78,6 +84,10 @@ pub(crate) trait Case: Sync {
     fn inputs(&self) -> &'static [&'static str];
     /// The topics that it writes.
     fn outputs(&self) -> &'static [&'static str];
+    /// The one of them that takes the records that cannot be read; without, such a record stops the worker.
+    fn dead_letters(&self) -> Option<&'static str> {
+        None
+    }
     /// The topology.
     fn topology(&self) -> headwater::Result<headwater::Topology>;
     /// The input: `count` records.

@@ -3,7 +3,7 @@
 use headwater::Config;
 
 use super::{POLL_MS, SESSION_MS, TRANSACTION_MS};
-use crate::case::APPLICATION;
+use crate::case::{APPLICATION, CASES};
 use crate::scenario::Scenario;
 
 /// The configuration of the instance of this name.
@@ -15,14 +15,17 @@ pub(super) fn settings(scenario: &Scenario, instance: &str) -> headwater::Result
         .set("max.poll.interval.ms", POLL_MS.to_string())
         .set("request.timeout.ms", "300")
         .set("commit.interval.ms", scenario.commit_interval_ms.to_string())
-        // Nothing is written there: the byte stores of the simulation are in memory.
-        .set("state.dir", "simulation")
         .set("state.flush.interval.ms", scenario.flush_interval_ms.to_string())
         .set("emit.interval.ms.kstreams.windowed.aggregation", "0")
         .set("repartition.purge.interval.ms", "500")
         .set("num.stream.threads", scenario.workers.to_string());
     if let Some(bytes) = scenario.memory_bytes {
         builder = builder.set("memory.max", bytes.to_string());
+    }
+    if let Some(topic) = CASES[scenario.case].dead_letters() {
+        builder = builder
+            .set("errors.dead.letter.queue.topic.name", topic)
+            .set("deserialization.exception.handler", "dead-letter");
     }
     if scenario.static_members {
         builder = builder.set("group.instance.id", instance);

@@ -126,12 +126,12 @@ fn info(topic: TopicMetadata, configs: TopicConfigs) -> Result<Option<TopicInfo>
     }))
 }
 
-/// A topic as the broker makes it: with one replica.
+/// A topic as the broker is asked for it.
 pub(super) fn new_topic(topic: &NewTopic) -> api::NewTopic {
     api::NewTopic {
         name: topic.name.clone(),
         partitions: topic.partitions,
-        replication_factor: 1,
+        replication_factor: topic.replication_factor.unwrap_or(-1),
         configs: topic.configs.iter().cloned().collect(),
     }
 }

@@ -94,7 +94,7 @@ impl MemoryCluster {
         configs: &[(&str, &str)],
     ) -> Result<(), KafkaError> {
         let configs = configs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let topic = NewTopic { name: TopicName::from(name), partitions, configs };
+        let topic = NewTopic { name: TopicName::from(name), partitions, replication_factor: None, configs };
         let request = CreateTopicsRequest::new(vec![admin::new_topic(&topic)]);
         let response: CreateTopicsResponse = self.ask(request)?;
         match response.topics.first().map(|topic| topic.error) {
@@ -192,6 +192,10 @@ impl Cluster for MemoryCluster {
 
     fn wait(&self, timeout_ms: i64) {
         self.shared.wait(timeout_ms);
+    }
+
+    fn is_in_process(&self) -> bool {
+        true
     }
 }
 
