@@ -3,7 +3,7 @@
 use crate::codec::SerdeError;
 use crate::error::{Error, Reaction, Result};
 use crate::record::{Headers, RawRecord, SharedBatch};
-use crate::telemetry::{Counters, DropReason};
+use crate::telemetry::{Counters, DropReason, Stage};
 use crate::topic::{TaskId, TopicName, TopicPartition};
 
 /// Where an output record goes.
@@ -58,29 +58,6 @@ pub struct OutRecord<'a> {
     pub timestamp: i64,
     /// Headers.
     pub headers: &'a Headers,
-}
-
-/// At which stage a record failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Its bytes could not be read.
-    Deserialization,
-    /// An operator failed on it.
-    Processing,
-    /// It could not be written.
-    Production,
-}
-
-impl Stage {
-    /// The stage's name in headers and logs.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Deserialization => "deserialization",
-            Self::Processing => "processing",
-            Self::Production => "production",
-        }
-    }
 }
 
 /// What to do with a record that failed.
@@ -253,7 +230,7 @@ impl Context<'_> {
             headers: &headers,
         };
         self.output.emit(&Target::Named(topic), &record).map_err(|error| error.reacting(Reaction::Stop))?;
-        self.counters.dead_letters += 1;
+        self.counters.bury(stage);
         Ok(())
     }
 }

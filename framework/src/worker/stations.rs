@@ -9,7 +9,7 @@ use crate::error::{Error, Reaction, Result};
 use crate::kafka::{Fault, Isolation, StartAt};
 use crate::operator::HandlerResponse;
 use crate::produce::Refused;
-use crate::telemetry::DropReason;
+use crate::telemetry::{DropReason, Stage};
 use crate::topic::TopicPartition;
 
 /// Bytes asked for in one fetch of one input partition: some thousand records of usual size.
@@ -77,12 +77,16 @@ impl Worker {
         if !wanted {
             return Ok(());
         }
-        let mut lanes = self.tasks.values_mut().flat_map(|task| task.lanes_mut());
-        if let Some(lane) = lanes.find(|lane| *lane.partition() == partition) {
-            let offset = if reset == StartAt::Earliest { start } else { end };
-            tracing::warn!(%partition, from = lane.next_offset(), to = offset, "offset out of range: records are skipped or repeated");
+        let offset = if reset == StartAt::Earliest { start } else { end };
+        for task in self.tasks.values_mut() {
+            let Some(lane) = task.lanes_mut().iter_mut().find(|lane| *lane.partition() == partition) else {
+                continue;
+            };
+            let from = lane.next_offset();
+            tracing::warn!(%partition, from, to = offset, "offset out of range: records are skipped or repeated");
             lane.seek(offset, lane.partition_time());
             self.consumer.add(&partition, offset);
+            task.counters_mut().skipped_offsets += u64::try_from(offset - from).unwrap_or(0);
         }
         Ok(())
     }
@@ -147,7 +151,7 @@ impl Worker {
             match response {
                 HandlerResponse::Fail => {}
                 HandlerResponse::Continue => counters.drop(DropReason::Unproducible),
-                HandlerResponse::DeadLetter => counters.dead_letters += 1,
+                HandlerResponse::DeadLetter => counters.bury(Stage::Production),
             }
         }
         match response {

@@ -1,0 +1,120 @@
+//! What goes wrong beside the records: clocks, panics, values that cannot be written, services that do not answer.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may say so")]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use headwater::codec::{Json, Serde, SerdeError, StringSerde};
+use headwater::kafka::Cluster;
+use headwater::kafka::memory::MemoryCluster;
+use headwater::state::MemoryBackend;
+use headwater::testkit::Testkit;
+use headwater::time::{Clock, ManualClock};
+use headwater::topology::PlanOptions;
+use headwater::worker::{Worker, WorkerOptions, WorkerState};
+use headwater::{
+    Application, Config, Consumed, HasSerde, Materialized, Produced, RecordBatch, StreamsBuilder,
+    TopicPartition, Topology,
+};
+
+fn text(text: &str) -> String {
+    text.to_owned()
+}
+
+fn copying() -> Topology {
+    let builder = StreamsBuilder::new();
+    builder.stream::<String, String>("in").to("out");
+    builder.build().unwrap()
+}
+
+fn cluster() -> MemoryCluster {
+    let cluster = MemoryCluster::new();
+    ["in", "out"].iter().for_each(|topic| cluster.create_topic(topic, 2).unwrap());
+    cluster
+}
+
+fn feed(cluster: &MemoryCluster, value: &str) {
+    let mut batch = RecordBatch::default();
+    batch.push(5, Some(b"k"), Some(value.as_bytes()), 0);
+    (0..2).for_each(|number| {
+        cluster.produce(&TopicPartition::new("in", number), &batch).unwrap();
+    });
+}
+
+/// A worker of its own, without a kit that asks for commits.
+fn worker(cluster: &MemoryCluster, clock: &ManualClock, process: &str, settings: &[(&str, &str)]) -> Worker {
+    let given = [("application.id", "alone"), ("processing.guarantee", "exactly_once_v2")];
+    let config = Config::from_properties(given.iter().chain(settings).copied()).unwrap();
+    let options = PlanOptions { application: text("alone"), additional_retention_ms: 0 };
+    let options = WorkerOptions::new(
+        Arc::new(copying().plan(&options).unwrap()),
+        config,
+        Arc::new(cluster.clone()) as Arc<dyn Cluster>,
+        Arc::new(MemoryBackend::default()),
+    );
+    Worker::new(options.named(process, 0).clock(Arc::new(clock.clone())))
+}
+
+fn run(worker: &mut Worker, clock: &ManualClock, steps: usize, step_ms: i64) {
+    for _ in 0..steps {
+        clock.advance_ms(step_ms);
+        worker.step(clock.now_ms()).unwrap();
+    }
+}
+
+/// A map that JSON cannot write: its keys are no texts.
+#[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
+struct Tallies(HashMap<(String, i64), i64>);
+
+impl HasSerde for Tallies {
+    type Serde = Json;
+}
+
+/// Texts by way of a service that may be down.
+#[derive(Clone)]
+struct Remote {
+    down: Arc<AtomicBool>,
+    writes: bool,
+}
+
+impl Remote {
+    fn ask(&self, concerns: bool) -> Result<(), SerdeError> {
+        let down = concerns && self.down.load(Ordering::Relaxed);
+        let error =
+            SerdeError { retry: true, ..SerdeError::new("text", "the registry does not answer", None) };
+        if down { Err(error) } else { Ok(()) }
+    }
+}
+
+impl Serde<String> for Remote {
+    fn serialize(&self, value: &String, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
+        self.ask(self.writes)?;
+        StringSerde.serialize(value, out)
+    }
+
+    fn deserialize(&self, bytes: Option<&[u8]>) -> Result<String, SerdeError> {
+        self.ask(!self.writes)?;
+        StringSerde.deserialize(bytes)
+    }
+}
+
+#[test]
+fn offsets_that_are_gone_are_counted_and_the_counts_add_up() {
+    let mut kit =
+        Testkit::builder().set("deserialization.exception.handler", "continue").build(&copying()).unwrap();
+    kit.pipe("in", &text("k"), &text("one"), 1).unwrap();
+    kit.pipe_bytes("in", None, Some(b"no key"), 1).unwrap();
+    kit.crash(0).unwrap();
+    let at = TopicPartition::new("in", 0);
+    let mut batch = RecordBatch::default();
+    (0..5).for_each(|number| batch.push(number, Some(b"k"), Some(b"gone"), 0));
+    kit.put(&at, &batch).unwrap();
+    let mut admin = kit.cluster().admin("operator");
+    assert!(admin.delete_records(&[(at, 6)], kit.clock().now_ms()).is_ready());
+    kit.restart(0).unwrap();
+    kit.settle().unwrap();
+    kit.advance_wall_clock(100).unwrap();
+    let counters = kit.counters();
+    assert_eq!((counters.skipped_offsets, counters.consumed, counters.balance()), (4, 3, 0), "{counters}");
+}
