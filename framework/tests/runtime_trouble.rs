@@ -100,6 +100,28 @@ impl Serde<String> for Remote {
 }
 
 #[test]
+fn a_clock_that_is_set_back_stops_neither_commits_nor_the_membership() {
+    let (cluster, clock) = (cluster(), ManualClock::at(10_000_000));
+    let settings = [("commit.interval.ms", "100"), ("session.timeout.ms", "6000")];
+    let mut worker = worker(&cluster, &clock, "p", &settings);
+    run(&mut worker, &clock, 100, 10);
+    assert_eq!(worker.state(), WorkerState::Running);
+    feed(&cluster, "before");
+    run(&mut worker, &clock, 30, 10);
+    let (commits, generation) = (worker.figures().commits, worker.member().generation);
+    assert!(commits > 0);
+    clock.advance_ms(-3_600_000);
+    for number in 0..40 {
+        feed(&cluster, "after");
+        run(&mut worker, &clock, 50, 10);
+        assert!(worker.figures().commits > commits + number, "no commit after {number} rounds");
+    }
+    // Longer than a session: heartbeats have gone on, by the broker's clock too.
+    assert_eq!((worker.state(), worker.member().generation), (WorkerState::Running, generation));
+    assert_eq!(worker.figures().total().consumed, 82);
+}
+
+#[test]
 fn offsets_that_are_gone_are_counted_and_the_counts_add_up() {
     let mut kit =
         Testkit::builder().set("deserialization.exception.handler", "continue").build(&copying()).unwrap();

@@ -42,7 +42,9 @@ pub struct CommitDesk<'a> {
     pub membership: &'a mut dyn Membership,
     /// A test's hook.
     pub probe: &'a mut Probe,
-    /// Now.
+    /// What the wall clock shows, for operators and records of the commit.
+    pub wall_ms: i64,
+    /// Now, in a time that never goes back.
     pub now_ms: i64,
 }
 
@@ -176,7 +178,7 @@ impl Committer {
                 continue;
             }
             desk.outbox.set_writer(*id);
-            task.before_commit(desk.now_ms, desk.outbox)?;
+            task.before_commit(desk.wall_ms, desk.outbox)?;
             let mut logged = false;
             for store in task.stores_mut() {
                 logged |= store.log().map_err(|error| error.in_task(*id).reacting(Reaction::Stop))?;
@@ -349,7 +351,7 @@ impl Committer {
             generation,
             tasks,
             intervals,
-            at_ms: desk.now_ms,
+            at_ms: desk.wall_ms,
             took_us: self.clock.elapsed_us().saturating_sub(self.begun_us),
         })
     }
@@ -369,7 +371,7 @@ impl Committer {
         self.requested = false;
         self.last_ms = Some(desk.now_ms);
         if self.flusher.is_due(desk.now_ms) {
-            self.flusher.flush(desk.tasks, desk.now_ms, desk.probe)?;
+            self.flusher.flush(desk)?;
         }
         Ok(())
     }

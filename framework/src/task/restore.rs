@@ -55,6 +55,8 @@ pub struct RestoreDesk<'a> {
     pub membership: &'a mut dyn Membership,
     /// Now.
     pub now_ms: i64,
+    /// What the wall clock shows.
+    pub wall_ms: i64,
 }
 
 /// What a step of a restore did.
@@ -324,7 +326,7 @@ impl Restore {
         }
         let retention = topic.configs.iter().find(|(name, _)| name == "delete.retention.ms");
         let retention = retention.and_then(|(_, ms)| ms.parse().ok()).unwrap_or(DELETE_RETENTION_MS);
-        let age = desk.now_ms.saturating_sub(known.number("wall", "")?);
+        let age = desk.wall_ms.saturating_sub(known.number("wall", "")?);
         (local < end && age > retention).then_some(Rebuild::TooOld)
     }
 
@@ -376,7 +378,7 @@ impl Restore {
                 budget = budget.saturating_sub(fetched.records.byte_len());
                 task.stores[reading.store].offset = reading.position;
                 task.stores[reading.store].put_offset(&mut changes);
-                changes.extend(checkpoint::put_header(&task.layout, task.fingerprint, desk.now_ms));
+                changes.extend(checkpoint::put_header(&task.layout, task.fingerprint, desk.wall_ms));
                 task.apply(changes)?;
                 restored.progress.push(reading.progress(desk.now_ms - self.started_ms));
             }

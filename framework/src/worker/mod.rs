@@ -31,6 +31,7 @@ use crate::operator::{HandlerResponse, Handlers};
 use crate::produce::{Outbox, OutboxOptions, Sender};
 use crate::state::StateBackend;
 use crate::task::{Restore, Task};
+use crate::time::SteadyTime;
 use crate::topic::{TaskId, TopicPartition};
 use crate::topology::Plan;
 
@@ -87,6 +88,9 @@ pub struct Worker {
     unanswered: Option<Vec<TopicPartition>>,
     purge: stations::Purge,
     trouble_since: Option<i64>,
+    steady: SteadyTime,
+    /// The wall clock as of this step; everything that measures goes by the steady time.
+    wall_ms: i64,
     steps: u64,
     over_budget: bool,
     /// Tasks whose state was rebuilt after an error: a second time would not help.
@@ -147,21 +151,26 @@ impl Worker {
             unanswered: None,
             purge: stations::Purge::default(),
             trouble_since: None,
+            steady: SteadyTime::default(),
+            wall_ms: 0,
             steps: 0,
             over_budget: false,
             rebuilt: std::collections::BTreeSet::new(),
         }
     }
 
-    /// Goes on as far as it can without waiting.
+    /// Goes on as far as it can without waiting. `wall_ms` is what the wall clock shows; it may have been set back: then
+    /// operators and figures see that, while intervals and time-outs, the cluster's among them, go on as if it had not.
     ///
     /// # Errors
     /// If the worker has failed; errors that it can deal with itself are logged, and it goes on.
-    pub fn step(&mut self, now_ms: i64) -> Result<Progress> {
+    pub fn step(&mut self, wall_ms: i64) -> Result<Progress> {
         if self.state.is_final() {
             return Ok(Progress::default());
         }
         self.steps += 1;
+        self.wall_ms = wall_ms;
+        let now_ms = self.steady.at(wall_ms);
         match self.advance(now_ms) {
             Ok(progress) => Ok(progress),
             Err(error) => self.react(error, now_ms).map(|()| Progress { consumed: 0, busy: true }),
@@ -180,7 +189,7 @@ impl Worker {
             if !self.is_standing_still() {
                 self.intake(now_ms, &mut progress)?;
                 self.process(now_ms, &mut progress)?;
-                self.tick(now_ms)?;
+                self.tick()?;
             }
             self.send(now_ms)?;
             self.commit(now_ms, &mut progress)?;

@@ -92,14 +92,14 @@ impl Worker {
     }
 
     /// Sends records down the topology, every task its share.
-    pub(super) fn process(&mut self, now_ms: i64, progress: &mut Progress) -> Result<()> {
+    pub(super) fn process(&mut self, _now_ms: i64, progress: &mut Progress) -> Result<()> {
         if self.sender.pending_bytes() + self.outbox.bytes() > PENDING_BYTES || self.outbox.is_holding() {
             return Ok(());
         }
         let budget = (STEP_RECORDS / self.tasks.len().max(1)).max(TASK_RECORDS);
         for (id, task) in self.tasks.iter_mut().filter(|(_, task)| task.is_running()) {
             self.outbox.set_writer(*id);
-            let worked = task.process(budget, now_ms, &mut self.outbox)?;
+            let worked = task.process(budget, self.wall_ms, &mut self.outbox)?;
             self.figures.sample(task.take_newest_input());
             progress.consumed += worked.consumed;
             progress.busy |= worked.consumed > 0 || worked.more;
@@ -108,10 +108,10 @@ impl Worker {
     }
 
     /// Lets operators know that time passes.
-    pub(super) fn tick(&mut self, now_ms: i64) -> Result<()> {
+    pub(super) fn tick(&mut self) -> Result<()> {
         for (id, task) in self.tasks.iter_mut().filter(|(_, task)| task.is_running() && task.has_ticks()) {
             self.outbox.set_writer(*id);
-            task.tick(now_ms, &mut self.outbox)?;
+            task.tick(self.wall_ms, &mut self.outbox)?;
         }
         Ok(())
     }
@@ -178,6 +178,7 @@ impl Worker {
             outbox: &mut self.outbox,
             membership: self.membership.as_mut(),
             probe: &mut self.probe,
+            wall_ms: self.wall_ms,
             now_ms,
         };
         if due && !self.committer.begin(&mut desk)? {
