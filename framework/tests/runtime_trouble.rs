@@ -122,6 +122,35 @@ fn a_clock_that_is_set_back_stops_neither_commits_nor_the_membership() {
 }
 
 #[test]
+fn a_value_that_its_serde_cannot_write_is_told_with_store_key_and_inputs() {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<String, String>("in")
+        .group_by_key()
+        .aggregate_with(
+            Tallies::default,
+            |key, _, mut all: Tallies| {
+                *all.0.entry((key.clone(), 1)).or_default() += 1;
+                all
+            },
+            Materialized::named("agg"),
+        )
+        .to_stream()
+        .map_values(|all| all.map_or(0, |all| i64::try_from(all.0.len()).unwrap()))
+        .to("out");
+    for guarantee in ["at_least_once", "exactly_once_v2"] {
+        let kit = Testkit::builder().set("processing.guarantee", guarantee);
+        let mut kit = kit.build(&builder.build().unwrap()).unwrap();
+        let error = kit.pipe("in", &text("ann"), &text("x"), 1).unwrap_err().to_string();
+        for part in
+            ["store `agg`", "key `ann`", "inputs at in-0 offset 1", "task 0_0", "its serde cannot write"]
+        {
+            assert!(error.contains(part), "{guarantee}: {error} lacks {part}");
+        }
+    }
+}
+
+#[test]
 fn offsets_that_are_gone_are_counted_and_the_counts_add_up() {
     let mut kit =
         Testkit::builder().set("deserialization.exception.handler", "continue").build(&copying()).unwrap();

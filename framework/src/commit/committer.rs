@@ -179,19 +179,29 @@ impl Committer {
             }
             desk.outbox.set_writer(*id);
             task.before_commit(desk.wall_ms, desk.outbox)?;
-            let mut logged = false;
-            for store in task.stores_mut() {
-                logged |= store.log().map_err(|error| error.in_task(*id).reacting(Reaction::Stop))?;
-                self.flusher.add_bytes(store.changelog.byte_len());
-                if self.options.planted == Planted::LostTombstone {
-                    store.changelog = without_tombstones(&store.changelog);
-                }
-            }
+            let logged = self.log(task).map_err(|error| {
+                let later = error.reaction() == Reaction::Abort;
+                let reaction = if later { Reaction::Abort } else { Reaction::Stop };
+                error.detail(&task.progress_text()).in_task(*id).reacting(reaction)
+            })?;
             if logged || task.is_touched() {
                 self.touched.push(*id);
             }
         }
         Ok(())
+    }
+
+    /// Writes what a task's stores have changed to the batches for their changelogs. Returns whether there was anything.
+    fn log(&mut self, task: &mut Task) -> Result<bool> {
+        let mut logged = false;
+        for store in task.stores_mut() {
+            logged |= store.log()?;
+            self.flusher.add_bytes(store.changelog.byte_len());
+            if self.options.planted == Planted::LostTombstone {
+                store.changelog = without_tombstones(&store.changelog);
+            }
+        }
+        Ok(logged)
     }
 
     /// Goes on with the commit as far as it can without waiting. Ready with what was committed, once.

@@ -191,7 +191,7 @@ impl<K, V: Clone> StateStore for KeyValueStore<K, V> {
                 None => Ok(false),
                 Some(value) => self.values.serialize(value, out),
             });
-            written.map_err(|error| self.shelf.serde_error("value", error))
+            written.map_err(|error| self.shelf.unwritable(entry.key, error))
         })
     }
 

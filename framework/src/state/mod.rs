@@ -95,7 +95,17 @@ impl Shelf {
     /// An error about a value of this store.
     #[must_use]
     pub fn serde_error(&self, what: &str, error: SerdeError) -> Error {
-        Error::new(Reaction::Skip, format!("cannot handle a {what} of store `{}`", self.name)).because(error)
+        let message = format!("cannot handle a {what} of store `{}`", self.name);
+        Error::new(blamed(&error), message).because(error)
+    }
+
+    /// An error about a value of this store that cannot be written, with the key whose value it is.
+    #[must_use]
+    pub fn unwritable(&self, key: &[u8], error: SerdeError) -> Error {
+        let message = format!("cannot write the value of key `{}` in store `{}`", shown_key(key), self.name);
+        Error::new(blamed(&error), message).because(error).hint(
+            "its serde cannot write every value of its type: use another type or serde, or keep such values out",
+        )
     }
 
     /// An error about a changelog or stored entry that has not this store's form.
@@ -104,6 +114,19 @@ impl Shelf {
         Error::new(Reaction::Rebuild, format!("store `{}` holds {what}", self.name))
             .hint("was the changelog written by another application or another version of this one?")
     }
+}
+
+/// What has to follow on an error of a serde: where it is not the value that is at fault, the work is done again later.
+fn blamed(error: &SerdeError) -> Reaction {
+    if error.retry { Reaction::Abort } else { Reaction::Skip }
+}
+
+/// A key in messages: its first bytes.
+pub(crate) fn shown_key(key: &[u8]) -> String {
+    /// Enough to find it; more would only hide the rest of the message.
+    const SHOWN: usize = 48;
+    let rest = if key.len() > SHOWN { "..." } else { "" };
+    format!("{}{rest}", key[..key.len().min(SHOWN)].escape_ascii())
 }
 
 /// `ts:i64 | value`, the stored form of a timestamped value (Kafka Streams' `ValueAndTimestamp`).

@@ -244,8 +244,8 @@ impl<K, V: Clone> SessionStore<K, V> {
         self.ended(self.horizon(), i64::MAX - 1)
     }
 
-    fn serialize(&self, value: &V, out: &mut Vec<u8>) -> Result<bool> {
-        self.values.serialize(value, out).map_err(|error| self.shelf.serde_error("value", error))
+    fn serialize(&self, key: &[u8], value: &V, out: &mut Vec<u8>) -> Result<bool> {
+        self.values.serialize(value, out).map_err(|error| self.shelf.unwritable(key, error))
     }
 }
 
@@ -261,7 +261,7 @@ impl<K, V: Clone> StateStore for SessionStore<K, V> {
             bytes.clear();
             let present = match &slot.value {
                 None => false,
-                Some(value) => self.serialize(value, &mut bytes)?,
+                Some(value) => self.serialize(key, value, &mut bytes)?,
             };
             changelog.push(slot.timestamp, Some(key), present.then_some(&bytes), 0);
         }
@@ -289,7 +289,7 @@ impl<K, V: Clone> StateStore for SessionStore<K, V> {
                 continue;
             };
             let mut stored = slot.timestamp.to_be_bytes().to_vec();
-            self.serialize(value, &mut stored)?;
+            self.serialize(key, value, &mut stored)?;
             changes.push(Change::Put(space, key.clone(), stored));
             changes.push(Change::Put(space + 1, index, Vec::new()));
         }

@@ -239,7 +239,7 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
                     None => Ok(false),
                     Some(value) => self.values.serialize(value, out),
                 });
-                written.map_err(|error| self.shelf.serde_error("value", error))
+                written.map_err(|error| self.shelf.unwritable(entry.key, error))
             })?;
         }
         Ok(())

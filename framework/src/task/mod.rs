@@ -153,6 +153,13 @@ impl Task {
         self.sources.iter().find(|source| source.topic.as_ref() == topic)
     }
 
+    /// How far its inputs are, for messages.
+    #[must_use]
+    pub fn progress_text(&self) -> String {
+        let one = |lane: &Lane| format!("{} offset {}", lane.partition(), lane.next_offset());
+        format!("inputs at {}", self.lanes.iter().map(one).collect::<Vec<_>>().join(", "))
+    }
+
     /// Its operators, for a look inside.
     #[must_use]
     pub fn assembly(&self) -> &Assembly {
