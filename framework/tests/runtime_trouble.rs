@@ -151,6 +151,30 @@ fn a_value_that_its_serde_cannot_write_is_told_with_store_key_and_inputs() {
 }
 
 #[test]
+fn a_dead_letter_with_a_topic_of_its_own_tells_its_input_and_node() {
+    let builder = StreamsBuilder::new();
+    let topic = |_: &String, value: &String| value.as_str().into();
+    builder.stream::<String, String>("in").to_extracted(topic, Produced::default());
+    let kit = Testkit::builder().set("production.exception.handler", "dead-letter");
+    let mut kit = kit
+        .set("errors.dead.letter.queue.topic.name", "dead")
+        .topic("chosen", 1)
+        .build(&builder.build().unwrap())
+        .unwrap();
+    kit.pipe("in", &text("k"), &text("chosen"), 1).unwrap();
+    kit.pipe("in", &text("k"), &text("missing"), 2).unwrap();
+    let dead = kit.read::<String, String>("dead").unwrap();
+    let header = |name: &str| {
+        let value = dead[0].headers.last(&format!("__streams.errors.{name}"));
+        String::from_utf8(value.unwrap_or_default().to_vec()).unwrap()
+    };
+    assert_eq!((header("topic"), header("partition"), header("offset")), (text("in"), text("0"), text("1")));
+    assert!(header("node").starts_with("KSTREAM-SINK"), "{}", header("node"));
+    assert!(header("message").contains("topic in, partition 0, offset 1"), "{}", header("message"));
+    assert_eq!(kit.counters().dead_letters(headwater::telemetry::Stage::Production), 1);
+}
+
+#[test]
 fn offsets_that_are_gone_are_counted_and_the_counts_add_up() {
     let mut kit =
         Testkit::builder().set("deserialization.exception.handler", "continue").build(&copying()).unwrap();

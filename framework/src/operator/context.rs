@@ -22,6 +22,11 @@ pub trait Output {
     /// # Errors
     /// With [`Reaction::Skip`] where the record itself cannot be sent (too large).
     fn emit(&mut self, target: &Target<'_>, record: &OutRecord<'_>) -> Result<()>;
+    /// Says where the records come from that are queued from now on: the node that writes them, and the input record. Told
+    /// where a record may be refused only after its input is gone.
+    fn set_origin(&mut self, node: &str, input: Option<(&TopicPartition, i64)>) {
+        let _ = (node, input);
+    }
     /// Queues many records at once; `false`, and none is queued, where they have to go one by one: then each shows
     /// what is wrong with it.
     fn emit_all(&mut self, sink: usize, records: &OutColumns<'_>) -> bool {

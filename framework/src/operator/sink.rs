@@ -115,6 +115,8 @@ impl<K, V> Process<K, V> for Sink<K, V> {
         let sent = match &self.topic_of {
             None => context.output.emit(&Target::Sink(self.number), &out),
             Some(topic_of) => {
+                let input = context.input.as_ref().map(|input| (input.partition, input.raw().offset));
+                context.output.set_origin(&self.node, input);
                 context.output.emit(&Target::Named(&topic_of(&record.key, &record.value)), &out)
             }
         };

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::operator::OutRecord;
 use crate::record::Headers;
-use crate::topic::TaskId;
+use crate::topic::{TaskId, TopicPartition};
 
 /// A record that is held back, copied.
 #[derive(Clone, Debug)]
@@ -15,10 +15,18 @@ pub(super) struct Held {
     value: Option<Bytes>,
     timestamp: i64,
     pub(super) headers: Headers,
+    pub(super) origin: Origin,
+}
+
+/// Where a record comes from.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Origin {
+    pub(super) node: String,
+    pub(super) input: Option<(TopicPartition, i64)>,
 }
 
 impl Held {
-    pub(super) fn new(task: TaskId, record: &OutRecord<'_>) -> Self {
+    pub(super) fn new(task: TaskId, origin: Origin, record: &OutRecord<'_>) -> Self {
         Self {
             task,
             key: record.key.map(Bytes::copy_from_slice),
@@ -26,6 +34,7 @@ impl Held {
             value: record.value.map(Bytes::copy_from_slice),
             timestamp: record.timestamp,
             headers: record.headers.clone(),
+            origin,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::task::Poll;
 
 use super::Sender;
-use super::held::Held;
+use super::held::{Held, Origin};
 use crate::codec::partition::partition_for_key;
 use crate::error::{Error, Reaction, Result};
 use crate::kafka::Admin;
@@ -55,6 +55,18 @@ pub struct Refused {
     held: Held,
 }
 
+impl Refused {
+    fn new(error: Error, held: Held) -> Self {
+        let Origin { node, input } = &held.origin;
+        let error = error.in_task(held.task).at_node(node);
+        let error = match input {
+            Some((partition, offset)) => error.at_record(partition, *offset),
+            None => error,
+        };
+        Self { task: held.task, error, held }
+    }
+}
+
 /// A batch in hand for each partition that is written to.
 pub struct Outbox {
     options: OutboxOptions,
@@ -68,6 +80,8 @@ pub struct Outbox {
     holding: Vec<usize>,
     asked: Vec<TopicName>,
     writer: TaskId,
+    /// Of the records with a topic of their own.
+    origin: Origin,
     bytes: usize,
     emitted: u64,
 }
@@ -85,6 +99,7 @@ impl Outbox {
             holding: Vec::new(),
             asked: Vec::new(),
             writer: TaskId { subtopology: 0, partition: 0 },
+            origin: Origin::default(),
             bytes: 0,
             emitted: 0,
         };
@@ -191,13 +206,10 @@ impl Outbox {
                         self.put(route, &held.record());
                     }
                 }
-                None => refused.extend(held.into_iter().map(|held| Refused {
-                    task: held.task,
-                    error:
-                        Error::new(Reaction::Skip, format!("topic `{name}` does not exist")).hint(
-                            "create it; topics that are chosen record by record are not made on the way",
-                        ),
-                    held,
+                None => refused.extend(held.into_iter().map(|held| {
+                    let error = Error::new(Reaction::Skip, format!("topic `{name}` does not exist"))
+                        .hint("create it; topics that are chosen record by record are not made on the way");
+                    Refused::new(error, held)
                 })),
             }
         }
@@ -217,6 +229,12 @@ impl Outbox {
         headers.push("__streams.errors.stage", Some(b"production"));
         headers.push("__streams.errors.exception", Some(refused.error.message().as_bytes()));
         headers.push("__streams.errors.message", Some(refused.error.to_string().as_bytes()));
+        if let Some((partition, offset)) = &refused.held.origin.input {
+            headers.push("__streams.errors.topic", Some(partition.topic.as_bytes()));
+            headers.push("__streams.errors.partition", Some(partition.partition.to_string().as_bytes()));
+            headers.push("__streams.errors.offset", Some(offset.to_string().as_bytes()));
+        }
+        headers.push("__streams.errors.node", Some(refused.held.origin.node.as_bytes()));
         headers.push("__streams.errors.task", Some(refused.task.to_string().as_bytes()));
         self.writer = refused.task;
         self.emit(&Target::Named(&topic), &OutRecord { headers: &headers, ..refused.held.record() })
@@ -258,7 +276,7 @@ impl Outbox {
             if self.routes[route].held.is_empty() {
                 self.holding.push(route);
             }
-            let held = Held::new(self.writer, record);
+            let held = Held::new(self.writer, self.origin.clone(), record);
             self.routes[route].held.push(held);
         } else {
             self.put(route, record);
@@ -316,6 +334,13 @@ impl Output for Outbox {
         }
         self.accept(route, record);
         Ok(())
+    }
+
+    fn set_origin(&mut self, node: &str, input: Option<(&TopicPartition, i64)>) {
+        if self.origin.node != node {
+            node.clone_into(&mut self.origin.node);
+        }
+        self.origin.input = input.map(|(partition, offset)| (partition.clone(), offset));
     }
 
     fn emit_all(&mut self, sink: usize, records: &OutColumns<'_>) -> bool {
