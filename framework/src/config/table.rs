@@ -191,6 +191,20 @@ const TOPICS: &[Property] = &[
         Fallback::Text("-1"),
         "how many brokers hold each internal topic; -1: as many as the brokers' default says",
     ),
+    // Kafka Streams hands every setting with the prefix `topic.` to internal topics; this one decides what state may hold.
+    Property::new(
+        "topic.max.message.bytes",
+        Kind::number(1, INT, "bytes"),
+        Fallback::Unset("the brokers' default"),
+        "how large a record of an internal topic may be, such as a value of state, when the topic is made",
+    ),
+    Property::new(
+        "max.request.size",
+        Kind::Bytes(1),
+        Fallback::Text("1048576"),
+        "how large a result may be before production.exception.handler is asked about it",
+    )
+    .of(PRODUCER),
     Property::new(
         "repartition.purge.interval.ms",
         Kind::number(0, LONG, MS),

@@ -4,16 +4,19 @@ use std::collections::HashMap;
 use std::task::Poll;
 
 use super::Sender;
+use super::barred::Barred;
 use super::held::{Held, Origin};
 use crate::codec::partition::partition_for_key;
 use crate::error::{Error, Reaction, Result};
-use crate::kafka::Admin;
+use crate::kafka::{Admin, Refusal, TopicRules};
 use crate::operator::{OutColumns, OutRecord, Output, Target};
 use crate::record::{Headers, RecordBatch};
 use crate::topic::{TaskId, TopicName, TopicPartition};
 
 /// What a record takes in a request beside key, value and headers: an upper bound of Kafka's own.
 const RECORD_OVERHEAD: usize = 70;
+/// By how much that may be too much: a batch with one short record has 61 bytes, the record at least 7 beside key and value.
+const OVERHEAD_SLACK: usize = 2;
 
 /// Settings of an outbox.
 #[derive(Clone, Debug)]
@@ -22,12 +25,14 @@ pub struct OutboxOptions {
     pub max_request_size: usize,
     /// The dead letter topic: a record for it that is too large goes without its value.
     pub dead_letter_topic: Option<TopicName>,
+    /// What topics demand of their records, as of the start.
+    pub rules: HashMap<TopicName, TopicRules>,
 }
 
 impl Default for OutboxOptions {
     /// Kafka's default of `max.request.size`, which is a little below the brokers' `message.max.bytes`.
     fn default() -> Self {
-        Self { max_request_size: 1_048_576, dead_letter_topic: None }
+        Self { max_request_size: 1_048_576, dead_letter_topic: None, rules: HashMap::new() }
     }
 }
 
@@ -43,9 +48,15 @@ struct Route {
     /// The partition of records without key; changes at each send.
     sticky: usize,
     held: Vec<Held>,
+    rules: TopicRules,
+    /// Larger records are refused for certain.
+    largest: usize,
 }
 
-/// A record whose topic turned out not to exist.
+/// So many topics that were chosen record by record are remembered; then they are looked up anew.
+const CHOSEN_MAX: usize = 1_024;
+
+/// A record whose topic turned out not to exist, or does not take it.
 #[derive(Debug)]
 pub struct Refused {
     /// The task that wrote it.
@@ -72,6 +83,8 @@ pub struct Outbox {
     options: OutboxOptions,
     routes: Vec<Route>,
     by_name: HashMap<TopicName, usize>,
+    /// The first of `routes` are those of topics that were known from the start.
+    fixed: usize,
     /// The route of each sink with a fixed topic.
     sinks: Vec<Option<usize>>,
     /// Slots with records, in the order of their first record.
@@ -79,6 +92,7 @@ pub struct Outbox {
     /// Routes with records that are held back.
     holding: Vec<usize>,
     asked: Vec<TopicName>,
+    barred: Barred,
     writer: TaskId,
     /// Of the records with a topic of their own.
     origin: Origin,
@@ -94,10 +108,12 @@ impl Outbox {
             options,
             routes: Vec::new(),
             by_name: HashMap::new(),
+            fixed: 0,
             sinks: Vec::new(),
             filled: Vec::new(),
             holding: Vec::new(),
             asked: Vec::new(),
+            barred: Barred::default(),
             writer: TaskId { subtopology: 0, partition: 0 },
             origin: Origin::default(),
             bytes: 0,
@@ -107,6 +123,7 @@ impl Outbox {
             let route = (!topic.is_empty()).then(|| outbox.route(topic));
             outbox.sinks.push(route);
         }
+        outbox.fixed = outbox.routes.len();
         let known: Vec<_> = outbox.by_name.iter().map(|(topic, route)| (topic.clone(), *route)).collect();
         for (topic, route) in known {
             outbox.routes[route].open(partitions.get(&topic).copied().unwrap_or(0));
@@ -152,6 +169,24 @@ impl Outbox {
             self.routes[route].held.clear();
         }
         self.bytes = 0;
+        self.barred.settled(false, 0);
+    }
+
+    /// A commit has carried everything that was taken.
+    pub fn committed(&mut self, now_ms: i64) {
+        if !self.barred.is_empty() {
+            self.barred.settled(true, now_ms);
+        }
+        let waiting = !self.is_empty() || !self.asked.is_empty();
+        if self.routes.len() > self.fixed + CHOSEN_MAX && !waiting {
+            self.routes.truncate(self.fixed);
+            self.by_name.retain(|_, route| *route < self.fixed);
+        }
+    }
+
+    /// A broker has refused this: when it comes again it is not taken.
+    pub fn bar(&mut self, refusal: Refusal, now_ms: i64) {
+        self.barred.add(refusal, now_ms);
     }
 
     /// Hands everything that waits for a known partition to the sender.
@@ -202,8 +237,12 @@ impl Outbox {
             match topic {
                 Some(topic) => {
                     self.routes[route].open(topic.partitions);
+                    self.routes[route].rule(topic.rules(), self.options.max_request_size);
                     for held in held {
-                        self.put(route, &held.record());
+                        match self.objection(route, &held.record()) {
+                            None => self.put(route, &held.record()),
+                            Some(error) => refused.push(Refused::new(error, held)),
+                        }
                     }
                 }
                 None => refused.extend(held.into_iter().map(|held| {
@@ -244,7 +283,11 @@ impl Outbox {
         if let Some(route) = self.by_name.get(topic) {
             return *route;
         }
-        self.routes.push(Route { topic: topic.clone(), slots: Vec::new(), sticky: 0, held: Vec::new() });
+        let rules = self.options.rules.get(topic).copied().unwrap_or_default();
+        let mut route =
+            Route { topic: topic.clone(), slots: Vec::new(), sticky: 0, held: Vec::new(), rules, largest: 0 };
+        route.rule(rules, self.options.max_request_size);
+        self.routes.push(route);
         self.by_name.insert(topic.clone(), self.routes.len() - 1);
         self.routes.len() - 1
     }
@@ -283,15 +326,40 @@ impl Outbox {
         }
     }
 
-    /// A record that is too large: refused, unless it is a dead letter, which goes without its value.
-    #[cold]
-    fn too_large(&mut self, route: usize, record: &OutRecord<'_>, size: usize) -> Result<()> {
-        let topic = self.routes[route].topic.clone();
-        if self.options.dead_letter_topic.as_ref() != Some(&topic) {
-            let message = format!("a record of {size} bytes for topic `{topic}` is too large");
-            let hint = format!("`max.request.size` is {}", self.options.max_request_size);
-            return Err(Error::new(Reaction::Skip, message).hint(hint));
+    /// Why a topic does not take a record, as far as that is known here.
+    #[inline]
+    fn objection(&mut self, route: usize, record: &OutRecord<'_>) -> Option<Error> {
+        let Route { largest, rules, .. } = &self.routes[route];
+        let size = size(record.key, record.value) + headers_len(record.headers);
+        if size <= *largest && (record.key.is_some() || !rules.needs_keys) && self.barred.is_empty() {
+            return None;
         }
+        self.object(route, record, size)
+    }
+
+    #[cold]
+    fn object(&mut self, route: usize, record: &OutRecord<'_>, size: usize) -> Option<Error> {
+        let Route { topic, rules, .. } = &self.routes[route];
+        let message = if size > self.options.max_request_size {
+            let limit = self.options.max_request_size;
+            format!(
+                "a record of {size} bytes for topic `{topic}` is too large: `max.request.size` is {limit}"
+            )
+        } else if let Some(limit) = rules.max_message_bytes.filter(|limit| size > limit + OVERHEAD_SLACK) {
+            format!(
+                "a record of {size} bytes for topic `{topic}` is too large: its `max.message.bytes` is {limit}"
+            )
+        } else if record.key.is_none() && rules.needs_keys {
+            format!("a record for topic `{topic}` has no key, which its `cleanup.policy` `compact` demands")
+        } else {
+            return self.barred.objection(topic, record);
+        };
+        Some(Error::new(Reaction::Skip, message))
+    }
+
+    /// Takes a dead letter that is too large without its value, and without headers of its own.
+    #[cold]
+    fn shorten(&mut self, route: usize, record: &OutRecord<'_>, size: usize) {
         let mut headers = Headers::default();
         for header in record.headers.as_slice().iter().filter(|header| header.name.starts_with("__streams."))
         {
@@ -300,11 +368,10 @@ impl Outbox {
         }
         let said = format!("the record had {size} bytes: its value, and headers of its own, are left out");
         headers.push("__streams.errors.truncated", Some(said.as_bytes()));
-        let fits = |key: &&[u8]| key.len() < self.options.max_request_size / 2;
+        let fits = |key: &&[u8]| key.len() < self.routes[route].largest / 2;
         let key = record.key.filter(fits);
         let short = OutRecord { key, value: None, headers: &headers, ..*record };
         self.accept(route, &short);
-        Ok(())
     }
 }
 
@@ -315,6 +382,12 @@ impl Route {
             batch: RecordBatch::default(),
         };
         self.slots = (0..partitions).map(slot).collect();
+    }
+
+    fn rule(&mut self, rules: TopicRules, max_request_size: usize) {
+        let limit = rules.max_message_bytes.map_or(usize::MAX, |limit| limit.saturating_add(OVERHEAD_SLACK));
+        self.rules = rules;
+        self.largest = limit.min(max_request_size);
     }
 }
 
@@ -328,9 +401,14 @@ impl Output for Outbox {
         let Some(route) = route else {
             return Err(Error::new(Reaction::Stop, "a sink without topic wrote a record"));
         };
-        let size = size(record.key, record.value) + headers_len(record.headers);
-        if size > self.options.max_request_size {
-            return self.too_large(route, record, size);
+        if let Some(error) = self.objection(route, record) {
+            let size = size(record.key, record.value) + headers_len(record.headers);
+            let is_dead_letter = self.options.dead_letter_topic.as_ref() == Some(&self.routes[route].topic);
+            if !is_dead_letter || size <= self.routes[route].largest {
+                return Err(error);
+            }
+            self.shorten(route, record, size);
+            return Ok(());
         }
         self.accept(route, record);
         Ok(())
@@ -347,7 +425,9 @@ impl Output for Outbox {
         let Some(route) = self.sinks.get(sink).copied().flatten() else { return false };
         let largest = records.keys.iter().zip(records.values).zip(records.headers);
         let largest = largest.map(|((key, value), headers)| size(*key, *value) + headers_len(headers)).max();
-        if self.routes[route].slots.is_empty() || largest > Some(self.options.max_request_size) {
+        let Route { slots, rules, largest: limit, .. } = &self.routes[route];
+        let lacks_key = rules.needs_keys && records.keys.iter().any(Option::is_none);
+        if slots.is_empty() || largest > Some(*limit) || lacks_key || !self.barred.is_empty() {
             return false;
         }
         for row in 0..records.keys.len() {
@@ -390,7 +470,11 @@ mod tests {
     fn outbox(cluster: &MemoryCluster) -> (Outbox, Sender) {
         cluster.create_topic("out", 3).unwrap();
         cluster.create_topic("dead", 1).unwrap();
-        let options = OutboxOptions { max_request_size: 1_000, dead_letter_topic: Some("dead".into()) };
+        let options = OutboxOptions {
+            max_request_size: 1_000,
+            dead_letter_topic: Some("dead".into()),
+            ..OutboxOptions::default()
+        };
         let partitions = [("out".into(), 3)].into();
         let producer = ProducerOptions {
             client: "writer".to_owned(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use crate::error::Result;
-use crate::kafka::{Answer, Cluster, GroupMetadata, OffsetCommit, Producer, ProducerOptions};
+use crate::kafka::{Answer, Cluster, GroupMetadata, OffsetCommit, Producer, ProducerOptions, Refusal};
 use crate::record::RecordBatch;
 use crate::topic::TopicPartition;
 
@@ -129,6 +129,11 @@ impl Sender {
     /// As [`Producer::acknowledged`].
     pub fn acknowledged(&mut self) -> Vec<(TopicPartition, i64)> {
         self.producer.acknowledged()
+    }
+
+    /// As [`Producer::refused`].
+    pub fn refused(&mut self) -> Vec<Refusal> {
+        self.producer.refused()
     }
 
     /// As [`Producer::send_offsets`].

@@ -8,6 +8,8 @@ mod observer;
 mod options;
 mod rebalance;
 mod recover;
+mod refusals;
+mod setbacks;
 mod state;
 mod stations;
 
@@ -36,6 +38,7 @@ use crate::topic::{TaskId, TopicPartition};
 use crate::topology::Plan;
 
 use recover::Recovery;
+use setbacks::Setbacks;
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,6 +94,7 @@ pub struct Worker {
     steady: SteadyTime,
     /// The wall clock as of this step; everything that measures goes by the steady time.
     wall_ms: i64,
+    setbacks: Setbacks,
     steps: u64,
     over_budget: bool,
     /// Tasks whose state was rebuilt after an error: a second time would not help.
@@ -109,6 +113,10 @@ impl Worker {
         let admin = |what: &str| cluster.admin(&format!("{client}-{what}"));
         let handlers = Arc::new(handlers(&settings));
         let startup = Startup::new(Arc::clone(&plan), admin("admin"), handlers.dead_letter_topic.as_ref());
+        let limit = settings.topic_max_message_bytes.iter();
+        let startup = startup.internal_configs(
+            limit.map(|limit| ("max.message.bytes".to_owned(), limit.to_string())).collect(),
+        );
         let commit = CommitOptions {
             interval_ms: settings.commit_interval_ms,
             transaction_timeout_ms: settings.transaction_timeout_ms,
@@ -153,6 +161,7 @@ impl Worker {
             trouble_since: None,
             steady: SteadyTime::default(),
             wall_ms: 0,
+            setbacks: Setbacks::default(),
             steps: 0,
             over_budget: false,
             rebuilt: std::collections::BTreeSet::new(),
@@ -224,12 +233,16 @@ impl Worker {
         if let Some(startup) = &mut self.startup {
             let Poll::Ready(layout) = startup.advance(now_ms)? else { return Ok(false) };
             let options = OutboxOptions {
+                max_request_size: self.settings.max_request_size,
                 dead_letter_topic: self.handlers.dead_letter_topic.clone(),
-                ..OutboxOptions::default()
+                rules: layout.rules.clone(),
             };
             self.outbox = Outbox::new(options, &self.plan.sinks, &layout.partitions);
             self.layout = layout;
             self.startup = None;
+        }
+        if self.setbacks.pauses(now_ms) {
+            return Ok(false);
         }
         let Poll::Ready(()) = self.sender.open(now_ms)? else { return Ok(false) };
         self.membership.subscribe(&subscription(&self.plan));

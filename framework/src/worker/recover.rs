@@ -8,13 +8,17 @@
 //! | rejoin      | the producer and all tasks are dropped; the group is joined anew                                    |
 //! | rebuild     | as abort, and the task's local state is wiped                                                       |
 //! | skip, stop  | the worker fails                                                                                    |
+//!
+//! What is aborted or replaced again and again comes at ever longer intervals, and to an end: see [`Setbacks`].
+//!
+//! [`Setbacks`]: super::setbacks::Setbacks
 
 use std::task::Poll;
 
 use super::{Progress, Worker, WorkerState};
 use crate::commit::Planted;
 use crate::error::{Error, Reaction, Result};
-use crate::kafka::Fault;
+use crate::kafka::{Fault, Refusal};
 use crate::task::Phase;
 
 /// What has to be done with the producer before work goes on.
@@ -42,6 +46,17 @@ impl Worker {
         if starting && !matches!(reaction, Reaction::Retry | Reaction::NewProducer) {
             return self.fail(error, now_ms);
         }
+        let refusals = self.sender.refused();
+        // Outside of a transaction the producer would go on without the record; what was processed has to be done again.
+        let refused = reaction == Reaction::Stop && !refusals.is_empty();
+        let reaction = if refused { Reaction::NewProducer } else { reaction };
+        let error = match reaction {
+            Reaction::Abort | Reaction::NewProducer => match self.set_back(error, refusals, now_ms) {
+                Ok(error) => error,
+                Err(error) => return self.fail(error, now_ms),
+            },
+            _ => error,
+        };
         match reaction {
             Reaction::Retry => return self.be_patient(error, now_ms),
             Reaction::Abort => self.abort(&error)?,
@@ -67,6 +82,24 @@ impl Worker {
             self.lose();
         }
         Ok(())
+    }
+
+    /// Counts an attempt that has failed, and takes in what the broker has refused. An error: there is no use in another.
+    fn set_back(
+        &mut self,
+        error: Error,
+        refusals: Vec<Refusal>,
+        now_ms: i64,
+    ) -> std::result::Result<Error, Error> {
+        self.setbacks.note(!refusals.is_empty(), now_ms);
+        for refusal in refusals {
+            if let Some(refused) = self.refused_state(&refusal) {
+                return Err(refused);
+            }
+            tracing::warn!(worker = self.number, partition = %refusal.partition, code = refusal.code, "refused by the broker");
+            self.outbox.bar(refusal, now_ms);
+        }
+        self.setbacks.verdict(error, self.settings.task_timeout_ms, now_ms)
     }
 
     fn be_patient(&mut self, error: Error, now_ms: i64) -> Result<()> {
@@ -136,6 +169,9 @@ impl Worker {
             Recovery::Opening => {
                 let Poll::Ready(()) = self.sender.open(now_ms)? else { return Ok(false) };
             }
+        }
+        if self.setbacks.pauses(now_ms) {
+            return Ok(false);
         }
         self.recovery = Recovery::Nothing;
         progress.busy = true;

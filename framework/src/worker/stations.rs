@@ -7,9 +7,6 @@ use super::{Progress, Recovery, Worker};
 use crate::commit::{CommitDesk, CommitRecord};
 use crate::error::{Error, Reaction, Result};
 use crate::kafka::{Fault, Isolation, StartAt};
-use crate::operator::HandlerResponse;
-use crate::produce::Refused;
-use crate::telemetry::{DropReason, Stage};
 use crate::topic::TopicPartition;
 
 /// Bytes asked for in one fetch of one input partition: some thousand records of usual size.
@@ -96,13 +93,16 @@ impl Worker {
         if self.sender.pending_bytes() + self.outbox.bytes() > PENDING_BYTES || self.outbox.is_holding() {
             return Ok(());
         }
-        let budget = (STEP_RECORDS / self.tasks.len().max(1)).max(TASK_RECORDS);
+        let budget = self.setbacks.share((STEP_RECORDS / self.tasks.len().max(1)).max(TASK_RECORDS));
         for (id, task) in self.tasks.iter_mut().filter(|(_, task)| task.is_running()) {
             self.outbox.set_writer(*id);
             let worked = task.process(budget, self.wall_ms, &mut self.outbox)?;
             self.figures.sample(task.take_newest_input());
             progress.consumed += worked.consumed;
             progress.busy |= worked.consumed > 0 || worked.more;
+        }
+        if self.setbacks.is_careful() && progress.consumed > 0 {
+            self.committer.request();
         }
         Ok(())
     }
@@ -128,42 +128,6 @@ impl Worker {
         self.sender.poll(now_ms)
     }
 
-    /// Finds out about topics that were chosen for a record and not known before.
-    pub(super) fn resolve(&mut self, now_ms: i64) -> Result<()> {
-        if !self.outbox.is_holding() {
-            return Ok(());
-        }
-        let Poll::Ready(refused) = self.outbox.resolve(self.resolver.as_mut(), now_ms)? else {
-            return Ok(());
-        };
-        for one in refused {
-            self.refused(one)?;
-        }
-        Ok(())
-    }
-
-    /// The production handler's answer to a record that had waited for its topic.
-    fn refused(&mut self, refused: Refused) -> Result<()> {
-        let response = self.handlers.production;
-        let counters = self.tasks.get_mut(&refused.task).map(|task| task.counters_mut());
-        if let Some(counters) = counters {
-            counters.produced = counters.produced.saturating_sub(1);
-            match response {
-                HandlerResponse::Fail => {}
-                HandlerResponse::Continue => counters.drop(DropReason::Unproducible),
-                HandlerResponse::DeadLetter => counters.bury(Stage::Production),
-            }
-        }
-        match response {
-            HandlerResponse::Fail => Err(refused.error.reacting(Reaction::Stop).in_task(refused.task)),
-            HandlerResponse::Continue => {
-                tracing::warn!(error = %refused.error, task = %refused.task, "record dropped");
-                Ok(())
-            }
-            HandlerResponse::DeadLetter => self.outbox.bury(&refused),
-        }
-    }
-
     /// Commits when it is time, and goes on with a commit that is under way.
     pub(super) fn commit(&mut self, now_ms: i64, progress: &mut Progress) -> Result<()> {
         self.watch_memory();
@@ -182,10 +146,13 @@ impl Worker {
             now_ms,
         };
         if due && !self.committer.begin(&mut desk)? {
+            self.setbacks.over();
             return Ok(());
         }
         let Poll::Ready(commit) = self.committer.advance(&mut desk)? else { return Ok(()) };
         progress.busy = true;
+        self.setbacks.over();
+        self.outbox.committed(now_ms);
         self.committed(&commit);
         Ok(())
     }
