@@ -122,6 +122,49 @@ fn a_clock_that_is_set_back_stops_neither_commits_nor_the_membership() {
 }
 
 #[test]
+fn a_panic_fails_the_application_and_says_what_and_where() {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<String, String>("in")
+        .map_values(|value| {
+            assert!(value.as_str() != "bomb", "the closure met a {value:?}");
+            value
+        })
+        .to("out");
+    let cluster = cluster();
+    let config = Config::from_properties([
+        ("application.id", "panics"),
+        ("num.stream.threads", "2"),
+        ("processing.guarantee", "exactly_once_v2"),
+    ]);
+    let backend = Arc::new(MemoryBackend::default());
+    let application =
+        Application::new(&builder.build().unwrap(), config.unwrap(), Arc::new(cluster.clone()), backend)
+            .unwrap();
+    let running = application.start().unwrap();
+    feed(&cluster, "bomb");
+    for _ in 0..2_000 {
+        if running.is_finished() {
+            break;
+        }
+        cluster.wait(10);
+    }
+    assert!(running.is_finished(), "{:?}", running.states());
+    let said = running.failure().unwrap();
+    for part in ["panicked: the closure met a \"bomb\"", "(task 0_"] {
+        assert!(said.contains(part), "{said}");
+    }
+    let states = running.states();
+    assert!(
+        states.iter().all(|state| state.is_final()) && states.contains(&WorkerState::Failed),
+        "{states:?}"
+    );
+    assert_eq!(running.wait().map(|_| ()).unwrap_err().to_string(), said);
+    // Nobody waits for their sessions or transactions to end.
+    assert!(cluster.broker().group("panics").is_none_or(|group| group.members.is_empty()));
+}
+
+#[test]
 fn a_value_that_its_serde_cannot_write_is_told_with_store_key_and_inputs() {
     let builder = StreamsBuilder::new();
     builder

@@ -95,6 +95,8 @@ pub struct Worker {
     /// The wall clock as of this step; everything that measures goes by the steady time.
     wall_ms: i64,
     setbacks: Setbacks,
+    /// The task whose records are handled now, for the message where that panics.
+    at_work: Option<TaskId>,
     steps: u64,
     over_budget: bool,
     /// Tasks whose state was rebuilt after an error: a second time would not help.
@@ -162,6 +164,7 @@ impl Worker {
             steady: SteadyTime::default(),
             wall_ms: 0,
             setbacks: Setbacks::default(),
+            at_work: None,
             steps: 0,
             over_budget: false,
             rebuilt: std::collections::BTreeSet::new(),

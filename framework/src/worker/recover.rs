@@ -184,6 +184,21 @@ impl Worker {
         Ok(true)
     }
 
+    /// The end of a worker that has panicked, in a closure of the user's or in our own code: as after any other error. What it
+    /// had in hand is not looked at again.
+    pub(crate) fn panicked(&mut self, message: &str) -> Error {
+        let error = Error::new(Reaction::Stop, format!("worker {} panicked: {message}", self.number));
+        let error = match self.at_work {
+            Some(task) => error.in_task(task),
+            None => error,
+        };
+        let now_ms = self.steady.at(self.wall_ms);
+        if self.state.is_final() {
+            return error;
+        }
+        self.fail(error, now_ms).expect_err("to fail is an error")
+    }
+
     /// The end. A transaction that is open is aborted if that can be said in passing; else its timeout does it.
     fn fail(&mut self, error: Error, now_ms: i64) -> Result<()> {
         tracing::error!(worker = self.number, %error, "the worker has failed");

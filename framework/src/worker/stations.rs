@@ -96,11 +96,13 @@ impl Worker {
         let budget = self.setbacks.share((STEP_RECORDS / self.tasks.len().max(1)).max(TASK_RECORDS));
         for (id, task) in self.tasks.iter_mut().filter(|(_, task)| task.is_running()) {
             self.outbox.set_writer(*id);
+            self.at_work = Some(*id);
             let worked = task.process(budget, self.wall_ms, &mut self.outbox)?;
             self.figures.sample(task.take_newest_input());
             progress.consumed += worked.consumed;
             progress.busy |= worked.consumed > 0 || worked.more;
         }
+        self.at_work = None;
         if self.setbacks.is_careful() && progress.consumed > 0 {
             self.committer.request();
         }
@@ -111,8 +113,10 @@ impl Worker {
     pub(super) fn tick(&mut self) -> Result<()> {
         for (id, task) in self.tasks.iter_mut().filter(|(_, task)| task.is_running() && task.has_ticks()) {
             self.outbox.set_writer(*id);
+            self.at_work = Some(*id);
             task.tick(self.wall_ms, &mut self.outbox)?;
         }
+        self.at_work = None;
         Ok(())
     }
 
