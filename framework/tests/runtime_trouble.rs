@@ -194,6 +194,46 @@ fn a_value_that_its_serde_cannot_write_is_told_with_store_key_and_inputs() {
 }
 
 #[test]
+fn a_registry_that_is_down_drops_nothing() {
+    for guarantee in ["at_least_once", "exactly_once_v2"] {
+        for writes in [false, true] {
+            let remote = Remote { down: Arc::new(AtomicBool::new(true)), writes };
+            let builder = StreamsBuilder::new();
+            builder
+                .stream_with::<String, String>("in", Consumed::with(StringSerde, remote.clone()))
+                .to_with("out", Produced::with(StringSerde, remote.clone()));
+            let kit = Testkit::builder()
+                .set("processing.guarantee", guarantee)
+                .set("deserialization.exception.handler", "continue")
+                .set("production.exception.handler", "continue")
+                .set("task.timeout.ms", "60000");
+            let mut kit = kit.build(&builder.build().unwrap()).unwrap();
+            kit.pipe("in", &text("k"), &text("one"), 1).unwrap();
+            kit.pipe("in", &text("k"), &text("two"), 2).unwrap();
+            kit.advance_wall_clock(30_000).unwrap();
+            assert_eq!(kit.counters().to_string(), "consumed 0, processed 0, produced 0");
+            remote.down.store(false, Ordering::Relaxed);
+            kit.advance_wall_clock(10_000).unwrap();
+            let out: Vec<_> =
+                kit.read::<String, String>("out").unwrap().into_iter().map(|one| one.value).collect();
+            assert_eq!(out, ["one", "two"], "{guarantee}");
+            assert_eq!(kit.counters().to_string(), "consumed 2, processed 2, produced 2");
+
+            remote.down.store(true, Ordering::Relaxed);
+            kit.pipe("in", &text("k"), &text("three"), 3).unwrap();
+            let error = kit.advance_wall_clock(120_000).unwrap_err().to_string();
+            for part in [
+                "the registry does not answer",
+                "topic in, partition 0, offset 2",
+                "`task.timeout.ms` has passed",
+            ] {
+                assert!(error.contains(part), "{guarantee}: {error} lacks {part}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_dead_letter_with_a_topic_of_its_own_tells_its_input_and_node() {
     let builder = StreamsBuilder::new();
     let topic = |_: &String, value: &String| value.as_str().into();

@@ -199,14 +199,22 @@ impl Context<'_> {
     /// As [`Context::failed`] for bytes that could not be read or a value that could not be written.
     ///
     /// # Errors
-    /// As [`Context::failed`].
+    /// As [`Context::failed`]; where the same call may work later ([`SerdeError::retry`]), always.
     pub fn serde_failed(&mut self, stage: Stage, node: &str, what: &str, error: SerdeError) -> Result<()> {
         let verb = if stage == Stage::Deserialization { "read" } else { "write" };
-        self.failed(
-            stage,
-            node,
-            Error::new(Reaction::Skip, format!("cannot {verb} the {what}")).because(error),
-        )
+        if !error.retry {
+            let error = Error::new(Reaction::Skip, format!("cannot {verb} the {what}")).because(error);
+            return self.failed(stage, node, error);
+        }
+        // The record is not at fault, so no handler is asked. One that is not read yet waits; one that has gone down a
+        // part of the topology can only be taken back.
+        let reaction = if stage == Stage::Deserialization { Reaction::Retry } else { Reaction::Abort };
+        let error = Error::new(reaction, format!("cannot {verb} the {what} now")).because(error);
+        let error = error.at_node(node).in_task(self.task);
+        Err(match &self.input {
+            Some(input) => error.at_record(input.partition, input.raw().offset),
+            None => error,
+        })
     }
 
     fn dead_letter(&mut self, stage: Stage, node: &str, error: &Error) -> Result<()> {

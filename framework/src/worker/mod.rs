@@ -26,7 +26,7 @@ use std::task::Poll;
 use crate::commit::{CommitOptions, Committer, FlushOptions, Planted, Probe};
 use crate::config::Settings;
 use crate::consume::{Lag, Lane};
-use crate::error::Result;
+use crate::error::{Reaction, Result};
 use crate::group::{Layout, Startup, subscription};
 use crate::kafka::{Admin, Cluster, Consumer, Isolation, Membership};
 use crate::operator::{HandlerResponse, Handlers};
@@ -91,6 +91,8 @@ pub struct Worker {
     unanswered: Option<Vec<TopicPartition>>,
     purge: stations::Purge,
     trouble_since: Option<i64>,
+    /// Since when a record waits that cannot be read for want of an answer from elsewhere.
+    head_waits_since: Option<i64>,
     steady: SteadyTime,
     /// The wall clock as of this step; everything that measures goes by the steady time.
     wall_ms: i64,
@@ -161,6 +163,7 @@ impl Worker {
             unanswered: None,
             purge: stations::Purge::default(),
             trouble_since: None,
+            head_waits_since: None,
             steady: SteadyTime::default(),
             wall_ms: 0,
             setbacks: Setbacks::default(),
@@ -185,7 +188,11 @@ impl Worker {
         let now_ms = self.steady.at(wall_ms);
         match self.advance(now_ms) {
             Ok(progress) => Ok(progress),
-            Err(error) => self.react(error, now_ms).map(|()| Progress { consumed: 0, busy: true }),
+            Err(error) => {
+                // What is tried again as it is has to be waited for.
+                let busy = error.reaction() != Reaction::Retry;
+                self.react(error, now_ms).map(|()| Progress { consumed: 0, busy })
+            }
         }
     }
 

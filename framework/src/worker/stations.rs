@@ -89,15 +89,23 @@ impl Worker {
     }
 
     /// Sends records down the topology, every task its share.
-    pub(super) fn process(&mut self, _now_ms: i64, progress: &mut Progress) -> Result<()> {
+    pub(super) fn process(&mut self, now_ms: i64, progress: &mut Progress) -> Result<()> {
         if self.sender.pending_bytes() + self.outbox.bytes() > PENDING_BYTES || self.outbox.is_holding() {
             return Ok(());
         }
         let budget = self.setbacks.share((STEP_RECORDS / self.tasks.len().max(1)).max(TASK_RECORDS));
+        let mut waiting = None;
         for (id, task) in self.tasks.iter_mut().filter(|(_, task)| task.is_running()) {
             self.outbox.set_writer(*id);
             self.at_work = Some(*id);
-            let worked = task.process(budget, self.wall_ms, &mut self.outbox)?;
+            let worked = match task.process(budget, self.wall_ms, &mut self.outbox) {
+                // Its head cannot be read now; others go on, and what was processed is committed.
+                Err(error) if error.reaction() == Reaction::Retry => {
+                    waiting.get_or_insert(error);
+                    continue;
+                }
+                worked => worked?,
+            };
             self.figures.sample(task.take_newest_input());
             progress.consumed += worked.consumed;
             progress.busy |= worked.consumed > 0 || worked.more;
@@ -106,7 +114,21 @@ impl Worker {
         if self.setbacks.is_careful() && progress.consumed > 0 {
             self.committer.request();
         }
-        Ok(())
+        self.wait_for_head(waiting, now_ms)
+    }
+
+    /// Says how long records have waited that cannot be read now; for too long is an error.
+    fn wait_for_head(&mut self, waiting: Option<Error>, now_ms: i64) -> Result<()> {
+        let Some(error) = waiting else {
+            self.head_waits_since = None;
+            return Ok(());
+        };
+        let since = *self.head_waits_since.get_or_insert(now_ms);
+        if now_ms.saturating_sub(since) <= self.settings.task_timeout_ms {
+            tracing::debug!(worker = self.number, %error, "tried again");
+            return Ok(());
+        }
+        Err(error.reacting(Reaction::Stop).hint("`task.timeout.ms` has passed"))
     }
 
     /// Lets operators know that time passes.
