@@ -234,6 +234,55 @@ fn a_registry_that_is_down_drops_nothing() {
 }
 
 #[test]
+fn two_processes_of_the_same_name_do_not_fence_each_other_for_ever() {
+    let (cluster, clock) = (cluster(), ManualClock::at(10_000_000));
+    let mut workers = [worker(&cluster, &clock, "same", &[]), worker(&cluster, &clock, "same", &[])];
+    let mut failed = Vec::new();
+    for round in 0..6_000 {
+        clock.advance_ms(10);
+        if round % 10 == 0 {
+            feed(&cluster, "x");
+        }
+        for (number, worker) in workers.iter_mut().enumerate() {
+            if let Err(error) = worker.step(clock.now_ms()) {
+                failed.push((number, error.to_string()));
+            }
+        }
+    }
+    assert_eq!(failed.len(), 1, "one has to give way: {failed:?}");
+    for part in ["transactional id `alone-same-0`", "`Application::process`"] {
+        assert!(failed[0].1.contains(part), "{}", failed[0].1);
+    }
+    assert_eq!(workers[1 - failed[0].0].state(), WorkerState::Running);
+}
+
+#[test]
+fn applications_without_a_name_have_different_ones() {
+    let cluster = cluster();
+    let start = || {
+        let config = Config::from_properties([
+            ("application.id", "unnamed"),
+            ("processing.guarantee", "exactly_once_v2"),
+            ("commit.interval.ms", "10"),
+        ]);
+        let backend = Arc::new(MemoryBackend::default());
+        let application = Application::new(&copying(), config.unwrap(), Arc::new(cluster.clone()), backend);
+        application.unwrap().start().unwrap()
+    };
+    let both = [start(), start()];
+    for _ in 0..2_000 {
+        if cluster.broker().transactional_ids().len() == 2 {
+            break;
+        }
+        cluster.wait(10);
+    }
+    both.into_iter().for_each(|running| {
+        running.stop().unwrap();
+    });
+    assert_eq!(cluster.broker().transactional_ids().len(), 2);
+}
+
+#[test]
 fn a_dead_letter_with_a_topic_of_its_own_tells_its_input_and_node() {
     let builder = StreamsBuilder::new();
     let topic = |_: &String, value: &String| value.as_str().into();

@@ -5,10 +5,11 @@ mod running;
 
 pub use running::Running;
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::config::Config;
+use crate::config::{Config, Settings};
 use crate::error::{Error, Reaction, Result};
 use crate::kafka::Cluster;
 use crate::state::StateBackend;
@@ -66,19 +67,24 @@ impl Application {
             application: settings.application_id.clone(),
             additional_retention_ms: settings.windowstore_changelog_additional_retention_ms,
         })?;
+        let process = process_name(settings);
         Ok(Self {
             plan: Arc::new(plan),
             config,
             cluster,
             backend,
             clock: Arc::new(SystemClock::new()),
-            process: "0".to_owned(),
+            process,
             observer: None,
         })
     }
 
     /// Names the process: the same name whenever it starts again, another one for each process of the application. It is
-    /// part of the transactional ids, by which a restart ends the transaction that a crash has left open.
+    /// part of the transactional ids, by which a restart ends the transaction that a crash has left open; two processes of
+    /// the same name fence each other until one of them fails.
+    ///
+    /// Without a name: where state lives in memory only, a new one at each start, since nothing is there to be taken over
+    /// (but readers wait for `transaction.timeout.ms` where a crash has left a transaction open); with `state.dir`, `0`.
     #[must_use]
     pub fn process(mut self, name: impl Into<String>) -> Self {
         self.process = name.into();
@@ -158,5 +164,14 @@ impl Application {
             Some(observer) => options.observer(Arc::clone(observer)),
             None => options,
         }
+    }
+}
+
+/// The name of a process that was given none. State on disk belongs to one process, which then is the only one unless it is
+/// named.
+fn process_name(settings: &Settings) -> String {
+    match settings.state_dir {
+        Some(_) => "0".to_owned(),
+        None => format!("{:016x}", RandomState::new().hash_one(std::process::id())),
     }
 }

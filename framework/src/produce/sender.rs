@@ -40,6 +40,12 @@ impl Sender {
         self.options.transactional_id.is_some()
     }
 
+    /// Its transactional id.
+    #[must_use]
+    pub fn transactional_id(&self) -> Option<&str> {
+        self.options.transactional_id.as_deref()
+    }
+
     /// Whether it has an epoch.
     #[must_use]
     pub fn is_ready(&self) -> bool {

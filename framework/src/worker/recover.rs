@@ -18,7 +18,7 @@ use std::task::Poll;
 use super::{Progress, Worker, WorkerState};
 use crate::commit::Planted;
 use crate::error::{Error, Reaction, Result};
-use crate::kafka::{Fault, Refusal};
+use crate::kafka::{Fault, KafkaError, Refusal};
 use crate::task::Phase;
 
 /// What has to be done with the producer before work goes on.
@@ -91,6 +91,15 @@ impl Worker {
         refusals: Vec<Refusal>,
         now_ms: i64,
     ) -> std::result::Result<Error, Error> {
+        if self.is_feud(&error, now_ms) {
+            let id = self.sender.transactional_id().unwrap_or_default();
+            let message = format!(
+                "another producer uses the transactional id `{id}` and has fenced ours again and again"
+            );
+            return Err(Error::new(Reaction::Stop, message)
+                .because(error)
+                .hint("give each process of the application a name of its own: `Application::process`"));
+        }
         self.setbacks.note(!refusals.is_empty(), now_ms);
         for refusal in refusals {
             if let Some(refused) = self.refused_state(&refusal) {
@@ -100,6 +109,16 @@ impl Worker {
             self.outbox.bar(refusal, now_ms);
         }
         self.setbacks.verdict(error, self.settings.task_timeout_ms, now_ms)
+    }
+
+    /// Whether another producer fences ours for ever. A transaction that is too old is fenced by its coordinator.
+    fn is_feud(&mut self, error: &Error, now_ms: i64) -> bool {
+        let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<KafkaError>());
+        let fenced =
+            cause.is_some_and(|cause| matches!(cause.code, "INVALID_PRODUCER_EPOCH" | "PRODUCER_FENCED"));
+        let since = self.sender.open_since().unwrap_or(now_ms);
+        let in_time = now_ms.saturating_sub(since) < self.settings.transaction_timeout_ms;
+        fenced && in_time && self.setbacks.note_fenced(now_ms)
     }
 
     fn be_patient(&mut self, error: Error, now_ms: i64) -> Result<()> {
