@@ -325,3 +325,28 @@ fn offsets_that_are_gone_are_counted_and_the_counts_add_up() {
     let counters = kit.counters();
     assert_eq!((counters.skipped_offsets, counters.consumed, counters.balance()), (4, 3, 0), "{counters}");
 }
+
+#[test]
+fn an_in_process_cluster_does_not_keep_everything_for_ever() {
+    let cluster = MemoryCluster::new();
+    cluster.create_topic_with("rows", 1, &[("cleanup.policy", "compact")]).unwrap();
+    cluster.create_topic_with("lines", 1, &[("retention.ms", "100000")]).unwrap();
+    cluster.create_topic("all", 1).unwrap();
+    let now_ms = 1_000_000_000_000;
+    let mut admin = cluster.admin("clock");
+    for number in 0..100 {
+        let mut batch = RecordBatch::default();
+        // Long ago, as where a file is replayed.
+        batch.push(number * 10_000, Some(b"k"), Some(b"v"), 0);
+        ["rows", "lines", "all"].iter().for_each(|topic| {
+            cluster.produce(&TopicPartition::new(*topic, 0), &batch).unwrap();
+        });
+        let _ = admin.describe(&["rows".into()], now_ms + number * 10_000);
+    }
+    let len =
+        |topic: &str| cluster.read_all(topic, headwater::kafka::Isolation::ReadCommitted).unwrap()[0].len();
+    // The last round of cleaning was up to five minutes ago; what is younger than the limit stays.
+    assert!((1..20).contains(&len("rows")), "{} rows", len("rows"));
+    assert!((10..50).contains(&len("lines")), "{} lines", len("lines"));
+    assert_eq!(len("all"), 100, "what has no limit stays");
+}
