@@ -63,42 +63,6 @@ fn run(worker: &mut Worker, clock: &ManualClock, steps: usize, step_ms: i64) {
     }
 }
 
-/// A map that JSON cannot write: its keys are no texts.
-#[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
-struct Tallies(HashMap<(String, i64), i64>);
-
-impl HasSerde for Tallies {
-    type Serde = Json;
-}
-
-/// Texts by way of a service that may be down.
-#[derive(Clone)]
-struct Remote {
-    down: Arc<AtomicBool>,
-    writes: bool,
-}
-
-impl Remote {
-    fn ask(&self, concerns: bool) -> Result<(), SerdeError> {
-        let down = concerns && self.down.load(Ordering::Relaxed);
-        let error =
-            SerdeError { retry: true, ..SerdeError::new("text", "the registry does not answer", None) };
-        if down { Err(error) } else { Ok(()) }
-    }
-}
-
-impl Serde<String> for Remote {
-    fn serialize(&self, value: &String, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
-        self.ask(self.writes)?;
-        StringSerde.serialize(value, out)
-    }
-
-    fn deserialize(&self, bytes: Option<&[u8]>) -> Result<String, SerdeError> {
-        self.ask(!self.writes)?;
-        StringSerde.deserialize(bytes)
-    }
-}
-
 #[test]
 fn a_clock_that_is_set_back_stops_neither_commits_nor_the_membership() {
     let (cluster, clock) = (cluster(), ManualClock::at(10_000_000));
@@ -164,6 +128,14 @@ fn a_panic_fails_the_application_and_says_what_and_where() {
     assert!(cluster.broker().group("panics").is_none_or(|group| group.members.is_empty()));
 }
 
+/// A map that JSON cannot write: its keys are no texts.
+#[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
+struct Tallies(HashMap<(String, i64), i64>);
+
+impl HasSerde for Tallies {
+    type Serde = Json;
+}
+
 #[test]
 fn a_value_that_its_serde_cannot_write_is_told_with_store_key_and_inputs() {
     let builder = StreamsBuilder::new();
@@ -190,6 +162,34 @@ fn a_value_that_its_serde_cannot_write_is_told_with_store_key_and_inputs() {
         {
             assert!(error.contains(part), "{guarantee}: {error} lacks {part}");
         }
+    }
+}
+
+/// Texts by way of a service that may be down.
+#[derive(Clone)]
+struct Remote {
+    down: Arc<AtomicBool>,
+    writes: bool,
+}
+
+impl Remote {
+    fn ask(&self, concerns: bool) -> Result<(), SerdeError> {
+        let down = concerns && self.down.load(Ordering::Relaxed);
+        let error =
+            SerdeError { retry: true, ..SerdeError::new("text", "the registry does not answer", None) };
+        if down { Err(error) } else { Ok(()) }
+    }
+}
+
+impl Serde<String> for Remote {
+    fn serialize(&self, value: &String, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
+        self.ask(self.writes)?;
+        StringSerde.serialize(value, out)
+    }
+
+    fn deserialize(&self, bytes: Option<&[u8]>) -> Result<String, SerdeError> {
+        self.ask(!self.writes)?;
+        StringSerde.deserialize(bytes)
     }
 }
 

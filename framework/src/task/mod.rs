@@ -200,7 +200,7 @@ impl Task {
         !self.assembly.ticks().is_empty()
     }
 
-    /// The event time of the record processed last since the last call; a sample for latency.
+    /// The newest event time of the task, if it has processed records since the last call; a sample for latency.
     pub fn take_newest_input(&mut self) -> Option<i64> {
         self.newest_input.take()
     }

@@ -148,7 +148,9 @@ impl Restore {
         for (id, task) in desk.tasks.iter_mut().filter(|(_, task)| !task.is_running()) {
             task.go(Phase::Restoring);
             restore.waiting.insert(*id);
-            restore.known.insert(*id, Checkpoint::read(task.assembly.bytes().as_ref())?);
+            let known = Checkpoint::read(task.assembly.bytes().as_ref())?;
+            known.warn_of_other(*id, task.fingerprint);
+            restore.known.insert(*id, known);
             restore.inputs.extend(task.lanes.iter().map(|lane| lane.partition().clone()));
             for (index, store) in task.stores.iter().enumerate() {
                 restore.changelogs.extend(store.partition.clone().map(|partition| (*id, index, partition)));
