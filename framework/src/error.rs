@@ -88,6 +88,14 @@ impl Error {
         Self(Box::new(parts))
     }
 
+    /// The same error with more about it, behind its message.
+    #[must_use]
+    pub fn detail(mut self, detail: &str) -> Self {
+        self.0.message.push_str("; ");
+        self.0.message.push_str(detail);
+        self
+    }
+
     /// The same error with an advice on what to do. Who knows more adds another one, behind the first.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -72,10 +72,36 @@ impl DropReason {
     }
 }
 
+/// At which stage a record failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Its bytes could not be read.
+    Deserialization,
+    /// An operator failed on it.
+    Processing,
+    /// It could not be written.
+    Production,
+}
+
+impl Stage {
+    /// All stages, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Deserialization, Self::Processing, Self::Production];
+
+    /// The stage's name in headers and logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deserialization => "deserialization",
+            Self::Processing => "processing",
+            Self::Production => "production",
+        }
+    }
+}
+
 /// What happened to the records of a task, or of many.
 ///
-/// Every record read is processed, a dead letter, or dropped before it was processed:
-/// `consumed = processed + dead letters of stage deserialization + drops of bad-timestamp and undecodable`.
+/// Every record read is processed, a dead letter, or dropped before it was processed: [`Counters::balance`] is zero. What
+/// was processed and failed later is counted as well, but not in that balance: one record may come to many results.
 ///
 /// The other reasons are of what comes after: a processed record may be late in several windows, and what expires is a
 /// result of many records. They stand beside this sum.
@@ -96,8 +122,10 @@ pub struct Counters {
     pub processed: u64,
     /// Records written to sink topics (repartition topics included, changelogs not).
     pub produced: u64,
-    /// Records written to the dead letter topic.
-    pub dead_letters: u64,
+    /// Offsets that were passed over since the input did not have them any more (`OFFSET_OUT_OF_RANGE`): records that were
+    /// never read.
+    pub skipped_offsets: u64,
+    dead_letters: [u64; Stage::ALL.len()],
     dropped: [u64; DropReason::ALL.len()],
 }
 
@@ -105,6 +133,42 @@ impl Counters {
     /// Counts a drop.
     pub fn drop(&mut self, reason: DropReason) {
         self.dropped[reason as usize] += 1;
+    }
+
+    /// Counts a record written to the dead letter topic.
+    pub fn bury(&mut self, stage: Stage) {
+        self.dead_letters[stage as usize] += 1;
+    }
+
+    /// Number of records written to the dead letter topic at a stage.
+    #[must_use]
+    pub fn dead_letters(&self, stage: Stage) -> u64 {
+        self.dead_letters[stage as usize]
+    }
+
+    /// Number of records written to the dead letter topic.
+    #[must_use]
+    pub fn dead_letters_total(&self) -> u64 {
+        self.dead_letters.iter().sum()
+    }
+
+    /// Records read of which nothing is known; 0, or there is an error in the framework:
+    /// `consumed - processed - dead letters of stage deserialization - drops of bad-timestamp and undecodable`.
+    ///
+    /// ```
+    /// use headwater::telemetry::{Counters, Stage};
+    /// let mut counters = Counters::default();
+    /// counters.consumed = 2;
+    /// counters.bury(Stage::Deserialization);
+    /// assert_eq!(counters.balance(), 1);
+    /// ```
+    #[must_use]
+    pub fn balance(&self) -> i64 {
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let unread = self.dead_letters(Stage::Deserialization)
+            + self.dropped(DropReason::BadTimestamp)
+            + self.dropped(DropReason::Undecodable);
+        number(self.consumed) - number(self.processed) - number(unread)
     }
 
     /// Number of drops for a reason.
@@ -125,7 +189,10 @@ impl AddAssign for Counters {
         self.consumed += other.consumed;
         self.processed += other.processed;
         self.produced += other.produced;
-        self.dead_letters += other.dead_letters;
+        self.skipped_offsets += other.skipped_offsets;
+        for (sum, count) in self.dead_letters.iter_mut().zip(other.dead_letters) {
+            *sum += count;
+        }
         for (sum, count) in self.dropped.iter_mut().zip(other.dropped) {
             *sum += count;
         }
@@ -135,8 +202,13 @@ impl AddAssign for Counters {
 impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "consumed {}, processed {}, produced {}", self.consumed, self.processed, self.produced)?;
-        if self.dead_letters > 0 {
-            write!(f, ", dead letters {}", self.dead_letters)?;
+        if self.skipped_offsets > 0 {
+            write!(f, ", skipped offsets {}", self.skipped_offsets)?;
+        }
+        for stage in Stage::ALL {
+            if self.dead_letters(stage) > 0 {
+                write!(f, ", dead letters {} {}", self.dead_letters(stage), stage.name())?;
+            }
         }
         for reason in DropReason::ALL {
             if self.dropped(reason) > 0 {

@@ -18,6 +18,30 @@ pub trait Clock: Send + Sync + fmt::Debug {
     fn elapsed_us(&self) -> u64;
 }
 
+/// Makes a time that never goes back, out of wall-clock times that may: where the wall clock is set back the steady time
+/// stands still for that moment, then goes on as fast as the wall clock does. For intervals and time-outs.
+///
+/// ```
+/// use headwater::time::SteadyTime;
+/// let mut time = SteadyTime::default();
+/// assert_eq!([5_000, 5_010, 1_000, 1_010].map(|wall_ms| time.at(wall_ms)), [5_000, 5_010, 5_010, 5_020]);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SteadyTime {
+    last_wall_ms: Option<i64>,
+    ahead_ms: i64,
+}
+
+impl SteadyTime {
+    /// The steady time when the wall clock shows `wall_ms`, milliseconds.
+    pub fn at(&mut self, wall_ms: i64) -> i64 {
+        let back_ms = self.last_wall_ms.map_or(0, |last| last.saturating_sub(wall_ms)).max(0);
+        self.ahead_ms = self.ahead_ms.saturating_add(back_ms);
+        self.last_wall_ms = Some(wall_ms);
+        wall_ms.saturating_add(self.ahead_ms)
+    }
+}
+
 /// The machine's clock.
 #[derive(Debug)]
 pub struct SystemClock {
@@ -71,7 +95,7 @@ impl ManualClock {
         Self { now_ms: Arc::new(AtomicI64::new(now_ms)) }
     }
 
-    /// Moves the clock forward.
+    /// Moves the clock forward, or by a negative time back, as a wall clock that is set.
     pub fn advance_ms(&self, by_ms: i64) {
         self.now_ms.fetch_add(by_ms, Ordering::SeqCst);
     }

@@ -98,6 +98,7 @@ const INTAKE: &[Case] = &[
     ),
     ("task.timeout.ms", field!(task_timeout_ms), "300000", &[("0", "0")]),
     ("replication.factor", field!(replication_factor), "None", &[("3", "Some(3)"), ("-1", "None")]),
+    ("topic.max.message.bytes", field!(topic_max_message_bytes), "None", &[("2000000", "Some(2000000)")]),
     ("repartition.purge.interval.ms", field!(repartition_purge_interval_ms), "30000", &[("0", "0")]),
     (
         "windowstore.changelog.additional.retention.ms",
@@ -205,6 +206,7 @@ fn defaults_follow_other_settings() {
         ("consumer.heartbeat.interval.ms=5".to_owned(), field!(heartbeat_interval_ms), "5"),
         ("consumer.max.poll.interval.ms=5".to_owned(), field!(max_poll_interval_ms), "5"),
         ("main.consumer.group.instance.id=west".to_owned(), field!(group_instance_id), "Some(\"west\")"),
+        ("producer.max.request.size=5k".to_owned(), field!(max_request_size), "5120"),
         ("producer.request.timeout.ms=5".to_owned(), field!(request_timeout_ms), "5"),
         (format!("{eos}producer.transaction.timeout.ms=5000"), field!(transaction_timeout_ms), "5000"),
     ];
@@ -321,7 +323,7 @@ fn kafkas_other_names_say_what_to_do_instead() {
         ),
         (
             "topic.min.insync.replicas",
-            "internal topics take the brokers' defaults; set `replication.factor`, or the brokers' defaults",
+            "internal topics take the brokers' defaults, but for `topic.max.message.bytes`; set `replication.factor`, or the brokers' defaults",
         ),
     ];
     for (name, why) in cases {

@@ -112,7 +112,10 @@ fn the_handler_decides_about_records_that_cannot_be_read() {
     let dead = kit.read::<String, String>("dead").unwrap();
     assert_eq!((dead[0].value.as_str(), dead[0].timestamp), ("?", 5));
     assert_eq!(dead[0].headers.last("__streams.errors.stage"), Some(&b"deserialization"[..]));
-    assert_eq!(kit.counters().to_string(), "consumed 1, processed 0, produced 0, dead letters 1");
+    assert_eq!(
+        kit.counters().to_string(),
+        "consumed 1, processed 0, produced 0, dead letters 1 deserialization"
+    );
 }
 
 #[test]

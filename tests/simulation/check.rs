@@ -137,8 +137,7 @@ fn step_is_told(
 
 fn counters(world: &World, acknowledged: &Acknowledged, view: &View) -> Result<(), Wrong> {
     for (task, counters) in &acknowledged.commit.tasks {
-        let unread = counters.dropped(DropReason::BadTimestamp) + counters.dropped(DropReason::Undecodable);
-        if counters.consumed != counters.processed + counters.dead_letters + unread {
+        if counters.balance() != 0 {
             return Err(format!("task {task}: {counters} does not add up"));
         }
         let plan = &world.mould.plan.subtopologies[task.subtopology as usize];

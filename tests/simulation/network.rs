@@ -137,7 +137,10 @@ fn abortable(request: &Request) -> Option<ErrorCode> {
         Request::AddOffsetsToTxn(_) | Request::TxnOffsetCommit(_) => {
             Some(ErrorCode::GroupAuthorizationFailed)
         }
-        Request::Produce(produce) if produce.transactional_id.is_some() => Some(ErrorCode::MessageTooLarge),
+        // Not one that blames a record: then the production handler is asked.
+        Request::Produce(produce) if produce.transactional_id.is_some() => {
+            Some(ErrorCode::TransactionAbortable)
+        }
         _ => None,
     }
 }

@@ -39,6 +39,7 @@ impl Broker {
             max_age_ms: settings.retention_ms,
             max_bytes: settings.retention_bytes,
             now: self.now,
+            by_newest: self.config.retention_by_newest,
         };
         let moved = log.retain(self.storage.as_mut(), &rules)?;
         let start = log.start();
@@ -59,6 +60,9 @@ impl Broker {
         if due(&mut self.next_retention, self.config.retention_interval_ms, self.now) {
             for at in self.all_partitions() {
                 let _ = self.apply_retention(&at.topic, at.partition, self.now);
+                if let Ok((log, _)) = self.catalogue.log_mut(&at) {
+                    log.expire_producers(self.now);
+                }
             }
         }
     }

@@ -57,6 +57,9 @@ pub struct BrokerConfig {
     pub compaction_interval_ms: Option<i64>,
     /// How often [`Broker::tick`] applies `retention.*`; `None` leaves it to [`Broker::apply_retention`].
     pub retention_interval_ms: Option<i64>,
+    /// Whether a record's age is measured against the newest one of its partition instead of the clock. Kafka measures by
+    /// the clock: then a replay of old records is deleted while it is written.
+    pub retention_by_newest: bool,
 }
 
 impl Default for BrokerConfig {
@@ -72,6 +75,7 @@ impl Default for BrokerConfig {
             offset_metadata_max_bytes: 4_096,
             compaction_interval_ms: None,
             retention_interval_ms: None,
+            retention_by_newest: false,
         }
     }
 }

@@ -56,6 +56,7 @@ impl PartitionLog {
         }
         let base_offset = self.end;
         self.keep(storage, placed)?;
+        self.producers.touch(header.producer_id, rules.now);
         Ok(Appended { base_offset, duplicate: false })
     }
 

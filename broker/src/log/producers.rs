@@ -7,12 +7,16 @@
 //! 4. A producer that the partition does not know may start anywhere, as in Kafka since 2.4: its earlier
 //!    batches may have been deleted.
 //! 5. Markers carry epochs too: after a fencing the zombie's batches are refused.
+//! 6. A producer that has not written for a day is forgotten, as by Kafka's `producer.id.expiration.ms`, where the log is
+//!    cleaned by the clock.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::batch::{BatchHeader, advance_sequence};
 use crate::error::ErrorCode;
 
+/// Kafka's default of `producer.id.expiration.ms`.
+const EXPIRATION_MS: i64 = 86_400_000;
 /// As many as a client may have in flight.
 const REMEMBERED_BATCHES: usize = 5;
 
@@ -30,6 +34,8 @@ struct Producer {
     batches: VecDeque<SequenceRange>,
     /// Offset of its last marker.
     marker: Option<i64>,
+    /// When it last wrote; unknown after a crash.
+    seen_ms: Option<i64>,
 }
 
 /// What a batch's sequence number says.
@@ -84,12 +90,28 @@ impl Producers {
         self.at_epoch(header).marker = Some(header.base_offset);
     }
 
+    /// It has written just now.
+    pub(super) fn touch(&mut self, id: i64, now: i64) {
+        if let Some(producer) = self.by_id.get_mut(&id) {
+            producer.seen_ms = Some(now);
+        }
+    }
+
+    /// Forgets producers that have not written for long; those for which `needed` holds stay.
+    pub(super) fn expire(&mut self, now: i64, needed: impl Fn(i64) -> bool) {
+        self.by_id.retain(|id, producer| {
+            let seen = *producer.seen_ms.get_or_insert(now);
+            now.saturating_sub(seen) < EXPIRATION_MS || needed(*id)
+        });
+    }
+
     fn at_epoch(&mut self, header: &BatchHeader) -> &mut Producer {
         let epoch = header.producer_epoch;
         let producer = self.by_id.entry(header.producer_id).or_insert_with(|| Producer {
             epoch,
             batches: VecDeque::new(),
             marker: None,
+            seen_ms: None,
         });
         if producer.epoch != epoch {
             producer.epoch = epoch;
@@ -153,6 +175,20 @@ mod tests {
                 producers.note_data(&header);
             }
         }
+    }
+
+    #[test]
+    fn producers_that_are_silent_for_a_day_are_forgotten() {
+        let day = 86_400_000;
+        let mut producers = Producers::default();
+        producers.note_data(&header(3, 0, 1));
+        producers.touch(1, 10);
+        producers.expire(day, |_| false);
+        assert_eq!(producers.check(&header(2, 0, 1)), Err(ErrorCode::InvalidProducerEpoch));
+        producers.expire(day + 10, |id| id == 1);
+        assert_eq!(producers.check(&header(2, 0, 1)), Err(ErrorCode::InvalidProducerEpoch), "still needed");
+        producers.expire(day + 10, |_| false);
+        assert_eq!(producers.check(&header(2, 0, 1)), Ok(Sequence::Next));
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub(crate) struct RetentionRules {
     pub(crate) max_age_ms: Option<i64>,
     pub(crate) max_bytes: Option<usize>,
     pub(crate) now: i64,
+    /// Whether age counts from the newest record, where that is older than now.
+    pub(crate) by_newest: bool,
 }
 
 impl PartitionLog {
@@ -37,11 +39,15 @@ impl PartitionLog {
         rules: &RetentionRules,
     ) -> Result<bool, ErrorCode> {
         let stable = self.last_stable_offset();
+        let data = self.entries.iter().filter(|entry| rules.by_newest && !entry.control);
+        let now =
+            data.map(|entry| entry.max_timestamp).max().map_or(rules.now, |newest| newest.min(rules.now));
         let mut size = self.size();
         let mut start = self.start;
         for entry in self.entries.iter().take_while(|entry| entry.last_offset < stable) {
-            let too_old =
-                rules.max_age_ms.is_some_and(|age| entry.max_timestamp.saturating_add(age) < rules.now);
+            // A marker has the time of the clock; it goes with what stands before it.
+            let too_old = (rules.by_newest && entry.control && rules.max_age_ms.is_some())
+                || rules.max_age_ms.is_some_and(|age| entry.max_timestamp.saturating_add(age) < now);
             // Kafka keeps a segment when the rest alone would be smaller than the limit.
             let too_large = rules.max_bytes.is_some_and(|limit| size - entry.size >= limit);
             if !too_old && !too_large {
@@ -55,6 +61,11 @@ impl PartitionLog {
         }
         self.move_start(storage, start)?;
         Ok(true)
+    }
+
+    /// Forgets producers that have not written for long and have no transaction open.
+    pub(crate) fn expire_producers(&mut self, now: i64) {
+        self.producers.expire(now, |id| self.transactions.is_open(id));
     }
 
     fn move_start(&mut self, storage: &mut dyn Storage, start: i64) -> Result<(), ErrorCode> {

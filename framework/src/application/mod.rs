@@ -5,6 +5,7 @@ mod running;
 
 pub use running::Running;
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -69,19 +70,24 @@ impl Application {
             application: settings.application_id.clone(),
             additional_retention_ms: settings.windowstore_changelog_additional_retention_ms,
         })?;
+        let process = process_name();
         Ok(Self {
             plan: Arc::new(plan),
             config,
             cluster,
             backend,
             clock: Arc::new(SystemClock::new()),
-            process: "0".to_owned(),
+            process,
             observer: None,
         })
     }
 
     /// Names the process: the same name whenever it starts again, another one for each process of the application. It is
-    /// part of the transactional ids, by which a restart ends the transaction that a crash has left open.
+    /// part of the transactional ids, by which a restart ends the transaction that a crash has left open; two processes of
+    /// the same name fence each other until one of them fails.
+    ///
+    /// Without a name: where state lives in memory only, a new one at each start, since nothing is there to be taken over
+    /// (but readers wait for `transaction.timeout.ms` where a crash has left a transaction open); with `state.dir`, `0`.
     #[must_use]
     pub fn process(mut self, name: impl Into<String>) -> Self {
         self.process = name.into();
@@ -162,4 +168,10 @@ impl Application {
             None => options,
         }
     }
+}
+
+/// The name of a process that was given none: a new one at each start, as its state is in memory only and nobody else has
+/// something to take over from it.
+fn process_name() -> String {
+    format!("{:016x}", RandomState::new().hash_one(std::process::id()))
 }

@@ -1,5 +1,6 @@
 //! An application that runs: its threads, and what they publish.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -66,6 +67,12 @@ impl Running {
         all
     }
 
+    /// What the first worker that failed said; [`Running::wait`] returns it once all are gone.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.shared.board().error.as_ref().map(ToString::to_string)
+    }
+
     /// Whether all workers are gone: one has failed, or they were stopped.
     #[must_use]
     pub fn is_finished(&self) -> bool {
@@ -87,6 +94,7 @@ impl Running {
     /// That of the first worker that failed. One that fails stops the others.
     pub fn wait(mut self) -> Result<Figures> {
         for thread in self.threads.drain(..) {
+            // Not a worker that panicked while it worked, which has told so itself.
             if thread.join().is_err() {
                 let error = Error::new(Reaction::Stop, "a worker's thread panicked");
                 self.shared.board().error.get_or_insert(error);
@@ -104,19 +112,35 @@ pub(super) type Outside = (Arc<dyn Cluster>, Arc<dyn Clock>);
 pub(super) fn run(number: usize, options: WorkerOptions, (cluster, clock): &Outside, shared: &Shared) {
     let mut worker = Worker::new(options);
     let mut published_ms = 0;
-    let outcome = drive(&mut worker, cluster.as_ref(), clock.as_ref(), &mut |worker| {
-        if shared.stop.load(Ordering::Relaxed) {
-            worker.stop();
-        }
-        let now_ms = clock.now_ms();
-        if (now_ms - published_ms).abs() >= PUBLISH_MS {
-            published_ms = now_ms;
-            shared.publish(number, worker);
-        }
+    // A worker that panics must not leave the others, and whoever waits for them, in the belief that it lives.
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        drive(&mut worker, cluster.as_ref(), clock.as_ref(), &mut |worker| {
+            if shared.stop.load(Ordering::Relaxed) {
+                worker.stop();
+            }
+            let now_ms = clock.now_ms();
+            if (now_ms - published_ms).abs() >= PUBLISH_MS {
+                published_ms = now_ms;
+                shared.publish(number, worker);
+            }
+        })
+    }));
+    let outcome = outcome.unwrap_or_else(|panic| {
+        let message = said(panic.as_ref());
+        // What it has broken may make it panic again.
+        let failed = catch_unwind(AssertUnwindSafe(|| worker.panicked(message)));
+        Err(failed
+            .unwrap_or_else(|_| Error::new(Reaction::Stop, format!("worker {number} panicked: {message}"))))
     });
-    shared.publish(number, &worker);
     if let Err(error) = outcome {
         shared.board().error.get_or_insert(error);
         shared.stop.store(true, Ordering::Relaxed);
     }
+    shared.publish(number, &worker);
+}
+
+/// What a panic said.
+fn said(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
 }

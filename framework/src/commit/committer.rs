@@ -42,7 +42,9 @@ pub struct CommitDesk<'a> {
     pub membership: &'a mut dyn Membership,
     /// A test's hook.
     pub probe: &'a mut Probe,
-    /// Now.
+    /// What the wall clock shows, for operators and records of the commit.
+    pub wall_ms: i64,
+    /// Now, in a time that never goes back.
     pub now_ms: i64,
 }
 
@@ -182,20 +184,30 @@ impl Committer {
                 continue;
             }
             desk.outbox.set_writer(*id);
-            task.before_commit(desk.now_ms, desk.outbox)?;
-            let mut logged = false;
-            for store in task.stores_mut() {
-                logged |= store.log().map_err(|error| error.in_task(*id).reacting(Reaction::Stop))?;
-                self.flusher.add_bytes(store.changelog.byte_len());
-                if self.options.planted == Planted::LostTombstone {
-                    store.changelog = without_tombstones(&store.changelog);
-                }
-            }
+            task.before_commit(desk.wall_ms, desk.outbox)?;
+            let logged = self.log(task).map_err(|error| {
+                let later = error.reaction() == Reaction::Abort;
+                let reaction = if later { Reaction::Abort } else { Reaction::Stop };
+                error.detail(&task.progress_text()).in_task(*id).reacting(reaction)
+            })?;
             if logged || task.is_touched() {
                 self.touched.push(*id);
             }
         }
         Ok(())
+    }
+
+    /// Writes what a task's stores have changed to the batches for their changelogs. Returns whether there was anything.
+    fn log(&mut self, task: &mut Task) -> Result<bool> {
+        let mut logged = false;
+        for store in task.stores_mut() {
+            logged |= store.log()?;
+            self.flusher.add_bytes(store.changelog.byte_len());
+            if self.options.planted == Planted::LostTombstone {
+                store.changelog = without_tombstones(&store.changelog);
+            }
+        }
+        Ok(logged)
     }
 
     /// Goes on with the commit as far as it can without waiting. Ready with what was committed, once.
@@ -355,7 +367,7 @@ impl Committer {
             generation,
             tasks,
             intervals,
-            at_ms: desk.now_ms,
+            at_ms: desk.wall_ms,
             took_us: self.clock.elapsed_us().saturating_sub(self.begun_us),
         })
     }
@@ -375,7 +387,7 @@ impl Committer {
         self.requested = false;
         self.last_ms = Some(desk.now_ms);
         if self.flusher.is_due(desk.now_ms) {
-            self.flusher.flush(desk.tasks, desk.now_ms, desk.probe)?;
+            self.flusher.flush(desk)?;
         }
         Ok(())
     }

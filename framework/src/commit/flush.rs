@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Planted, Probe, Window};
+use super::{CommitDesk, Planted, Window};
 use crate::error::{Reaction, Result};
 use crate::state::{Change, META};
 use crate::task::Task;
@@ -70,16 +70,12 @@ impl Flusher {
     ///
     /// # Errors
     /// If a byte store cannot be written; then its task must not go on.
-    pub fn flush(
-        &mut self,
-        tasks: &mut BTreeMap<TaskId, Task>,
-        now_ms: i64,
-        probe: &mut Probe,
-    ) -> Result<()> {
+    pub fn flush(&mut self, desk: &mut CommitDesk<'_>) -> Result<()> {
+        let CommitDesk { tasks, probe, wall_ms, now_ms, .. } = desk;
         let mut window = Window::FirstApplied;
         for (id, task) in tasks.iter_mut().filter(|(_, task)| task.is_unflushed()) {
             let changes =
-                task.unflushed(now_ms).map_err(|error| error.in_task(*id).reacting(Reaction::Stop))?;
+                task.unflushed(*wall_ms).map_err(|error| error.in_task(*id).reacting(Reaction::Stop))?;
             let changes = self.plant(changes);
             let again = (self.planted == Planted::DoubleFlush).then(|| changes.clone());
             task.apply(changes)?;
@@ -91,7 +87,7 @@ impl Flusher {
             probe.at(window)?;
             window = Window::BetweenTasks;
         }
-        self.last_ms = Some(now_ms);
+        self.last_ms = Some(*now_ms);
         self.bytes = 0;
         self.requested = false;
         self.evict(tasks);

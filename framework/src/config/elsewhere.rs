@@ -1,17 +1,27 @@
 //! Names that users of Kafka and Kafka Streams know, and that are no properties here: why, and what to do
 //! instead.
 
+use super::table::properties;
+
+/// A name that shares more of its letters with a property is taken for that one, misspelt.
+const MISSPELT: f64 = 0.9;
+
 /// Names (one that ends in `.` stands for all that begin so), why they are no properties, what to do instead.
 type Elsewhere = (&'static [&'static str], &'static str, &'static str);
 
 /// Why `name` is no property, and what to do instead; `None` for a name that nobody knows.
 ///
-/// Underscores count as dots: a variable's name cannot tell them apart.
+/// Underscores count as dots: a variable's name cannot tell them apart. A property may begin like a group of names that
+/// are none: then it, and what looks like it, is none of the group.
 pub(super) fn elsewhere(name: &str) -> Option<(&'static str, &'static str)> {
     let name = name.replace('_', ".");
+    let means_property = |group: &str| {
+        let mut members = properties().filter(|property| property.name.starts_with(group));
+        members.any(|property| strsim::normalized_damerau_levenshtein(property.name, &name) > MISSPELT)
+    };
     let stands_for = |entry: &&'static str| {
         let entry = entry.replace('_', ".");
-        entry == name || (entry.ends_with('.') && name.starts_with(&entry))
+        entry == name || (entry.ends_with('.') && name.starts_with(&entry) && !means_property(&entry))
     };
     NAMES.iter().find(|(names, _, _)| names.iter().any(stands_for)).map(|(_, why, instead)| (*why, *instead))
 }
@@ -131,7 +141,7 @@ const NAMES: &[Elsewhere] = &[
     ),
     (
         &["topic."],
-        "internal topics take the brokers' defaults",
+        "internal topics take the brokers' defaults, but for `topic.max.message.bytes`",
         "set `replication.factor`, or the brokers' defaults",
     ),
     (
@@ -211,13 +221,14 @@ const NAMES: &[Elsewhere] = &[
 
 #[cfg(test)]
 mod tests {
+    use super::super::table::{properties, property};
     use super::{NAMES, elsewhere};
-    use crate::config::table::{properties, property};
 
     #[test]
     fn no_property_is_elsewhere() {
         for property in properties() {
-            assert_eq!(elsewhere(property.name), None, "{}", property.name);
+            let listed = NAMES.iter().any(|(names, _, _)| names.contains(&property.name));
+            assert!(!listed && elsewhere(property.name).is_none(), "{}", property.name);
         }
     }
 

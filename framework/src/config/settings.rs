@@ -82,6 +82,8 @@ pub struct Settings {
     pub task_timeout_ms: i64,
     /// `replication.factor`; `None` is -1: the brokers' default.
     pub replication_factor: Option<i16>,
+    /// `topic.max.message.bytes`; `None`: the brokers' default.
+    pub topic_max_message_bytes: Option<i64>,
     /// `repartition.purge.interval.ms`.
     pub repartition_purge_interval_ms: i64,
     /// `windowstore.changelog.additional.retention.ms`.
@@ -138,6 +140,7 @@ impl Settings {
             default_timestamp_extractor: extractor(values),
             task_timeout_ms: values.number("task.timeout.ms"),
             replication_factor: i16::try_from(values.number("replication.factor")).ok().filter(|&n| n > 0),
+            topic_max_message_bytes: values.number_if_set("topic.max.message.bytes"),
             repartition_purge_interval_ms: values.number("repartition.purge.interval.ms"),
             windowstore_changelog_additional_retention_ms: values
                 .number("windowstore.changelog.additional.retention.ms"),

@@ -202,6 +202,13 @@ const TOPICS: &[Property] = &[
         "how many brokers hold each internal topic that the application makes; -1: as many as the brokers' default \
          says; the in-process cluster is one broker and refuses more than 1",
     ),
+    // Kafka Streams hands every setting with the prefix `topic.` to internal topics; this one decides what state may hold.
+    Property::new(
+        "topic.max.message.bytes",
+        Kind::number(1, INT, "bytes"),
+        Fallback::Unset("the brokers' default"),
+        "how large a record of an internal topic may be, such as a value of state, when the topic is made",
+    ),
     Property::new(
         "repartition.purge.interval.ms",
         Kind::number(0, LONG, MS),

@@ -55,6 +55,15 @@ impl Values {
         }
     }
 
+    /// The value of the property `name`, whose kind is a number that may be left out.
+    pub(super) fn number_if_set(&self, name: &str) -> Option<i64> {
+        match self.get(name).value {
+            Value::Number(number) => Some(number),
+            Value::Unset => None,
+            Value::Text(_) => unreachable!("{name} is a number"),
+        }
+    }
+
     /// The value of the property `name`, whose kind is a text.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         match &self.get(name).value {

@@ -27,7 +27,9 @@ pub fn ready(lanes: &mut [Lane], idle_ms: Option<i64>, now_ms: i64) -> bool {
             ready &= lane.head_time().is_some();
             continue;
         }
-        let since = *lane.idle_since.get_or_insert(now_ms);
+        // The clock may have been set back: then the wait begins anew.
+        let since = lane.idle_since.map_or(now_ms, |since| since.min(now_ms));
+        lane.idle_since = Some(since);
         ready &= now_ms.saturating_sub(since) >= idle_ms;
     }
     ready

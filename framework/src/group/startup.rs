@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use super::{count_partitions, task_counts};
 use crate::error::{Error, Reaction, Result};
-use crate::kafka::{Admin, NewTopic, TopicInfo};
+use crate::kafka::{Admin, NewTopic, TopicInfo, TopicRules};
 use crate::topic::TopicName;
 use crate::topology::{Plan, SubtopologyPlan};
 
@@ -17,6 +17,8 @@ pub struct Layout {
     pub partitions: HashMap<TopicName, i32>,
     /// Number of tasks of each sub-topology.
     pub tasks: Vec<i32>,
+    /// What the topics that were there demand of their records.
+    pub rules: HashMap<TopicName, TopicRules>,
 }
 
 enum Stage {
@@ -33,6 +35,8 @@ pub struct Startup {
     names: Vec<TopicName>,
     /// Topics that are only written: sinks and dead letters.
     outputs: Vec<TopicName>,
+    /// Settings of topics that are made, by Kafka's names, beside those of the plan.
+    internal_configs: Vec<(String, String)>,
     layout: Layout,
     /// `replication.factor` of topics that are made.
     replication_factor: Option<i16>,
@@ -63,9 +67,17 @@ impl Startup {
             stage: Stage::Describe,
             names,
             outputs,
+            internal_configs: Vec::new(),
             layout: Layout::default(),
             replication_factor,
         }
+    }
+
+    /// Topics that are made get these settings, by Kafka's names, beside those of the plan.
+    #[must_use]
+    pub fn internal_configs(mut self, configs: Vec<(String, String)>) -> Self {
+        self.internal_configs = configs;
+        self
     }
 
     /// Goes as far as it can without waiting.
@@ -139,6 +151,9 @@ impl Startup {
             equal_inputs(part, &counts)?;
             new.extend(changelogs(part, *tasks, found)?);
         }
+        let extra = |topic: &mut NewTopic| topic.configs.extend(self.internal_configs.iter().cloned());
+        new.iter_mut().for_each(extra);
+        self.layout.rules = found.iter().map(|(name, topic)| (name.clone(), topic.rules())).collect();
         self.layout.partitions = counts;
         for topic in &self.outputs {
             self.layout.partitions.insert(topic.clone(), found[topic].partitions);

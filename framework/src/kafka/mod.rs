@@ -7,9 +7,14 @@
 
 mod fault;
 pub mod memory;
+mod rules;
+
+pub use rules::TopicRules;
 
 use std::fmt;
 use std::task::Poll;
+
+use bytes::Bytes;
 
 use crate::record::RecordBatch;
 use crate::topic::{TopicName, TopicPartition};
@@ -157,6 +162,28 @@ pub trait Membership {
     fn leave(&mut self, now_ms: i64);
 }
 
+/// What the cluster does not take from us, for a reason that repeating does not remove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Where it should have gone.
+    pub partition: TopicPartition,
+    /// Kafka's name of the error.
+    pub code: &'static str,
+    /// The record at fault; `None` where it is none: the topic may not be written by us.
+    pub record: Option<RefusedRecord>,
+}
+
+/// A record that was refused by itself, not for its company in a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRecord {
+    /// Milliseconds.
+    pub timestamp: i64,
+    /// Key, `None` for null.
+    pub key: Option<Bytes>,
+    /// Value, `None` for null.
+    pub value: Option<Bytes>,
+}
+
 /// Writes records; with a transactional id in transactions, else idempotently.
 pub trait Producer {
     /// Gets a producer epoch: fences older producers of the same transactional id and decides their open transaction.
@@ -189,6 +216,11 @@ pub trait Producer {
     /// The offset behind the last acknowledged record, for each partition written to since the last call. It may be
     /// reported for a batch only once; it never leads what was acknowledged.
     fn acknowledged(&mut self) -> Vec<(TopicPartition, i64)>;
+    /// What was refused since the last call. Each also shows as an error: where a transaction is open it has to be aborted
+    /// ([`Fault::Abortable`]), else the producer goes on with what stands behind it ([`Fault::Refused`]). A batch is divided until the record at fault is alone, as far as the producer can.
+    fn refused(&mut self) -> Vec<Refusal> {
+        Vec::new()
+    }
     /// Adds consumed offsets to the transaction.
     fn send_offsets(&mut self, offsets: &[OffsetCommit], group: &GroupMetadata, now_ms: i64) -> Answer<()>;
     /// Ends the transaction. After a [`Fault::Fatal`] error its outcome is unknown until a new producer is initialised.

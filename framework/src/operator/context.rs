@@ -3,7 +3,7 @@
 use crate::codec::SerdeError;
 use crate::error::{Error, Reaction, Result};
 use crate::record::{Headers, RawRecord, SharedBatch};
-use crate::telemetry::{Counters, DropReason};
+use crate::telemetry::{Counters, DropReason, Stage};
 use crate::topic::{TaskId, TopicName, TopicPartition};
 
 /// Where an output record goes.
@@ -69,29 +69,6 @@ pub struct Origin<'a> {
     pub node: &'a str,
     /// The input record that is handled, if there is one.
     pub input: Option<&'a Input<'a>>,
-}
-
-/// At which stage a record failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Its bytes could not be read.
-    Deserialization,
-    /// An operator failed on it.
-    Processing,
-    /// It could not be written.
-    Production,
-}
-
-impl Stage {
-    /// The stage's name in headers and logs.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Deserialization => "deserialization",
-            Self::Processing => "processing",
-            Self::Production => "production",
-        }
-    }
 }
 
 /// What to do with a record that failed.
@@ -260,7 +237,7 @@ impl Context<'_> {
     /// As [`Context::failed`] for bytes that could not be read or a value that could not be written.
     ///
     /// # Errors
-    /// As [`Context::failed`].
+    /// As [`Context::failed`]; where the same call may work later ([`SerdeError::retry`]), always.
     pub fn serde_failed(&mut self, stage: Stage, node: &str, what: &str, error: SerdeError) -> Result<()> {
         let verb = if stage == Stage::Deserialization { "read" } else { "write" };
         let blameless = error.retry;
@@ -268,12 +245,9 @@ impl Context<'_> {
         if !blameless {
             return self.failed(stage, node, error);
         }
-        // Not the record is at fault, so no handler may skip it. One that is not read yet can wait; one that has left
-        // its traces in stores cannot be processed again but from the last commit, which is what a restart does.
-        let reaction = match stage {
-            Stage::Deserialization => Reaction::Retry,
-            Stage::Processing | Stage::Production => Reaction::Stop,
-        };
+        // Not the record is at fault, so no handler may skip it. One that is not read yet waits; one that has gone
+        // down a part of the topology can only be taken back.
+        let reaction = if stage == Stage::Deserialization { Reaction::Retry } else { Reaction::Abort };
         let error = error.hint("this is no fault of the record: it is read again once there is an answer");
         Err(self.placed(error.at_node(node)).reacting(reaction))
     }
@@ -310,7 +284,7 @@ impl Context<'_> {
             origin: Origin { node, input: self.input.as_ref() },
         };
         self.output.emit(&Target::Named(topic), &record).map_err(|error| error.reacting(Reaction::Stop))?;
-        self.counters.dead_letters += 1;
+        self.counters.bury(stage);
         Ok(())
     }
 }

@@ -22,11 +22,10 @@ mod table;
 mod table_aggregate;
 mod window_aggregate;
 
+pub use crate::telemetry::Stage;
 pub use aggregate::{Adder, Aggregate, NullTest, Nulls};
 pub use assembly::{Assembly, Setup, Tick, TimeCell};
-pub use context::{
-    Context, HandlerResponse, Handlers, Input, Origin, OutColumns, OutRecord, Output, Stage, Target,
-};
+pub use context::{Context, HandlerResponse, Handlers, Input, Origin, OutColumns, OutRecord, Output, Target};
 pub use exit::Exit;
 pub use filter::{Branch, BranchPredicate, Filter, TableFilter};
 pub use leaderboard::{BoardEmit, BoardLookup, BoardRowSerde, Leaderboard};

@@ -121,9 +121,14 @@ impl<K: Clone, V, A: Clone> SessionAggregate<K, V, A> {
         self.out.forward(context, Record { key, value: change, timestamp, headers: headers.clone() })
     }
 
+    /// Whether closed windows have to wait. The clock may have been set back: nobody waits longer than an interval.
+    fn waits(&self, now_ms: i64) -> bool {
+        now_ms < self.emit_after_ms.min(now_ms.saturating_add(self.emit_interval_ms))
+    }
+
     fn emit_closed(&mut self, context: &mut Context<'_>, close: i64, headers: &Headers) -> Result<()> {
         let last = self.emitted.get();
-        if close <= last || close < 1 || context.now_ms < self.emit_after_ms {
+        if close <= last || close < 1 || self.waits(context.now_ms) {
             return Ok(());
         }
         self.emit_after_ms = context.now_ms.saturating_add(self.emit_interval_ms);

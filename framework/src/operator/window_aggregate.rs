@@ -183,9 +183,14 @@ impl<K: Clone, V: Clone, A: Clone> WindowAggregate<K, V, A> {
         self.stream_time.get().saturating_sub(self.windows.grace_ms())
     }
 
+    /// Whether closed windows have to wait. The clock may have been set back: nobody waits longer than an interval.
+    fn waits(&self, now_ms: i64) -> bool {
+        now_ms < self.emit_after_ms.min(now_ms.saturating_add(self.emit_interval_ms))
+    }
+
     fn emit_closed(&mut self, context: &mut Context<'_>, close: i64, headers: &Headers) -> Result<()> {
         let (size, last) = (self.windows.size_ms(), self.emitted.get());
-        if close <= last || close < size || context.now_ms < self.emit_after_ms {
+        if close <= last || close < size || self.waits(context.now_ms) {
             return Ok(());
         }
         self.emit_after_ms = context.now_ms.saturating_add(self.emit_interval_ms);

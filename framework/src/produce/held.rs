@@ -8,14 +8,14 @@ use crate::topic::{TaskId, TopicPartition};
 
 /// A record that is held back, copied.
 #[derive(Clone, Debug)]
-pub(super) struct Held {
+pub struct Held {
     pub(super) task: TaskId,
     key: Option<Bytes>,
     partition_key: Option<Bytes>,
     value: Option<Bytes>,
     timestamp: i64,
     headers: Headers,
-    pub(super) node: String,
+    node: String,
     /// The input record, as a batch of one.
     input: Option<(TopicPartition, SharedBatch)>,
 }
@@ -34,7 +34,15 @@ impl Held {
         }
     }
 
-    pub(super) fn input(&self) -> Option<Input<'_>> {
+    /// The node that wrote it.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// The input record that it came of, copied.
+    #[must_use]
+    pub fn input(&self) -> Option<Input<'_>> {
         let (partition, batch) = self.input.as_ref()?;
         Some(Input { partition, batch, row: 0 })
     }

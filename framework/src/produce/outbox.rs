@@ -4,16 +4,19 @@ use std::collections::HashMap;
 use std::task::Poll;
 
 use super::Sender;
+use super::barred::Barred;
 use super::held::Held;
 use crate::codec::partition::partition_for_key;
 use crate::error::{Error, Reaction, Result};
-use crate::kafka::Admin;
-use crate::operator::{Input, OutColumns, OutRecord, Output, Target};
+use crate::kafka::{Admin, Refusal, TopicRules};
+use crate::operator::{OutColumns, OutRecord, Output, Target};
 use crate::record::{Headers, RecordBatch};
 use crate::topic::{TaskId, TopicName, TopicPartition};
 
 /// What a record takes in a request beside key, value and headers: an upper bound of Kafka's own.
 const RECORD_OVERHEAD: usize = 70;
+/// By how much that may be too much: a batch with one short record has 61 bytes, the record at least 7 beside key and value.
+const OVERHEAD_SLACK: usize = 2;
 
 /// Settings of an outbox.
 #[derive(Clone, Debug)]
@@ -22,12 +25,14 @@ pub struct OutboxOptions {
     pub max_request_size: usize,
     /// The dead letter topic: a record for it that is too large goes without its value.
     pub dead_letter_topic: Option<TopicName>,
+    /// What topics demand of their records, as of the start.
+    pub rules: HashMap<TopicName, TopicRules>,
 }
 
 impl Default for OutboxOptions {
     /// Kafka's default of `max.request.size`, which is a little below the brokers' `message.max.bytes`.
     fn default() -> Self {
-        Self { max_request_size: 1_048_576, dead_letter_topic: None }
+        Self { max_request_size: 1_048_576, dead_letter_topic: None, rules: HashMap::new() }
     }
 }
 
@@ -43,37 +48,23 @@ struct Route {
     /// The partition of records without key; changes at each send.
     sticky: usize,
     held: Vec<Held>,
+    rules: TopicRules,
+    /// Larger records are refused for certain.
+    largest: usize,
 }
 
-/// A record whose topic turned out not to exist.
+/// So many topics that were chosen record by record are remembered; then they are looked up anew.
+const CHOSEN_MAX: usize = 1_024;
+
+/// A record whose topic turned out not to exist, or does not take it.
 #[derive(Debug)]
 pub struct Refused {
     /// The task that wrote it.
     pub task: TaskId,
-    /// The topic.
-    pub topic: TopicName,
-    held: Held,
-}
-
-impl Refused {
     /// What is wrong.
-    #[must_use]
-    pub fn error(&self) -> Error {
-        Error::new(Reaction::Skip, format!("topic `{}` does not exist", self.topic))
-            .hint("create it; topics that are chosen record by record are not made on the way")
-    }
-
-    /// The node that wrote it.
-    #[must_use]
-    pub fn node(&self) -> &str {
-        &self.held.node
-    }
-
-    /// The input record that it came of, copied.
-    #[must_use]
-    pub fn input(&self) -> Option<Input<'_>> {
-        self.held.input()
-    }
+    pub error: Error,
+    /// The record, with its input.
+    pub held: Held,
 }
 
 /// A batch in hand for each partition that is written to.
@@ -81,6 +72,8 @@ pub struct Outbox {
     options: OutboxOptions,
     routes: Vec<Route>,
     by_name: HashMap<TopicName, usize>,
+    /// The first of `routes` are those of topics that were known from the start.
+    fixed: usize,
     /// The route of each sink with a fixed topic.
     sinks: Vec<Option<usize>>,
     /// Slots with records, in the order of their first record.
@@ -88,7 +81,9 @@ pub struct Outbox {
     /// Routes with records that are held back.
     holding: Vec<usize>,
     asked: Vec<TopicName>,
+    barred: Barred,
     writer: TaskId,
+    /// Of the records with a topic of their own.
     bytes: usize,
     emitted: u64,
 }
@@ -101,10 +96,12 @@ impl Outbox {
             options,
             routes: Vec::new(),
             by_name: HashMap::new(),
+            fixed: 0,
             sinks: Vec::new(),
             filled: Vec::new(),
             holding: Vec::new(),
             asked: Vec::new(),
+            barred: Barred::default(),
             writer: TaskId { subtopology: 0, partition: 0 },
             bytes: 0,
             emitted: 0,
@@ -113,6 +110,7 @@ impl Outbox {
             let route = (!topic.is_empty()).then(|| outbox.route(topic));
             outbox.sinks.push(route);
         }
+        outbox.fixed = outbox.routes.len();
         let known: Vec<_> = outbox.by_name.iter().map(|(topic, route)| (topic.clone(), *route)).collect();
         for (topic, route) in known {
             outbox.routes[route].open(partitions.get(&topic).copied().unwrap_or(0));
@@ -158,6 +156,24 @@ impl Outbox {
             self.routes[route].held.clear();
         }
         self.bytes = 0;
+        self.barred.settled(false, 0);
+    }
+
+    /// A commit has carried everything that was taken.
+    pub fn committed(&mut self, now_ms: i64) {
+        if !self.barred.is_empty() {
+            self.barred.settled(true, now_ms);
+        }
+        let waiting = !self.is_empty() || !self.asked.is_empty();
+        if self.routes.len() > self.fixed + CHOSEN_MAX && !waiting {
+            self.routes.truncate(self.fixed);
+            self.by_name.retain(|_, route| *route < self.fixed);
+        }
+    }
+
+    /// A broker has refused this: when it comes again it is not taken.
+    pub fn bar(&mut self, refusal: Refusal, now_ms: i64) {
+        self.barred.add(refusal, now_ms);
     }
 
     /// Hands everything that waits for a known partition to the sender.
@@ -208,14 +224,19 @@ impl Outbox {
             match topic {
                 Some(topic) => {
                     self.routes[route].open(topic.partitions);
+                    self.routes[route].rule(topic.rules(), self.options.max_request_size);
                     for held in held {
-                        self.put(route, &held.record());
+                        match self.objection(route, &held.record()) {
+                            None => self.put(route, &held.record()),
+                            Some(error) => refused.push(Refused { task: held.task, error, held }),
+                        }
                     }
                 }
-                None => {
-                    let refuse = |held: Held| Refused { task: held.task, topic: name.clone(), held };
-                    refused.extend(held.into_iter().map(refuse));
-                }
+                None => refused.extend(held.into_iter().map(|held| {
+                    let error = Error::new(Reaction::Skip, format!("topic `{name}` does not exist"))
+                        .hint("create it; topics that are chosen record by record are not made on the way");
+                    Refused { task: held.task, error, held }
+                })),
             }
         }
         Ok(Poll::Ready(refused))
@@ -225,7 +246,11 @@ impl Outbox {
         if let Some(route) = self.by_name.get(topic) {
             return *route;
         }
-        self.routes.push(Route { topic: topic.clone(), slots: Vec::new(), sticky: 0, held: Vec::new() });
+        let rules = self.options.rules.get(topic).copied().unwrap_or_default();
+        let mut route =
+            Route { topic: topic.clone(), slots: Vec::new(), sticky: 0, held: Vec::new(), rules, largest: 0 };
+        route.rule(rules, self.options.max_request_size);
+        self.routes.push(route);
         self.by_name.insert(topic.clone(), self.routes.len() - 1);
         self.routes.len() - 1
     }
@@ -259,16 +284,43 @@ impl Outbox {
         }
     }
 
-    /// A record that is too large: refused, unless it is a dead letter, which goes without its value.
-    #[cold]
-    fn too_large(&mut self, route: usize, record: &OutRecord<'_>, size: usize) -> Result<()> {
-        let topic = self.routes[route].topic.clone();
-        if self.options.dead_letter_topic.as_ref() != Some(&topic) {
-            let message = format!("a record of {size} bytes for topic `{topic}` is too large");
-            let limit = self.options.max_request_size;
-            let hint = format!("raise `max.request.size` (now {limit}), and the topic's `max.message.bytes`");
-            return Err(Error::new(Reaction::Skip, message).hint(hint));
+    /// Why a topic does not take a record, as far as that is known here.
+    #[inline]
+    fn objection(&mut self, route: usize, record: &OutRecord<'_>) -> Option<Error> {
+        let Route { largest, rules, .. } = &self.routes[route];
+        let size = size(record.key, record.value) + headers_len(record.headers);
+        if size <= *largest && (record.key.is_some() || !rules.needs_keys) && self.barred.is_empty() {
+            return None;
         }
+        self.object(route, record, size)
+    }
+
+    #[cold]
+    fn object(&mut self, route: usize, record: &OutRecord<'_>, size: usize) -> Option<Error> {
+        let Route { topic, rules, .. } = &self.routes[route];
+        let too_large = format!("a record of {size} bytes for topic `{topic}` is too large");
+        let limit = self.options.max_request_size;
+        let (message, hint) = if size > limit {
+            (
+                too_large,
+                format!("raise `max.request.size` (now {limit}), and the topic's `max.message.bytes`"),
+            )
+        } else if let Some(limit) = rules.max_message_bytes.filter(|limit| size > limit + OVERHEAD_SLACK) {
+            (too_large, format!("raise `max.message.bytes` of the topic (now {limit})"))
+        } else if record.key.is_none() && rules.needs_keys {
+            let message = format!(
+                "a record for topic `{topic}` has no key, which its `cleanup.policy` `compact` demands"
+            );
+            (message, "give such records a key with `select_key`".to_owned())
+        } else {
+            return self.barred.objection(topic, record);
+        };
+        Some(Error::new(Reaction::Skip, message).hint(hint))
+    }
+
+    /// Takes a dead letter that is too large without its value, and without headers of its own.
+    #[cold]
+    fn shorten(&mut self, route: usize, record: &OutRecord<'_>, size: usize) {
         let mut headers = Headers::default();
         for header in record.headers.as_slice().iter().filter(|header| header.name.starts_with("__streams."))
         {
@@ -277,11 +329,10 @@ impl Outbox {
         }
         let said = format!("the record had {size} bytes: its value, and headers of its own, are left out");
         headers.push("__streams.errors.truncated", Some(said.as_bytes()));
-        let fits = |key: &&[u8]| key.len() < self.options.max_request_size / 2;
+        let fits = |key: &&[u8]| key.len() < self.routes[route].largest / 2;
         let key = record.key.filter(fits);
         let short = OutRecord { key, value: None, headers: &headers, ..*record };
         self.accept(route, &short);
-        Ok(())
     }
 }
 
@@ -304,6 +355,12 @@ impl Route {
         };
         self.slots = (0..partitions).map(slot).collect();
     }
+
+    fn rule(&mut self, rules: TopicRules, max_request_size: usize) {
+        let limit = rules.max_message_bytes.map_or(usize::MAX, |limit| limit.saturating_add(OVERHEAD_SLACK));
+        self.rules = rules;
+        self.largest = limit.min(max_request_size);
+    }
 }
 
 impl Output for Outbox {
@@ -316,9 +373,14 @@ impl Output for Outbox {
         let Some(route) = route else {
             return Err(Error::new(Reaction::Stop, "a sink without topic wrote a record"));
         };
-        let size = size(record.key, record.value) + headers_len(record.headers);
-        if size > self.options.max_request_size {
-            return self.too_large(route, record, size);
+        if let Some(error) = self.objection(route, record) {
+            let size = size(record.key, record.value) + headers_len(record.headers);
+            let is_dead_letter = self.options.dead_letter_topic.as_ref() == Some(&self.routes[route].topic);
+            if !is_dead_letter || size <= self.routes[route].largest {
+                return Err(error);
+            }
+            self.shorten(route, record, size);
+            return Ok(());
         }
         self.accept(route, record);
         Ok(())
@@ -328,8 +390,11 @@ impl Output for Outbox {
         let Some(index) = self.sinks.get(sink).copied().flatten() else { return false };
         let largest = records.keys.iter().zip(records.values).map(|(key, value)| size(*key, *value)).max();
         let route = &mut self.routes[index];
+        let lacks_key = route.rules.needs_keys && records.keys.iter().any(Option::is_none);
         let simple = !route.slots.is_empty()
-            && largest <= Some(self.options.max_request_size)
+            && largest <= Some(route.largest)
+            && !lacks_key
+            && self.barred.is_empty()
             && records.headers.iter().all(Headers::is_empty);
         if !simple {
             return false;
@@ -375,7 +440,11 @@ mod tests {
     fn outbox(cluster: &MemoryCluster) -> (Outbox, Sender) {
         cluster.create_topic("out", 3).unwrap();
         cluster.create_topic("dead", 1).unwrap();
-        let options = OutboxOptions { max_request_size: 1_000, dead_letter_topic: Some("dead".into()) };
+        let options = OutboxOptions {
+            max_request_size: 1_000,
+            dead_letter_topic: Some("dead".into()),
+            ..OutboxOptions::default()
+        };
         let partitions = [("out".into(), 3)].into();
         let producer = ProducerOptions {
             client: "writer".to_owned(),
@@ -438,8 +507,8 @@ mod tests {
         emit(&mut outbox, &Target::Named(&"missing".into()), Some(b"k"), b"3").unwrap();
         let Poll::Ready(refused) = outbox.resolve(admin.as_mut(), 0).unwrap() else { panic!("not answered") };
         assert_eq!((refused.len(), refused[0].task), (1, TASK));
-        assert!(refused[0].error().to_string().starts_with("topic `missing` does not exist"));
-        assert_eq!((refused[0].node(), refused[0].input().is_none()), ("sink", true));
+        assert!(refused[0].error.to_string().starts_with("topic `missing` does not exist"));
+        assert_eq!((refused[0].held.node(), refused[0].held.input().is_none()), ("sink", true));
         emit(&mut outbox, &Target::Named(&topic), Some(b"k"), b"4").unwrap();
         outbox.send(&mut sender, 0).unwrap();
         sender.poll(0).unwrap();

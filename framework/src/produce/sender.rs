@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use crate::error::Result;
-use crate::kafka::{Answer, Cluster, GroupMetadata, OffsetCommit, Producer, ProducerOptions};
+use crate::kafka::{Answer, Cluster, GroupMetadata, OffsetCommit, Producer, ProducerOptions, Refusal};
 use crate::record::RecordBatch;
 use crate::topic::TopicPartition;
 
@@ -38,6 +38,12 @@ impl Sender {
     #[must_use]
     pub fn is_transactional(&self) -> bool {
         self.options.transactional_id.is_some()
+    }
+
+    /// Its transactional id.
+    #[must_use]
+    pub fn transactional_id(&self) -> Option<&str> {
+        self.options.transactional_id.as_deref()
     }
 
     /// Whether it has an epoch.
@@ -129,6 +135,11 @@ impl Sender {
     /// As [`Producer::acknowledged`].
     pub fn acknowledged(&mut self) -> Vec<(TopicPartition, i64)> {
         self.producer.acknowledged()
+    }
+
+    /// As [`Producer::refused`].
+    pub fn refused(&mut self) -> Vec<Refusal> {
+        self.producer.refused()
     }
 
     /// As [`Producer::send_offsets`].

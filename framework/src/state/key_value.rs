@@ -183,7 +183,7 @@ impl<K, V: Clone> StateStore for KeyValueStore<K, V> {
     fn log(&mut self, changelog: &mut RecordBatch) -> Result<()> {
         let Self { shelf, values, overlay, weight, key: scratch, .. } = self;
         overlay.each_dirty(|entry| {
-            let value = shelf.written(values.as_ref(), entry.value, scratch)?;
+            let value = shelf.written(values.as_ref(), (entry.key, entry.value), scratch)?;
             weight.learn(value.map_or(0, <[u8]>::len));
             changelog.push(entry.timestamp, Some(entry.key), value, 0);
             Ok(())

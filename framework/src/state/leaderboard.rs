@@ -156,7 +156,7 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
             Effect::Shown => true,
             Effect::SamePlace => {
                 let old = ranking.slot(member).and_then(|slot| slot.value());
-                !self.same_row(old, row.as_ref().map(|(row, _)| row))?
+                !self.same_row(member, old, row.as_ref().map(|(row, _)| row))?
             }
         };
         let before =
@@ -165,16 +165,16 @@ impl<K, V: Clone, S: Ord + Clone> LeaderboardStore<K, V, S> {
         Ok(if changed { Shown::Changed { before } } else { Shown::Same })
     }
 
-    fn same_row(&self, one: Option<&V>, other: Option<&V>) -> Result<bool> {
+    fn same_row(&self, member: &[u8], one: Option<&V>, other: Option<&V>) -> Result<bool> {
         let bytes = |row: Option<&V>| {
             let mut bytes = Vec::new();
-            row.map(|row| self.write_row(row, &mut bytes)).transpose().map(|present| (present, bytes))
+            row.map(|row| self.write_row(member, row, &mut bytes)).transpose().map(|present| (present, bytes))
         };
         Ok(bytes(one)? == bytes(other)?)
     }
 
-    fn write_row(&self, row: &V, out: &mut Vec<u8>) -> Result<bool> {
-        self.serdes.rows.serialize(row, out).map_err(|error| self.shelf.serde_error("row", error))
+    fn write_row(&self, member: &[u8], row: &V, out: &mut Vec<u8>) -> Result<bool> {
+        self.serdes.rows.serialize(row, out).map_err(|error| self.shelf.unwritable(member, error))
     }
 
     /// Sets the row of a member of a board in memory and makes it dirty.
@@ -331,7 +331,7 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
             bytes.clear();
             let present = match slot.value() {
                 None => false,
-                Some(row) => self.write_row(row, &mut bytes)?,
+                Some(row) => self.write_row(member, row, &mut bytes)?,
             };
             self.weight.learn(bytes.len());
             let key = row_key(board, member);
@@ -368,7 +368,7 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
                 continue;
             };
             let mut stored = slot.timestamp.to_be_bytes().to_vec();
-            self.write_row(row, &mut stored)?;
+            self.write_row(member, row, &mut stored)?;
             changes.push(Change::Put(space, row_key(board, member), stored));
         }
         self.due.unflushed(space, changes);

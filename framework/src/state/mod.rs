@@ -95,7 +95,7 @@ impl Shelf {
         Ok(empty)
     }
 
-    /// The bytes of a value of this store, `None` for null, written to `scratch`.
+    /// The bytes of a key's value in this store, `None` for null, written to `scratch`.
     ///
     /// # Errors
     /// If it has no such form.
@@ -103,19 +103,29 @@ impl Shelf {
     pub(crate) fn written<'a, V>(
         &self,
         values: &dyn Serde<V>,
-        value: Option<&V>,
+        (key, value): (&[u8], Option<&V>),
         scratch: &'a mut Vec<u8>,
     ) -> Result<Option<&'a [u8]>> {
         scratch.clear();
         let Some(value) = value else { return Ok(None) };
-        let present = values.serialize(value, scratch).map_err(|error| self.serde_error("value", error))?;
+        let present = values.serialize(value, scratch).map_err(|error| self.unwritable(key, error))?;
         Ok(present.then_some(scratch.as_slice()))
     }
 
     /// An error about a value of this store.
     #[must_use]
     pub fn serde_error(&self, what: &str, error: SerdeError) -> Error {
-        Error::new(Reaction::Skip, format!("cannot handle a {what} of store `{}`", self.name)).because(error)
+        let message = format!("cannot handle a {what} of store `{}`", self.name);
+        Error::new(blamed(&error), message).because(error)
+    }
+
+    /// An error about a value of this store that cannot be written, with the key whose value it is.
+    #[must_use]
+    pub fn unwritable(&self, key: &[u8], error: SerdeError) -> Error {
+        let message = format!("cannot write the value of key `{}` in store `{}`", shown_key(key), self.name);
+        Error::new(blamed(&error), message).because(error).hint(
+            "its serde cannot write every value of its type: use another type or serde, or keep such values out",
+        )
     }
 
     /// An error about a changelog or stored entry that has not this store's form.
@@ -132,6 +142,19 @@ fn horizon(newest: i64, retention_ms: i64) -> i64 {
         return 0;
     }
     newest.saturating_sub(retention_ms).saturating_add(1).max(0)
+}
+
+/// What has to follow on an error of a serde: where it is not the value that is at fault, the work is done again later.
+fn blamed(error: &SerdeError) -> Reaction {
+    if error.retry { Reaction::Abort } else { Reaction::Skip }
+}
+
+/// A key in messages: its first bytes.
+pub(crate) fn shown_key(key: &[u8]) -> String {
+    /// Enough to find it; more would only hide the rest of the message.
+    const SHOWN: usize = 48;
+    let rest = if key.len() > SHOWN { "..." } else { "" };
+    format!("{}{rest}", key[..key.len().min(SHOWN)].escape_ascii())
 }
 
 /// `ts:i64 | value`, the stored form of a timestamped value (Kafka Streams' `ValueAndTimestamp`).

@@ -335,8 +335,7 @@ impl<K, V: Clone> SessionStore<K, V> {
                 continue;
             };
             let mut stored = slot.timestamp.to_be_bytes().to_vec();
-            let written = self.values.serialize(value, &mut stored);
-            written.map_err(|error| self.shelf.serde_error("value", error))?;
+            self.serialize(key, value, &mut stored)?;
             changes.push(Change::Put(space, entry, stored));
             changes.push(Change::Put(space + 1, index, Vec::new()));
         }
@@ -373,6 +372,10 @@ impl<K, V: Clone> SessionStore<K, V> {
             self.sessions.remove(key);
         }
     }
+
+    fn serialize(&self, key: &[u8], value: &V, out: &mut Vec<u8>) -> Result<bool> {
+        self.values.serialize(value, out).map_err(|error| self.shelf.unwritable(key, error))
+    }
 }
 
 impl<K, V: Clone> StateStore for SessionStore<K, V> {
@@ -385,7 +388,8 @@ impl<K, V: Clone> StateStore for SessionStore<K, V> {
         for (plain, bounds) in &self.dirty {
             let slot = self.slot(plain, *bounds).expect("a dirty session stays in memory");
             let (end, start) = (bounds.0.to_be_bytes(), bounds.1.to_be_bytes());
-            let value = self.shelf.written(self.values.as_ref(), slot.value.as_ref(), &mut scratch)?;
+            let value =
+                self.shelf.written(self.values.as_ref(), (plain, slot.value.as_ref()), &mut scratch)?;
             self.weight.learn(value.map_or(0, <[u8]>::len));
             changelog.push_parts(slot.timestamp, &[plain, &end, &start], value);
         }

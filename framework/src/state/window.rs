@@ -251,7 +251,8 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
         for (start, overlay) in &self.windows {
             let start = start.to_be_bytes();
             overlay.each_dirty(|entry| {
-                let value = self.shelf.written(self.values.as_ref(), entry.value, &mut scratch)?;
+                let value =
+                    self.shelf.written(self.values.as_ref(), (entry.key, entry.value), &mut scratch)?;
                 self.weight.learn(value.map_or(0, <[u8]>::len));
                 changelog.push_parts(entry.timestamp, &[entry.key, &start, &SEQUENCE], value);
                 Ok(())

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 
 use crate::error::Result;
 use crate::state::{ByteStore, Change, KeyRange, META};
+use crate::topic::TaskId;
 
 /// Version of the table above.
 const FORMAT: u8 = 1;
@@ -52,6 +53,20 @@ impl Checkpoint {
         let entry = |key: &[u8]| self.entries.get(key).map(Vec::as_slice);
         entry(b"format").is_none_or(|format| format == [FORMAT])
             && entry(b"layout").is_none_or(|stored| stored == layout.as_bytes())
+    }
+
+    /// The fingerprint of the topology that wrote the data.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<u64> {
+        let bytes = self.entries.get(b"fingerprint".as_slice())?;
+        Some(u64::from_be_bytes(bytes.as_slice().try_into().ok()?))
+    }
+
+    /// Tells where the data was written by another topology: what is in stores of the same names may mean something else now.
+    pub(super) fn warn_of_other(&self, task: TaskId, fingerprint: u64) {
+        if self.fingerprint().is_some_and(|other| other != fingerprint) {
+            tracing::warn!(%task, "local state was written by another version of the topology");
+        }
     }
 
     /// A number by its key.

@@ -174,6 +174,32 @@ impl Task {
         source.and_then(|source| source.start_at).or(reset)
     }
 
+    /// The offset at which an input begins that goes from `start` to `end`, and has no committed one.
+    fn first_offset(
+        &self,
+        partition: &TopicPartition,
+        (start, end): (i64, i64),
+        reset: Option<StartAt>,
+    ) -> Result<i64> {
+        match self.begins_at(&partition.topic, reset) {
+            Some(StartAt::Earliest) => Ok(start),
+            Some(StartAt::Latest) => Ok(end),
+            None => {
+                let message = "there is no committed offset, and `auto.offset.reset` is `none`";
+                Err(Error::new(Reaction::Stop, message)
+                    .at_record(partition, start)
+                    .hint("set it to `earliest` or `latest`, or commit an offset for the group"))
+            }
+        }
+    }
+
+    /// How far its inputs are, for messages.
+    #[must_use]
+    pub fn progress_text(&self) -> String {
+        let one = |lane: &Lane| format!("{} offset {}", lane.partition(), lane.next_offset());
+        format!("inputs at {}", self.lanes.iter().map(one).collect::<Vec<_>>().join(", "))
+    }
+
     /// Its operators, for a look inside.
     #[must_use]
     pub fn assembly(&self) -> &Assembly {
@@ -214,7 +240,7 @@ impl Task {
         !self.assembly.ticks().is_empty()
     }
 
-    /// The event time of the record processed last since the last call; a sample for latency.
+    /// The newest event time of the task, if it has processed records since the last call; a sample for latency.
     pub fn take_newest_input(&mut self) -> Option<i64> {
         self.newest_input.take()
     }

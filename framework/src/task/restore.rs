@@ -62,6 +62,8 @@ pub struct RestoreDesk<'a> {
     pub membership: &'a mut dyn Membership,
     /// Now.
     pub now_ms: i64,
+    /// What the wall clock shows.
+    pub wall_ms: i64,
 }
 
 /// What a step of a restore did.
@@ -153,7 +155,9 @@ impl Restore {
         for (id, task) in desk.tasks.iter_mut().filter(|(_, task)| !task.is_running()) {
             task.go(Phase::Restoring);
             restore.waiting.insert(*id);
-            restore.known.insert(*id, Checkpoint::read(task.assembly.bytes().as_ref())?);
+            let known = Checkpoint::read(task.assembly.bytes().as_ref())?;
+            known.warn_of_other(*id, task.fingerprint);
+            restore.known.insert(*id, known);
             restore.inputs.extend(task.lanes.iter().map(|lane| lane.partition().clone()));
             for (index, store) in task.stores.iter().enumerate() {
                 restore.changelogs.extend(store.partition.clone().map(|partition| (*id, index, partition)));
@@ -331,7 +335,7 @@ impl Restore {
         }
         let retention = topic.configs.iter().find(|(name, _)| name == "delete.retention.ms");
         let retention = retention.and_then(|(_, ms)| ms.parse().ok()).unwrap_or(DELETE_RETENTION_MS);
-        let age = desk.now_ms.saturating_sub(known.number("wall", "")?);
+        let age = desk.wall_ms.saturating_sub(known.number("wall", "")?);
         // The marker of our own last transaction stands behind what it wrote; a foreign one leaves a record as well.
         let missed = end - local > i64::from(self.options.transactional);
         (missed && age > retention).then_some(Rebuild::TooOld)
@@ -385,7 +389,7 @@ impl Restore {
                 budget = budget.saturating_sub(fetched.records.byte_len());
                 task.stores[reading.store].offset = reading.position;
                 task.stores[reading.store].put_offset(&mut changes);
-                changes.extend(checkpoint::put_header(&task.layout, task.fingerprint, desk.now_ms));
+                changes.extend(checkpoint::put_header(&task.layout, task.fingerprint, desk.wall_ms));
                 task.apply(changes)?;
                 restored.progress.push(reading.progress(desk.now_ms - self.started_ms));
             }
@@ -454,7 +458,9 @@ impl Restore {
             let told = committed.and_then(|committed| metadata::decode(&committed.metadata));
             let offset = match committed {
                 Some(committed) => committed.offset,
-                None => self.start_of(task, &partition)?,
+                None => {
+                    task.first_offset(&partition, self.starts[&partition], self.options.auto_offset_reset)?
+                }
             };
             let stored = || known.number("partition", &partition.topic).unwrap_or(-1);
             let partition_time = told.as_ref().map_or_else(stored, |times| times.partition_time);
@@ -467,21 +473,6 @@ impl Restore {
         task.go(Phase::Running);
         tracing::info!(task = %task.id, "task runs");
         Ok(())
-    }
-
-    /// Where an input without committed offset begins.
-    fn start_of(&self, task: &Task, partition: &TopicPartition) -> Result<i64> {
-        let (start, end) = self.starts[partition];
-        match task.begins_at(&partition.topic, self.options.auto_offset_reset) {
-            Some(StartAt::Earliest) => Ok(start),
-            Some(StartAt::Latest) => Ok(end),
-            None => {
-                let message = "there is no committed offset, and `auto.offset.reset` is `none`";
-                Err(Error::new(Reaction::Stop, message)
-                    .at_record(partition, start)
-                    .hint("set it to `earliest` or `latest`, or commit an offset for the group"))
-            }
-        }
     }
 }
 

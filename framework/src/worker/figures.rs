@@ -29,7 +29,7 @@ pub struct Figures {
     pub restored: u64,
     /// Duration of commits, microseconds.
     pub commit_us: Histogram<u64>,
-    /// From a record's event time to the commit that carries it, milliseconds; of samples.
+    /// From the newest event time to the commit that carries its record, milliseconds; of samples.
     pub latency_ms: Histogram<u64>,
     pub(super) samples: Vec<i64>,
 }

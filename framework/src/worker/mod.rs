@@ -8,6 +8,8 @@ mod observer;
 mod options;
 mod rebalance;
 mod recover;
+mod refusals;
+mod setbacks;
 mod state;
 mod stations;
 
@@ -24,17 +26,19 @@ use std::task::Poll;
 use crate::commit::{CommitOptions, Committer, FlushOptions, Planted, Probe};
 use crate::config::Settings;
 use crate::consume::{Lag, Lane};
-use crate::error::{Error, Reaction, Result};
+use crate::error::{Reaction, Result};
 use crate::group::{Layout, Startup, subscription};
 use crate::kafka::{Admin, Cluster, Consumer, Isolation, Membership};
 use crate::operator::{HandlerResponse, Handlers};
 use crate::produce::{Outbox, OutboxOptions, Sender};
 use crate::state::StateBackend;
 use crate::task::{Restore, Task};
+use crate::time::SteadyTime;
 use crate::topic::{TaskId, TopicPartition};
 use crate::topology::Plan;
 
 use recover::Recovery;
+use setbacks::Setbacks;
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,8 +91,14 @@ pub struct Worker {
     unanswered: Option<Vec<TopicPartition>>,
     purge: stations::Purge,
     trouble_since: Option<i64>,
-    /// Why a task has to wait with its next record; the others went on meanwhile.
-    waiting: Option<Error>,
+    /// Since when a record waits that cannot be read for want of an answer from elsewhere.
+    head_waits_since: Option<i64>,
+    steady: SteadyTime,
+    /// The wall clock as of this step; everything that measures goes by the steady time.
+    wall_ms: i64,
+    setbacks: Setbacks,
+    /// The task whose records are handled now, for the message where that panics.
+    at_work: Option<TaskId>,
     steps: u64,
     over_budget: bool,
     /// Bytes fetched since the last look at memory.
@@ -110,6 +120,10 @@ impl Worker {
         let handlers = Arc::new(handlers(&settings));
         let (dead_letters, replicas) = (handlers.dead_letter_topic.as_ref(), settings.replication_factor);
         let startup = Startup::new(Arc::clone(&plan), admin("admin"), dead_letters, replicas);
+        let limit = settings.topic_max_message_bytes.iter();
+        let startup = startup.internal_configs(
+            limit.map(|limit| ("max.message.bytes".to_owned(), limit.to_string())).collect(),
+        );
         let commit = CommitOptions {
             interval_ms: settings.commit_interval_ms,
             transaction_timeout_ms: settings.transaction_timeout_ms,
@@ -152,7 +166,11 @@ impl Worker {
             unanswered: None,
             purge: stations::Purge::default(),
             trouble_since: None,
-            waiting: None,
+            head_waits_since: None,
+            steady: SteadyTime::default(),
+            wall_ms: 0,
+            setbacks: Setbacks::default(),
+            at_work: None,
             steps: 0,
             over_budget: false,
             taken_in: 0,
@@ -160,21 +178,22 @@ impl Worker {
         }
     }
 
-    /// Goes on as far as it can without waiting.
+    /// Goes on as far as it can without waiting. `wall_ms` is what the wall clock shows; it may have been set back: then
+    /// operators and figures see that, while intervals and time-outs, the cluster's among them, go on as if it had not.
     ///
     /// # Errors
     /// If the worker has failed; errors that it can deal with itself are logged, and it goes on.
-    pub fn step(&mut self, now_ms: i64) -> Result<Progress> {
+    pub fn step(&mut self, wall_ms: i64) -> Result<Progress> {
         if self.state.is_final() {
             return Ok(Progress::default());
         }
         self.steps += 1;
-        let advanced = self.advance(now_ms);
-        match (advanced, self.waiting.take()) {
-            (Ok(progress), None) => Ok(progress),
-            (Ok(progress), Some(error)) => self.be_patient(error, now_ms).map(|()| progress),
-            (Err(error), _) => {
-                // What is tried again needs time more than haste.
+        self.wall_ms = wall_ms;
+        let now_ms = self.steady.at(wall_ms);
+        match self.advance(now_ms) {
+            Ok(progress) => Ok(progress),
+            Err(error) => {
+                // What is tried again as it is has to be waited for.
                 let busy = error.reaction() != Reaction::Retry;
                 self.react(error, now_ms).map(|()| Progress { consumed: 0, busy })
             }
@@ -193,16 +212,14 @@ impl Worker {
             if !self.is_standing_still() {
                 self.intake(now_ms, &mut progress)?;
                 self.process(now_ms, &mut progress)?;
-                self.tick(now_ms)?;
+                self.tick()?;
             }
             self.send(now_ms)?;
             self.commit(now_ms, &mut progress)?;
             self.purge(now_ms);
         }
         self.conclude(now_ms, &mut progress);
-        if self.waiting.is_none() && !self.is_standing_still() {
-            self.trouble_since = None;
-        }
+        self.trouble_since = None;
         Ok(progress)
     }
 
@@ -232,10 +249,14 @@ impl Worker {
             let options = OutboxOptions {
                 max_request_size: self.settings.max_request_size,
                 dead_letter_topic: self.handlers.dead_letter_topic.clone(),
+                rules: layout.rules.clone(),
             };
             self.outbox = Outbox::new(options, &self.plan.sinks, &layout.partitions);
             self.layout = layout;
             self.startup = None;
+        }
+        if self.setbacks.pauses(now_ms) {
+            return Ok(false);
         }
         let Poll::Ready(()) = self.sender.open(now_ms)? else { return Ok(false) };
         self.membership.subscribe(&subscription(&self.plan));

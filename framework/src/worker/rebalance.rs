@@ -89,7 +89,8 @@ impl Worker {
             admin: self.cluster.admin(&client),
             consumer: self.cluster.consumer(&client, Isolation::ReadCommitted),
         };
-        let mut desk = RestoreDesk { tasks: &mut self.tasks, membership: self.membership.as_mut(), now_ms };
+        let (wall_ms, membership) = (self.wall_ms, self.membership.as_mut());
+        let mut desk = RestoreDesk { tasks: &mut self.tasks, membership, now_ms, wall_ms };
         self.restore = Some(Restore::begin(options, ports, &mut desk)?);
         Ok(())
     }
@@ -105,7 +106,8 @@ impl Worker {
             }
             self.unanswered = None;
         }
-        let mut desk = RestoreDesk { tasks: &mut self.tasks, membership: self.membership.as_mut(), now_ms };
+        let (wall_ms, membership) = (self.wall_ms, self.membership.as_mut());
+        let mut desk = RestoreDesk { tasks: &mut self.tasks, membership, now_ms, wall_ms };
         let rewinds = restore.rewinds();
         let restored = restore.advance(&mut desk)?;
         progress.busy |= !restored.started.is_empty() || !restored.progress.is_empty();

@@ -8,13 +8,17 @@
 //! | rejoin      | the producer and all tasks are dropped; the group is joined anew                                    |
 //! | rebuild     | as abort, and the task's local state is wiped                                                       |
 //! | skip, stop  | the worker fails                                                                                    |
+//!
+//! What is aborted or replaced again and again comes at ever longer intervals, and to an end: see [`Setbacks`].
+//!
+//! [`Setbacks`]: super::setbacks::Setbacks
 
 use std::task::Poll;
 
 use super::{Progress, Worker, WorkerState};
 use crate::commit::Planted;
 use crate::error::{Error, Reaction, Result};
-use crate::kafka::Fault;
+use crate::kafka::{Fault, KafkaError, Refusal};
 use crate::task::{Phase, Rebuild};
 
 /// What has to be done with the producer before work goes on.
@@ -42,6 +46,17 @@ impl Worker {
         if starting && !matches!(reaction, Reaction::Retry | Reaction::NewProducer) {
             return self.fail(error, now_ms);
         }
+        let refusals = self.sender.refused();
+        // Outside of a transaction the producer would go on without the record; what was processed has to be done again.
+        let refused = reaction == Reaction::Stop && !refusals.is_empty();
+        let reaction = if refused { Reaction::NewProducer } else { reaction };
+        let error = match reaction {
+            Reaction::Abort | Reaction::NewProducer => match self.set_back(error, refusals, now_ms) {
+                Ok(error) => error,
+                Err(error) => return self.fail(error, now_ms),
+            },
+            _ => error,
+        };
         match reaction {
             Reaction::Retry => return self.be_patient(error, now_ms),
             Reaction::Abort => self.abort(&error)?,
@@ -69,7 +84,44 @@ impl Worker {
         Ok(())
     }
 
-    pub(super) fn be_patient(&mut self, error: Error, now_ms: i64) -> Result<()> {
+    /// Counts an attempt that has failed, and takes in what the broker has refused. An error: there is no use in another.
+    fn set_back(
+        &mut self,
+        error: Error,
+        refusals: Vec<Refusal>,
+        now_ms: i64,
+    ) -> std::result::Result<Error, Error> {
+        if self.is_feud(&error, now_ms) {
+            let id = self.sender.transactional_id().unwrap_or_default();
+            let message = format!(
+                "another producer uses the transactional id `{id}` and has fenced ours again and again"
+            );
+            return Err(Error::new(Reaction::Stop, message)
+                .because(error)
+                .hint("give each process of the application a name of its own: `Application::process`"));
+        }
+        self.setbacks.note(!refusals.is_empty(), now_ms);
+        for refusal in refusals {
+            if let Some(refused) = self.refused_state(&refusal) {
+                return Err(refused);
+            }
+            tracing::warn!(worker = self.number, partition = %refusal.partition, code = refusal.code, "refused by the broker");
+            self.outbox.bar(refusal, now_ms);
+        }
+        self.setbacks.verdict(error, self.settings.task_timeout_ms, now_ms)
+    }
+
+    /// Whether another producer fences ours for ever. A transaction that is too old is fenced by its coordinator.
+    fn is_feud(&mut self, error: &Error, now_ms: i64) -> bool {
+        let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<KafkaError>());
+        let fenced =
+            cause.is_some_and(|cause| matches!(cause.code, "INVALID_PRODUCER_EPOCH" | "PRODUCER_FENCED"));
+        let since = self.sender.open_since().unwrap_or(now_ms);
+        let in_time = now_ms.saturating_sub(since) < self.settings.transaction_timeout_ms;
+        fenced && in_time && self.setbacks.note_fenced(now_ms)
+    }
+
+    fn be_patient(&mut self, error: Error, now_ms: i64) -> Result<()> {
         let since = *self.trouble_since.get_or_insert(now_ms);
         if now_ms.saturating_sub(since) <= self.settings.task_timeout_ms {
             tracing::debug!(worker = self.number, %error, "tried again");
@@ -138,6 +190,9 @@ impl Worker {
                 let Poll::Ready(()) = self.sender.open(now_ms)? else { return Ok(false) };
             }
         }
+        if self.setbacks.pauses(now_ms) {
+            return Ok(false);
+        }
         self.recovery = Recovery::Nothing;
         progress.busy = true;
         if self.restore.is_none() && self.tasks.values().any(|task| !task.is_running()) {
@@ -147,6 +202,21 @@ impl Worker {
             }
         }
         Ok(true)
+    }
+
+    /// The end of a worker that has panicked, in a closure of the user's or in our own code: as after any other error. What it
+    /// had in hand is not looked at again.
+    pub(crate) fn panicked(&mut self, message: &str) -> Error {
+        let error = Error::new(Reaction::Stop, format!("worker {} panicked: {message}", self.number));
+        let error = match self.at_work {
+            Some(task) => error.in_task(task),
+            None => error,
+        };
+        let now_ms = self.steady.at(self.wall_ms);
+        if self.state.is_final() {
+            return error;
+        }
+        self.fail(error, now_ms).expect_err("to fail is an error")
     }
 
     /// The end. A transaction that is open is aborted if that can be said in passing; else its timeout does it.

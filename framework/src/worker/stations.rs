@@ -7,8 +7,6 @@ use super::{Progress, Recovery, Worker};
 use crate::commit::{CommitDesk, CommitRecord};
 use crate::error::{Error, Reaction, Result};
 use crate::kafka::{Fault, Isolation, StartAt};
-use crate::operator::{Context, Stage};
-use crate::produce::Refused;
 use crate::task::Task;
 use crate::topic::TopicPartition;
 
@@ -81,6 +79,7 @@ impl Worker {
         let Some(task) = self.tasks.values_mut().find(reads).filter(|_| wanted) else { return Ok(()) };
         let begin = task.begins_at(&partition.topic, self.settings.auto_offset_reset);
         let id = task.id();
+        let mut skipped = 0;
         for lane in task.lanes_mut().iter_mut().filter(|lane| *lane.partition() == partition) {
             let from = lane.next_offset();
             let to = match begin {
@@ -95,10 +94,12 @@ impl Worker {
                     ));
                 }
             };
+            skipped += u64::try_from(to - from).unwrap_or(0);
             tracing::warn!(%partition, from, to, "offset out of range: records are skipped or repeated");
             lane.seek(to, lane.partition_time());
             self.consumer.add(&partition, to);
         }
+        task.counters_mut().skipped_offsets += skipped;
         Ok(())
     }
 
@@ -107,12 +108,15 @@ impl Worker {
         if self.sender.pending_bytes() + self.outbox.bytes() > PENDING_BYTES || self.outbox.is_holding() {
             return Ok(());
         }
-        let budget = (STEP_RECORDS / self.tasks.len().max(1)).max(TASK_RECORDS);
+        let budget = self.setbacks.share((STEP_RECORDS / self.tasks.len().max(1)).max(TASK_RECORDS));
+        let mut waiting = None;
         for (id, task) in self.tasks.iter_mut().filter(|(_, task)| task.is_running()) {
             self.outbox.set_writer(*id);
-            let worked = match task.process(budget, now_ms, &mut self.outbox) {
+            self.at_work = Some(*id);
+            let worked = match task.process(budget, self.wall_ms, &mut self.outbox) {
+                // Its head cannot be read now; others go on, and what was processed is committed.
                 Err(error) if error.reaction() == Reaction::Retry => {
-                    self.waiting = Some(error);
+                    waiting.get_or_insert(error);
                     continue;
                 }
                 worked => worked?,
@@ -121,15 +125,35 @@ impl Worker {
             progress.consumed += worked.consumed;
             progress.busy |= worked.consumed > 0 || worked.more;
         }
-        Ok(())
+        self.at_work = None;
+        if self.setbacks.is_careful() && progress.consumed > 0 {
+            self.committer.request();
+        }
+        self.wait_for_head(waiting, now_ms)
+    }
+
+    /// Says how long records have waited that cannot be read now; for too long is an error.
+    fn wait_for_head(&mut self, waiting: Option<Error>, now_ms: i64) -> Result<()> {
+        let Some(error) = waiting else {
+            self.head_waits_since = None;
+            return Ok(());
+        };
+        let since = *self.head_waits_since.get_or_insert(now_ms);
+        if now_ms.saturating_sub(since) <= self.settings.task_timeout_ms {
+            tracing::debug!(worker = self.number, %error, "tried again");
+            return Ok(());
+        }
+        Err(error.reacting(Reaction::Stop).hint("`task.timeout.ms` has passed"))
     }
 
     /// Lets operators know that time passes.
-    pub(super) fn tick(&mut self, now_ms: i64) -> Result<()> {
+    pub(super) fn tick(&mut self) -> Result<()> {
         for (id, task) in self.tasks.iter_mut().filter(|(_, task)| task.is_running() && task.has_ticks()) {
             self.outbox.set_writer(*id);
-            task.tick(now_ms, &mut self.outbox)?;
+            self.at_work = Some(*id);
+            task.tick(self.wall_ms, &mut self.outbox)?;
         }
+        self.at_work = None;
         Ok(())
     }
 
@@ -143,39 +167,6 @@ impl Worker {
             result => result?,
         }
         self.sender.poll(now_ms)
-    }
-
-    /// Finds out about topics that were chosen for a record and not known before.
-    pub(super) fn resolve(&mut self, now_ms: i64) -> Result<()> {
-        if !self.outbox.is_holding() {
-            return Ok(());
-        }
-        let Poll::Ready(refused) = self.outbox.resolve(self.resolver.as_mut(), now_ms)? else {
-            return Ok(());
-        };
-        for one in refused {
-            self.refused(one, now_ms)?;
-        }
-        Ok(())
-    }
-
-    /// The production handler's answer to a record that had waited for its topic.
-    fn refused(&mut self, refused: Refused, now_ms: i64) -> Result<()> {
-        let Some(task) = self.tasks.get_mut(&refused.task) else { return Ok(()) };
-        let stream_time = task.stream_time();
-        let counters = task.counters_mut();
-        counters.produced = counters.produced.saturating_sub(1);
-        self.outbox.set_writer(refused.task);
-        let mut context = Context {
-            task: refused.task,
-            now_ms,
-            stream_time,
-            input: refused.input(),
-            counters,
-            handlers: &self.handlers,
-            output: &mut self.outbox,
-        };
-        context.failed(Stage::Production, refused.node(), refused.error())
     }
 
     /// Commits when it is time, and goes on with a commit that is under way.
@@ -192,13 +183,17 @@ impl Worker {
             outbox: &mut self.outbox,
             membership: self.membership.as_mut(),
             probe: &mut self.probe,
+            wall_ms: self.wall_ms,
             now_ms,
         };
         if due && !self.committer.begin(&mut desk)? {
+            self.setbacks.over();
             return Ok(());
         }
         let Poll::Ready(commit) = self.committer.advance(&mut desk)? else { return Ok(()) };
         progress.busy = true;
+        self.setbacks.over();
+        self.outbox.committed(now_ms);
         self.committed(&commit);
         Ok(())
     }

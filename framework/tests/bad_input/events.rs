@@ -43,7 +43,7 @@ fn check(cases: &[Unusable<'_>], bad: Raw<'_>) {
         let (mut kit, lines) = run(kit, topology, &[good(10), bad, good(30)]);
         let counters = kit.counters();
         assert_eq!(counters.dropped(*reason), 1, "{name}: {counters}");
-        assert_eq!(counters.dropped_total() + counters.dead_letters, 1, "{name}: {counters}");
+        assert_eq!(counters.dropped_total() + counters.dead_letters_total(), 1, "{name}: {counters}");
         let out = kit.read_bytes("out").unwrap().iter().map(RecordBatch::len).sum::<usize>();
         assert_eq!(out, 2, "{name}");
         let expected = format!(

@@ -12,6 +12,7 @@
 //!   `joined_topics_that_cannot_be_levelled_are_refused_by_name`;
 //! - wrong and contradictory configuration: `config.rs`, `unknown_names_are_refused_with_the_nearest`,
 //!   `values_that_are_not_allowed_are_refused_with_what_is`, `contradictions_are_refused_by_name` and those around them;
+//! - what only the broker refuses, or a topic's own settings: `runtime_refusals.rs`;
 //! - late records and a task that moves: the simulation (`tests/simulation/`).
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may say so")]
 

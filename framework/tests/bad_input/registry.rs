@@ -112,7 +112,7 @@ fn patience_with_a_registry_ends_with_task_timeout() {
 }
 
 #[test]
-fn a_result_that_a_registry_holds_up_stops_the_worker_and_is_made_again() {
+fn a_result_that_a_registry_holds_up_is_made_again() {
     let registry = registry();
     let topology = {
         let builder = StreamsBuilder::new();
@@ -121,12 +121,13 @@ fn a_result_that_a_registry_holds_up_stops_the_worker_and_is_made_again() {
         builder.build().unwrap()
     };
     let kit = Testkit::builder().exactly_once().set("production.exception.handler", "continue");
-    let mut kit = kit.build(&topology).unwrap();
-    let error = kit.pipe("in", &"k".to_owned(), &7_i64, 10).unwrap_err().to_string();
+    let mut kit = kit.set("task.timeout.ms", 5_000).build(&topology).unwrap();
+    kit.pipe("in", &"k".to_owned(), &7_i64, 10).unwrap();
+    let error = (0..20).find_map(|_| kit.advance_wall_clock(1_000).err()).unwrap().to_string();
     let expected = "cannot write the value: expected avro i64: the schema registry did not answer about subject \
                     `in-value`: connection refused (topic in, partition 0, offset 0, node KSTREAM-SINK-0000000001, task \
                     0_0); this is no fault of the record: it is read again once there is an answer";
-    assert_eq!(error, expected);
+    assert!(error.starts_with(expected), "{error}");
     registry.away.store(false, Ordering::Relaxed);
     kit.restart(0).unwrap();
     assert_eq!(kit.read_bytes("out").unwrap()[0].get(0).value, Some(AVRO));

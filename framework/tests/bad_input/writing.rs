@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use headwater::codec::Json;
 use headwater::kafka::Isolation;
-use headwater::kafka::memory::MemoryCluster;
 use headwater::telemetry::DropReason;
 use headwater::testkit::Testkit;
 use headwater::{BoardEmit, HasSerde, Produced, Ranked, StreamsBuilder, TopicName};
 use serde::{Deserialize, Serialize};
 
-use crate::bench::{Case, times};
+use crate::bench::Case;
 
 const SINK: &str = "KSTREAM-SINK-0000000002";
 
@@ -101,46 +100,6 @@ fn a_topic_chosen_for_a_record_that_does_not_exist() {
     case.check();
 }
 
-/// What the topic itself refuses shows only when the batch is under way: too late for a handler, and no reason to try again.
-#[test]
-fn what_the_topic_refuses_stops_the_worker_with_the_reason() {
-    let identity = |builder: &StreamsBuilder| builder.stream::<Option<String>, String>("in").to("out");
-    let cases: [(_, Option<&[u8]>, &str, &str); 2] = [
-        (
-            ("max.message.bytes", "1000"),
-            Some(b"k"),
-            "(MESSAGE_TOO_LARGE)",
-            "raise `max.message.bytes` of the topic, or lower `max.request.size`: then the production handler gets \
-             such records",
-        ),
-        (
-            ("cleanup.policy", "compact"),
-            None,
-            "(INVALID_RECORD)",
-            "has the topic `cleanup.policy=compact`? then every record for it needs a key",
-        ),
-    ];
-    for (setting, key, code, hint) in cases {
-        for exactly_once in [true, false] {
-            let cluster = MemoryCluster::new();
-            cluster.create_topic_with("out", 1, &[setting]).unwrap();
-            let builder = StreamsBuilder::new();
-            identity(&builder);
-            let kit = Testkit::builder().cluster(&cluster).set("production.exception.handler", "continue");
-            let kit = if exactly_once { kit.exactly_once() } else { kit };
-            let mut kit = kit.build(&builder.build().unwrap()).unwrap();
-            kit.pipe_bytes("in", Some(b"k"), Some(b"good"), 10).unwrap();
-            let error = kit.pipe_bytes("in", key, Some(&[b'x'; 2_000]), 20).unwrap_err().to_string();
-            assert!(error.starts_with("the cluster refuses what is written: producer"), "{error}");
-            assert!(error.contains("a batch for out-0 was not delivered") && error.contains(code), "{error}");
-            assert!(error.ends_with(hint), "{error}");
-            assert_eq!(kit.restart(0).unwrap_err().to_string(), error, "the record is still there");
-            assert_eq!(kit.counters().to_string(), "consumed 1, processed 1, produced 1");
-            assert_eq!(times(&cluster, "out"), [10]);
-        }
-    }
-}
-
 /// A board of a whole team that the clock tells, not a record: there is no input to point at.
 #[test]
 fn a_result_told_by_the_clock_that_cannot_be_written() {
@@ -176,7 +135,7 @@ fn a_result_told_by_the_clock_that_cannot_be_written() {
     assert!(kit.read_bytes("out").unwrap().is_empty());
 
     let (mut kit, error) = told("dead-letter");
-    assert_eq!((error, kit.counters().dead_letters), (None, 1));
+    assert_eq!((error, kit.counters().dead_letters_total()), (None, 1));
     let letters = kit.read::<Option<String>, Option<String>>("dead").unwrap();
     let [letter] = letters.as_slice() else { panic!("{letters:?}") };
     assert_eq!((letter.key.as_ref(), letter.value.as_ref(), letter.timestamp), (None, None, 1));
@@ -204,5 +163,8 @@ fn a_dead_letter_that_is_too_large_goes_without_its_value() {
     assert!(truncated.ends_with(" bytes: its value, and headers of its own, are left out"), "{truncated}");
     assert_eq!(header("__streams.errors.offset"), "0", "where the whole record is still to be found");
     assert_eq!(letters[0].get(1).value, Some(&[b'x'; 100][..]));
-    assert_eq!(kit.counters().to_string(), "consumed 2, processed 0, produced 0, dead letters 2");
+    assert_eq!(
+        kit.counters().to_string(),
+        "consumed 2, processed 0, produced 0, dead letters 2 deserialization"
+    );
 }

@@ -25,6 +25,12 @@ use crate::topic::{TopicName, TopicPartition};
 /// Bytes that [`MemoryCluster::read_all`] asks for at a time.
 const READ_BYTES: usize = 1 << 20;
 
+/// How often logs are compacted. Kafka's cleaner looks every 15 s (`log.cleaner.backoff.ms`) and then cleans one log; here
+/// one look cleans them all.
+const COMPACTION_INTERVAL_MS: i64 = 60_000;
+/// Kafka's default of `log.retention.check.interval.ms`.
+const RETENTION_INTERVAL_MS: i64 = 300_000;
+
 /// A Kafka cluster of one node in the memory of this process. Clones are the same cluster.
 ///
 /// ```
@@ -57,13 +63,20 @@ impl MemoryCluster {
     /// The client whose requests the shortcuts of this type make; faults by rules for all clients befall it too.
     pub const CLIENT: &str = "memory-cluster";
 
-    /// A cluster without topics.
+    /// A cluster without topics. It cleans its logs now and then, each topic by its settings: compacted ones are compacted,
+    /// others lose what is older than `retention.ms`. Unlike in Kafka a record's age counts from the newest of its partition,
+    /// so that a replay of old records is not lost.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_broker(Broker::new(BrokerConfig::default()))
+        Self::with_broker(Broker::new(BrokerConfig {
+            compaction_interval_ms: Some(COMPACTION_INTERVAL_MS),
+            retention_interval_ms: Some(RETENTION_INTERVAL_MS),
+            retention_by_newest: true,
+            ..BrokerConfig::default()
+        }))
     }
 
-    /// A cluster around this broker.
+    /// A cluster around this broker; by default a broker keeps everything.
     #[must_use]
     pub fn with_broker(broker: Broker) -> Self {
         Self { shared: Arc::new(Shared::new(broker)) }
@@ -83,7 +96,8 @@ impl MemoryCluster {
         self.create_topic_with(name, partitions, &[])
     }
 
-    /// Makes a topic with settings, by Kafka's names.
+    /// Makes a topic with settings, by Kafka's names. Without `retention.ms` its records are kept: nobody has said for how
+    /// long they are needed.
     ///
     /// # Errors
     /// As the broker answers.
@@ -93,7 +107,10 @@ impl MemoryCluster {
         partitions: i32,
         configs: &[(&str, &str)],
     ) -> Result<(), KafkaError> {
-        let configs = configs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let kept = ("retention.ms", "-1");
+        let kept = Some(kept).filter(|_| configs.iter().all(|(name, _)| *name != "retention.ms"));
+        let configs = configs.iter().copied().chain(kept);
+        let configs = configs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let topic = NewTopic { name: TopicName::from(name), partitions, replication_factor: None, configs };
         let request = CreateTopicsRequest::new(vec![admin::new_topic(&topic)]);
         let response: CreateTopicsResponse = self.ask(request)?;

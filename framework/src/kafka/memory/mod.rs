@@ -18,6 +18,7 @@ mod place;
 mod producer;
 mod protocol;
 mod range;
+mod refused;
 mod standing;
 mod transaction;
 mod verdict;

@@ -5,6 +5,8 @@
 //!    that it is appended once.
 //! 3. A batch that was refused has not been appended: its sequence numbers are used again. But where an earlier copy of
 //!    it was lost, that one may have been appended: its numbers would make a duplicate of the next batch.
+//! 4. A batch that was refused for what is in it is divided (as Java's producer does where it is too large), until the
+//!    record at fault is alone: everything before it is delivered, and it is known.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use headwater_broker::batch::{BatchBuilder, BatchOptions, Header, Record, advanc
 use super::door::Door;
 use super::errand::Errand;
 use super::place;
+use super::refused::{self, Blame};
+use crate::kafka::Refusal;
 use crate::record::{RawRecord, RecordBatch};
 use crate::topic::TopicPartition;
 
@@ -51,6 +55,7 @@ pub(super) struct Outbox {
     lanes: BTreeMap<TopicPartition, Lane>,
     pending_bytes: usize,
     acknowledged: BTreeMap<TopicPartition, i64>,
+    refused: Vec<Refusal>,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +74,7 @@ struct Parcel {
 #[derive(Debug)]
 struct Flight {
     errand: Errand,
+    batch: Bytes,
     first_sequence: i32,
     count: i32,
     bytes: usize,
@@ -80,7 +86,8 @@ enum Landing {
     /// It is still under way, or there is none.
     None,
     Acknowledged,
-    Failed(Undelivered),
+    /// Why, what, and since when it waited.
+    Failed(Undelivered, Bytes, i64),
 }
 
 impl Outbox {
@@ -126,8 +133,23 @@ impl Outbox {
                 let landing = lane.land(door, now_ms, &mut |offset| {
                     self.acknowledged.insert(partition.clone(), offset);
                 });
-                self.pending_bytes -= before - lane.bytes();
-                if let Landing::Failed(why) = landing {
+                let failed = match landing {
+                    Landing::None | Landing::Acknowledged => None,
+                    Landing::Failed(why, batch, queued_ms) => match refused::blame(partition, why, &batch) {
+                        Blame::Nothing => Some(why),
+                        Blame::Is(refusal) => {
+                            self.refused.push(refusal);
+                            Some(why)
+                        }
+                        Blame::OneOf(first, second) => {
+                            lane.divide(first, second, queued_ms);
+                            None
+                        }
+                    },
+                };
+                // Two halves take more bytes than the whole.
+                self.pending_bytes = self.pending_bytes + lane.bytes() - before;
+                if let Some(why) = failed {
                     return Err((partition.clone(), why));
                 }
                 if lane.is_late(sender, now_ms) {
@@ -168,7 +190,7 @@ impl Outbox {
                 self.acknowledged.insert(partition.clone(), offset);
             });
             self.pending_bytes -= before - lane.bytes();
-            if let Landing::Failed(why) = landing {
+            if let Landing::Failed(why, ..) = landing {
                 failures.push(why);
             }
             if lane.is_late(sender, now_ms) {
@@ -186,6 +208,16 @@ impl Outbox {
     pub(super) fn start_over(&mut self) {
         self.lanes.clear();
         self.pending_bytes = 0;
+    }
+
+    /// What was refused since the last call.
+    pub(super) fn take_refused(&mut self) -> Vec<Refusal> {
+        std::mem::take(&mut self.refused)
+    }
+
+    /// A topic that may not be written was not even offered a record.
+    pub(super) fn note_refused(&mut self, refusal: Refusal) {
+        self.refused.push(refusal);
     }
 
     /// The offset behind the last acknowledged record of each partition since the last call.
@@ -232,6 +264,12 @@ impl Lane {
         added
     }
 
+    /// Puts the halves of a batch back where it came from.
+    fn divide(&mut self, first: BatchBuilder, second: BatchBuilder, queued_ms: i64) {
+        self.waiting.push_front(Parcel { builder: second, queued_ms });
+        self.waiting.push_front(Parcel { builder: first, queued_ms });
+    }
+
     /// Makes the first parcel a batch in flight; it goes out when it is asked for its answer.
     fn depart(&mut self, partition: &TopicPartition, sender: &Sender) {
         let Some(Parcel { builder, queued_ms }) = self.waiting.pop_front() else { return };
@@ -244,11 +282,11 @@ impl Lane {
         let batch = Bytes::from(builder.finish(&options));
         let request = ProduceRequest {
             transactional_id: sender.transactional_id.clone(),
-            partitions: vec![ProducePartition { at: place::at(partition), batch }],
+            partitions: vec![ProducePartition { at: place::at(partition), batch: batch.clone() }],
         };
         self.next_sequence = advance_sequence(first_sequence, count);
         let errand = Errand::new(request, sender.request_timeout_ms);
-        self.flight = Some(Flight { errand, first_sequence, count, bytes, queued_ms });
+        self.flight = Some(Flight { errand, batch, first_sequence, count, bytes, queued_ms });
     }
 
     /// Looks after the batch in flight.
@@ -273,9 +311,10 @@ impl Lane {
                     true => Undelivered::InDoubt(code),
                     false => Undelivered::Refused(code),
                 };
+                let (batch, queued_ms) = (flight.batch.clone(), flight.queued_ms);
                 self.next_sequence = flight.first_sequence;
                 self.flight = None;
-                Landing::Failed(why)
+                Landing::Failed(why, batch, queued_ms)
             }
         }
     }

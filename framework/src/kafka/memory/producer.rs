@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
+use headwater_broker::ErrorCode;
 use headwater_broker::api::{InitProducerIdRequest, InitProducerIdResponse, ProducerStamp};
 
 use super::door::Door;
@@ -18,7 +19,9 @@ use super::outbox::{Outbox, Sender, Undelivered};
 use super::place;
 use super::transaction::{Step, Transaction};
 use super::verdict::{Asked, Verdict, verdict};
-use crate::kafka::{Answer, Fault, GroupMetadata, KafkaError, OffsetCommit, Producer, ProducerOptions};
+use crate::kafka::{
+    Answer, Fault, GroupMetadata, KafkaError, OffsetCommit, Producer, ProducerOptions, Refusal,
+};
 use crate::record::RecordBatch;
 use crate::topic::TopicPartition;
 
@@ -139,6 +142,10 @@ impl MemoryProducer {
             let step =
                 self.transaction.add_partitions(self.outbox.waiting(), &self.door, &self.sender, now_ms);
             if let Poll::Ready(Err(error)) = self.judge(step) {
+                if let Some(partition) = self.transaction.take_forbidden() {
+                    let code = ErrorCode::TopicAuthorizationFailed.name();
+                    self.outbox.note_refused(Refusal { partition, code, record: None });
+                }
                 return Err(error);
             }
         }
@@ -284,6 +291,10 @@ impl Producer for MemoryProducer {
 
     fn acknowledged(&mut self) -> Vec<(TopicPartition, i64)> {
         self.outbox.take_acknowledged()
+    }
+
+    fn refused(&mut self) -> Vec<Refusal> {
+        self.outbox.take_refused()
     }
 
     fn send_offsets(&mut self, offsets: &[OffsetCommit], group: &GroupMetadata, now_ms: i64) -> Answer<()> {

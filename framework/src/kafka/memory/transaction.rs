@@ -43,6 +43,8 @@ pub(super) struct Transaction {
     begun: bool,
     /// Whether a copy of a request was given up.
     tainted: bool,
+    /// A partition that may not be written by us.
+    forbidden: Option<TopicPartition>,
 }
 
 impl Transaction {
@@ -61,6 +63,11 @@ impl Transaction {
     /// Whether batches may be sent to the partition.
     pub(super) fn includes(&self, partition: &TopicPartition) -> bool {
         self.partitions.contains(partition)
+    }
+
+    /// The partition that may not be written, where the last answer named one.
+    pub(super) fn take_forbidden(&mut self) -> Option<TopicPartition> {
+        self.forbidden.take()
     }
 
     /// Adds partitions, as long as there are new ones; a request under way is finished first.
@@ -87,6 +94,12 @@ impl Transaction {
         let answer = errand.poll::<AddPartitionsToTxnResponse>(door, now_ms);
         self.tainted |= errand.was_lost();
         let Poll::Ready(answer) = answer else { return Poll::Pending };
+        if let Ok(response) = &answer {
+            let forbidden =
+                response.partitions.iter().find(|one| one.error == ErrorCode::TopicAuthorizationFailed);
+            self.forbidden = forbidden
+                .map(|one| TopicPartition { topic: one.at.topic.clone(), partition: one.at.partition });
+        }
         match answer.and_then(|response| first_error(&response.partitions)) {
             Ok(()) => {
                 self.begun = true;
