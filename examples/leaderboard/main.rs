@@ -137,18 +137,20 @@ fn log_to_stderr() -> Fallible<()> {
     Ok(())
 }
 
-/// Where the final boards go.
+/// Where the final boards go: beside the file until all of them are written, so that a run that fails spoils nothing.
 struct BoardsFile {
     path: PathBuf,
+    beside: PathBuf,
     file: BufWriter<File>,
 }
 
 impl BoardsFile {
     fn create(path: PathBuf) -> Fallible<Self> {
-        let file = File::create(&path).map_err(|error| {
+        let beside = path.with_extension("part");
+        let file = File::create(&beside).map_err(|error| {
             format!("{}: {error}; --boards names a file that can be written", path.display())
         })?;
-        Ok(Self { file: BufWriter::new(file), path })
+        Ok(Self { file: BufWriter::new(file), path, beside })
     }
 
     fn write(&mut self, view: &View, counts: &topics::Counts) -> Fallible<()> {
@@ -157,7 +159,8 @@ impl BoardsFile {
             view.write(&mut *file)?;
             serde_json::to_writer(&mut *file, &serde_json::json!({ "counts": counts }))?;
             writeln!(file)?;
-            Ok(file.flush()?)
+            file.flush()?;
+            Ok(std::fs::rename(&self.beside, &self.path)?)
         };
         written().map_err(|error: Box<dyn Error>| format!("{}: {error}", self.path.display()).into())
     }

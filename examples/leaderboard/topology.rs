@@ -59,8 +59,11 @@ pub(crate) fn build(grace: Duration, interval: Duration) -> Result<Topology> {
             ..flight
         });
 
-    let hours = ranked(&scored, Span::Hour, HOUR, (grace, interval));
-    let days = ranked(&scored, Span::Day, 24 * HOUR, (grace, interval));
+    let members = scored.flat_map(|_, flight| {
+        flight.members().into_iter().map(move |member| (member, flight.minutes)).collect::<Vec<_>>()
+    });
+    let hours = ranked(&members, Span::Hour, HOUR, (grace, interval));
+    let days = ranked(&members, Span::Day, 24 * HOUR, (grace, interval));
     let spells = spells(&scored, &weather, grace);
     hours.merge(&days).merge(&spells).to(BOARDS);
     counts(&flights, &scored).to_stream().to(COUNTS);
@@ -69,7 +72,7 @@ pub(crate) fn build(grace: Duration, interval: Duration) -> Result<Topology> {
 
 /// The ten most delayed of each category, per window of `size`.
 fn ranked(
-    scored: &KStream<String, Scored>,
+    members: &KStream<Member, i64>,
     span: Span,
     size: Duration,
     (grace, interval): (Duration, Duration),
@@ -78,10 +81,7 @@ fn ranked(
     let windows = TimeWindows::of_size_and_grace(size, grace);
     let told = BoardEmit::AtMostEvery(interval);
     let options = Ranked::named(&format!("{name}-board")).emit(told).with_retention(grace);
-    scored
-        .flat_map(|_, flight| {
-            flight.members().into_iter().map(move |member| (member, flight.minutes)).collect::<Vec<_>>()
-        })
+    members
         .group_by_key_with(Grouped::named("members"))
         .windowed_by(windows)
         .reduce_with(|sum, minutes| sum + minutes, Materialized::named(&format!("{name}-sums")))
@@ -171,4 +171,15 @@ fn counts(flights: &KStream<String, Flight>, scored: &KStream<String, Scored>) -
     read.merge(&known)
         .group_by_key_with(Grouped::named("counted"))
         .reduce_with(|sum, count| sum + count, Materialized::named("counts"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_application_can_be_built() {
+        let topology = build(HOUR, Duration::from_secs(1)).unwrap_or_else(|error| panic!("{error}"));
+        assert!(topology.describe().contains("members-repartition"));
+    }
 }

@@ -2,11 +2,15 @@
 //! batch and one after the other, and nobody can tell the difference.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may say so")]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use headwater::codec::{LongSerde, SerdeError, StringSerde};
 use headwater::testkit::Testkit;
-use headwater::{Consumed, Materialized, RecordBatch, StreamsBuilder, TimeWindows, TopicPartition, Topology};
+use headwater::{
+    Consumed, Materialized, RecordBatch, Serde, StreamsBuilder, TimeWindows, TopicPartition, Topology,
+};
 
 /// Many more than travel together, so that a batch is cut somewhere.
 const RECORDS: i64 = 200;
@@ -184,4 +188,34 @@ fn effects_of_two_operators_take_turns() {
     let seen = seen.lock().unwrap();
     assert!(seen.len() > 300);
     assert!(seen.chunks(2).all(|pair| pair[0][1..] == pair[1][1..] && pair[0].starts_with('a')), "{seen:?}");
+}
+
+/// Reads as its kind does, but for its first call, which finds nobody to ask.
+#[derive(Default)]
+struct Shy(AtomicBool);
+
+impl Serde<i64> for Shy {
+    fn serialize(&self, value: &i64, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
+        LongSerde.serialize(value, out)
+    }
+
+    fn deserialize(&self, bytes: Option<&[u8]>) -> Result<i64, SerdeError> {
+        if self.0.swap(true, Ordering::Relaxed) {
+            return LongSerde.deserialize(bytes);
+        }
+        Err(SerdeError { retry: true, ..SerdeError::new("i64", "nobody answers", bytes) })
+    }
+}
+
+#[test]
+fn a_record_that_can_be_read_at_the_second_call_is_not_dropped() {
+    let builder = StreamsBuilder::new();
+    let consumed = Consumed::with(StringSerde, Shy::default());
+    builder.stream_with("in", consumed).to("out");
+    let kit = Testkit::builder().set("deserialization.exception.handler", "continue");
+    let mut kit = kit.build(&builder.build().unwrap()).unwrap();
+    kit.pipe("in", &"k".to_owned(), &7_i64, 10).unwrap();
+    kit.advance_wall_clock(1_000).unwrap();
+    assert_eq!(kit.read::<String, i64>("out").unwrap().len(), 1);
+    assert_eq!(kit.counters().to_string(), "consumed 1, processed 1, produced 1");
 }

@@ -94,8 +94,8 @@ struct Event {
     quantity: u32,
     country: [char; 2],
     in_stock: bool,
-    at_ms: i64,
-    rating: f64,
+    event_time_ms: i64,
+    average_rating: f64,
 }
 
 impl HasSerde for Event {
@@ -121,7 +121,7 @@ fn json() -> Result<Topology> {
         .map_values(|event| Total {
             user_id: event.user_id,
             total_cents: u64::from(event.price_cents) * u64::from(event.quantity),
-            at_ms: event.at_ms,
+            at_ms: event.event_time_ms,
         })
         .to("out");
     builder.build()
@@ -189,8 +189,8 @@ fn events(load: Load) -> Vec<RecordBatch> {
             quantity: random.u32(100..1_000),
             country: ['N', 'Z'],
             in_stock: random.u32(..10) > 0,
-            at_ms: 1_700_000_000_000 + millis(n),
-            rating: 4.25,
+            event_time_ms: 1_700_000_000_000 + millis(n),
+            average_rating: 4.25,
         };
         (key(random.usize(..load.keys)), serde_json::to_vec(&event).unwrap_or_default(), millis(n))
     })

@@ -86,8 +86,8 @@ impl Application {
     /// part of the transactional ids, by which a restart ends the transaction that a crash has left open; two processes of
     /// the same name fence each other until one of them fails.
     ///
-    /// Without a name: where state lives in memory only, a new one at each start, since nothing is there to be taken over
-    /// (but readers wait for `transaction.timeout.ms` where a crash has left a transaction open); with `state.dir`, `0`.
+    /// Without a name it has a new one at each start: state lives in memory only, so nothing is there to be taken over (but
+    /// readers wait for `transaction.timeout.ms` where a crash has left a transaction open).
     #[must_use]
     pub fn process(mut self, name: impl Into<String>) -> Self {
         self.process = name.into();

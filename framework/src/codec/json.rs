@@ -65,7 +65,12 @@ impl<T: Serialize + DeserializeOwned> Serde<T> for Json {
         let Some(present) = bytes else {
             return Err(not_null(&expected::<T>(), None).expect_err("null is refused"));
         };
-        serde_json::from_slice(present).map_err(|error| not_json::<T>(present, &error))
+        // Checked once as a whole, text is cheaper to read than bytes, each of whose strings is checked on its own.
+        let read = match std::str::from_utf8(present) {
+            Ok(text) => serde_json::from_str(text),
+            Err(_) => serde_json::from_slice(present),
+        };
+        read.map_err(|error| not_json::<T>(present, &error))
     }
 }
 

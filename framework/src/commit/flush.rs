@@ -74,8 +74,10 @@ impl Flusher {
         let CommitDesk { tasks, probe, wall_ms, now_ms, .. } = desk;
         let mut window = Window::FirstApplied;
         for (id, task) in tasks.iter_mut().filter(|(_, task)| task.is_unflushed()) {
-            let changes =
-                task.unflushed(*wall_ms).map_err(|error| error.in_task(*id).reacting(Reaction::Stop))?;
+            let changes = task.unflushed(*wall_ms).map_err(|error| match error.reaction() {
+                Reaction::Abort => error.in_task(*id),
+                _ => error.in_task(*id).reacting(Reaction::Stop),
+            })?;
             let changes = self.plant(changes);
             let again = (self.planted == Planted::DoubleFlush).then(|| changes.clone());
             task.apply(changes)?;

@@ -138,6 +138,7 @@ impl Lane {
         self.cursor = 0;
         self.buffered = 0;
         self.times.clear();
+        self.intake.borrow_mut().forget(self.number);
         self.lag = Lag::Unknown;
         self.idle_since = None;
     }
@@ -186,6 +187,8 @@ impl Lane {
             if dropped == 0 {
                 return Ok(true);
             }
+            // Where one record is bad the next may be, too: reading far ahead of it would be in vain.
+            self.reach = 1;
             scene.counters.consumed += dropped as u64;
             self.cursor += dropped;
             self.buffered -= dropped;

@@ -52,7 +52,7 @@ mod tests {
 
     /// Takes a record's timestamp as its time; a negative one is dropped. Notes what runs.
     #[derive(Default)]
-    struct Notes(Vec<(usize, usize, i64)>);
+    struct Notes(Vec<(usize, usize, i64)>, Vec<usize>);
 
     impl Intake for Notes {
         fn load(
@@ -71,7 +71,9 @@ mod tests {
             Ok(())
         }
 
-        fn discard(&mut self) {}
+        fn forget(&mut self, lane: usize) {
+            self.1.push(lane);
+        }
     }
 
     struct Nothing;
@@ -123,6 +125,8 @@ mod tests {
             assert_eq!((scene.counters.consumed, scene.counters.processed), (8, 6));
             assert_eq!((lanes[0].next_offset(), lanes[1].next_offset()), (6, 9), "past control records");
             assert!(lanes[0].push(fetched(3, &[1], true)).is_err(), "offsets do not go back");
+            lanes[1].seek(20, 0);
+            assert_eq!(notes.borrow().1, [1], "what was read and waits is forgotten with its lane");
         });
     }
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Change, Context, Exit, Process};
+use super::{Change, Context, Exit, Process, each};
 use crate::codec::Serde;
 use crate::error::Result;
 use crate::record::{Columns, Record};
@@ -94,7 +94,7 @@ impl<K: Clone, V, A: Clone> Process<K, V> for Aggregate<K, V, A> {
     fn process_all(&mut self, context: &mut Context<'_>, records: &mut Columns<K, V>) -> Result<()> {
         let found = self.store.borrow_mut().slots(&records.keys, &mut self.run);
         if found.is_err() {
-            return one_by_one(self, context, records);
+            return each(context, records, |context, record| self.process(context, record));
         }
         self.out.open();
         for (row, (record, origin)) in records.drain().enumerate() {
@@ -129,20 +129,4 @@ impl<K: Clone, V, A: Clone> Aggregate<K, V, A> {
         });
         self.out.send(context, Record { key, value: change, timestamp, headers })
     }
-}
-
-/// The way of records that cannot be handled together, since one of them is at fault.
-#[cold]
-pub(super) fn one_by_one<K, V>(
-    operator: &mut impl Process<K, V>,
-    context: &mut Context<'_>,
-    records: &mut Columns<K, V>,
-) -> Result<()> {
-    for (record, origin) in records.drain() {
-        context.at(origin);
-        if let Err(error) = operator.process(context, record) {
-            context.recover(error)?;
-        }
-    }
-    Ok(())
 }

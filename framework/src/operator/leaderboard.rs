@@ -97,7 +97,8 @@ where
 
 impl<B: Clone, K: Clone, V: Clone, S: Ord + Clone> Leaderboard<B, K, V, S> {
     fn unreadable(&self, error: SerdeError) -> Error {
-        Error::new(Reaction::Stop, "cannot handle a board's key").because(error).at_node(&self.node)
+        let reaction = if error.retry { Reaction::Abort } else { Reaction::Stop };
+        Error::new(reaction, "cannot handle a board's key").because(error).at_node(&self.node)
     }
 
     fn update(&mut self, context: &mut Context<'_>, record: Record<B, Change<BoardRow<K, V>>>) -> Result<()> {
@@ -213,7 +214,9 @@ impl<B, K, V: Clone, S: Ord + Clone> Lookup<B, Board<K, V>> for BoardLookup<B, K
     fn lookup(&self, key: &B, found: &mut dyn FnMut(Option<&Board<K, V>>)) -> Result<()> {
         let mut bytes = Vec::new();
         let written = self.keys.serialize(key, &mut bytes);
-        written.map_err(|error| Error::new(Reaction::Skip, "cannot write a board's key").because(error))?;
+        written.map_err(|error| {
+            Error::new(crate::state::blamed(&error), "cannot write a board's key").because(error)
+        })?;
         let board = self.store.borrow_mut().board(&bytes)?;
         found(board.as_ref().map(|(board, _)| board));
         Ok(())

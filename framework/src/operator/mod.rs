@@ -59,13 +59,7 @@ pub trait Process<K, V> {
     /// # Errors
     /// As [`Process::process`], if the handler says to fail.
     fn process_all(&mut self, context: &mut Context<'_>, records: &mut Columns<K, V>) -> Result<()> {
-        for (record, origin) in records.drain() {
-            context.at(origin);
-            if let Err(error) = self.process(context, record) {
-                context.recover(error)?;
-            }
-        }
-        Ok(())
+        each(context, records, |context, record| self.process(context, record))
     }
 
     /// Whether this operator and all behind it keep no state and have no effect but what they write: then it does not
@@ -131,13 +125,7 @@ impl<K: Clone, V: Clone> Outlet<K, V> {
         if let [only] = successors.as_slice() {
             return only.borrow_mut().process_all(context, records);
         }
-        for (record, origin) in records.drain() {
-            context.at(origin);
-            if let Err(error) = self.forward(context, record) {
-                context.recover(error)?;
-            }
-        }
-        Ok(())
+        each(context, records, |context, record| self.forward(context, record))
     }
 
     /// Whether nobody listens.
@@ -155,4 +143,23 @@ impl<K: Clone, V: Clone> Outlet<K, V> {
             _ => false,
         }
     }
+}
+
+/// Handles records one by one: an error of one is dealt with before the next has its turn.
+///
+/// # Errors
+/// Those for which the handler says to fail.
+#[inline]
+pub(crate) fn each<K, V>(
+    context: &mut Context<'_>,
+    records: &mut Columns<K, V>,
+    mut handle: impl FnMut(&mut Context<'_>, Record<K, V>) -> Result<()>,
+) -> Result<()> {
+    for (record, origin) in records.drain() {
+        context.at(origin);
+        if let Err(error) = handle(context, record) {
+            context.recover(error)?;
+        }
+    }
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, Origin, OutColumns, OutRecord, Process, Stage, Target};
+use super::{Context, Origin, OutColumns, OutRecord, Process, Stage, Target, each};
 use crate::codec::{Serde, encode_all};
 use crate::error::{Reaction, Result};
 use crate::record::{Columns, Encoded, Record};
@@ -117,13 +117,7 @@ impl<K, V> Process<K, V> for Sink<K, V> {
             records.clear();
             return Ok(());
         }
-        for (record, origin) in records.drain() {
-            context.at(origin);
-            if let Err(error) = self.process(context, record) {
-                context.recover(error)?;
-            }
-        }
-        Ok(())
+        each(context, records, |context, record| self.process(context, record))
     }
 
     fn is_stateless(&self) -> bool {

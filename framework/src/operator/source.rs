@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Context, Outlet, Stage};
-use crate::codec::{Part, Serde};
+use crate::codec::{Part, Serde, SerdeError};
 use crate::error::{Error, Reaction, Result};
 use crate::record::{Columns, Headers, SharedBatch};
 use crate::telemetry::DropReason;
@@ -60,8 +60,8 @@ pub trait Intake {
     /// # Errors
     /// As [`super::Process::process_all`].
     fn run(&mut self, context: &mut Context<'_>, lane: usize, count: usize) -> Result<()>;
-    /// Forgets all records that wait.
-    fn discard(&mut self);
+    /// Forgets the records that wait for `lane`.
+    fn forget(&mut self, lane: usize);
 }
 
 /// Records of a batch that are about to be read. None of the lane's may wait.
@@ -98,17 +98,30 @@ pub struct Source<K, V> {
 }
 
 impl<K, V> Source<K, V> {
-    /// Reads records with their event times, up to the first that is dropped or cannot be read.
-    fn read_all(&mut self, context: &Context<'_>, reading: &Reading<'_>, times: &mut VecDeque<i64>) {
+    /// Reads records with their event times, up to the first that is dropped or cannot be read. Returns what is wrong with
+    /// the first of all, if that is its bytes.
+    fn read_all(
+        &mut self,
+        context: &Context<'_>,
+        reading: &Reading<'_>,
+        times: &mut VecDeque<i64>,
+    ) -> Option<(&'static str, SerdeError)> {
         let Reading { lane, batch, rows, partition_time } = reading.clone();
+        let rows = rows.start..self.end_of(batch, rows);
         let records = &mut self.heads[lane];
-        let readable = |row: &usize| !self.needs_key || batch.key(*row).is_some();
-        let end = rows.clone().find(|row| !readable(row)).unwrap_or(rows.end);
-        let rows = rows.start..end;
-        // What is wrong with a record that cannot be read shows when it is the first.
-        let _ = self.keys.deserialize_all(Part::Key, batch, rows.clone(), &mut records.keys);
+        // Where it is a later one, it will be the first another time.
+        if let Err(error) = self.keys.deserialize_all(Part::Key, batch, rows.clone(), &mut records.keys)
+            && records.keys.is_empty()
+        {
+            return Some(("key", error));
+        }
         let rows = rows.start..rows.start + records.keys.len();
-        let _ = self.values.deserialize_all(Part::Value, batch, rows.clone(), &mut records.values);
+        if let Err(error) = self.values.deserialize_all(Part::Value, batch, rows.clone(), &mut records.values)
+            && records.values.is_empty()
+        {
+            records.keys.clear();
+            return Some(("value", error));
+        }
         let rows = rows.start..rows.start + records.values.len();
         match &self.extractor {
             TimestampExtractor::FailOnInvalid | TimestampExtractor::LogAndSkip => {
@@ -137,27 +150,41 @@ impl<K, V> Source<K, V> {
             records.origins.push(u32::try_from(row).expect("a batch has fewer than 4 billion records"));
         }
         times.extend(&records.timestamps);
+        None
     }
 
-    /// Says what is wrong with a record that [`Source::read_all`] has stopped at.
+    /// The end of what may be read together: the first record behind the first of all that is known to be dropped.
+    fn end_of(&self, batch: &SharedBatch, rows: Range<usize>) -> usize {
+        let by_its_own =
+            matches!(self.extractor, TimestampExtractor::FailOnInvalid | TimestampExtractor::LogAndSkip);
+        let dropped = |row: &usize| {
+            self.needs_key && batch.key(*row).is_none() || by_its_own && batch.timestamp(*row) < 0
+        };
+        let keyless = self.needs_key && rows.start < rows.end && batch.key(rows.start).is_none();
+        let end = rows.clone().skip(usize::from(!keyless)).find(dropped);
+        end.unwrap_or(rows.end)
+    }
+
+    /// Deals with the first record, which [`Source::read_all`] did not read.
     #[cold]
-    fn refuse(&self, context: &mut Context<'_>, reading: &Reading<'_>) -> Result<()> {
+    fn refuse(
+        &self,
+        context: &mut Context<'_>,
+        reading: &Reading<'_>,
+        problem: Option<(&'static str, SerdeError)>,
+    ) -> Result<()> {
         let Reading { batch, rows, .. } = reading;
         let raw = batch.get(rows.start);
+        if let Some((what, error)) = problem {
+            return context.serde_failed(Stage::Deserialization, &self.node, what, error);
+        }
         if self.needs_key && raw.key.is_none() {
             context.drop(&self.node, DropReason::NullKey);
             context.counters.processed += 1;
             return Ok(());
         }
-        if let Err(error) = self.keys.deserialize_shared(raw.key, batch.memory()) {
-            return context.serde_failed(Stage::Deserialization, &self.node, "key", error);
-        }
-        if let Err(error) = self.values.deserialize_shared(raw.value, batch.memory()) {
-            return context.serde_failed(Stage::Deserialization, &self.node, "value", error);
-        }
-        let own = raw.timestamp;
         if matches!(self.extractor, TimestampExtractor::FailOnInvalid) {
-            let message = format!("the record has the timestamp {own}");
+            let message = format!("the record has the timestamp {}", raw.timestamp);
             let hint = "choose another timestamp extractor in `Consumed` or `default.timestamp.extractor`";
             let error = Error::new(Reaction::Skip, message).hint(hint);
             return context.failed_as(DropReason::BadTimestamp, Stage::Deserialization, &self.node, error);
@@ -177,9 +204,9 @@ impl<K: Clone, V: Clone> Intake for Source<K, V> {
         if self.heads.len() <= reading.lane {
             self.heads.resize_with(reading.lane + 1, Columns::default);
         }
-        self.read_all(context, reading, times);
+        let problem = self.read_all(context, reading, times);
         if self.heads[reading.lane].is_empty() {
-            self.refuse(context, reading)?;
+            self.refuse(context, reading, problem)?;
             return Ok(1);
         }
         Ok(0)
@@ -190,14 +217,16 @@ impl<K: Clone, V: Clone> Intake for Source<K, V> {
         if count == records.len() {
             return self.out.forward_all(context, records);
         }
+        self.first.clear();
         for (record, origin) in records.drain_first(count) {
             self.first.push(record, origin);
         }
         self.out.forward_all(context, &mut self.first)
     }
 
-    fn discard(&mut self) {
-        self.heads.clear();
-        self.first.clear();
+    fn forget(&mut self, lane: usize) {
+        if let Some(records) = self.heads.get_mut(lane) {
+            records.clear();
+        }
     }
 }

@@ -4,8 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::aggregate::one_by_one;
-use super::{Change, Context, Exit, Outlet, Process};
+use super::{Change, Context, Exit, Outlet, Process, each};
 use crate::codec::Serde;
 use crate::error::Result;
 use crate::record::{Columns, Record};
@@ -34,7 +33,7 @@ impl<K: Clone, V: Clone> Process<K, Option<V>> for TableSource<K, V> {
 
     fn process_all(&mut self, context: &mut Context<'_>, records: &mut Columns<K, Option<V>>) -> Result<()> {
         if self.find(&records.keys).is_err() {
-            return one_by_one(self, context, records);
+            return each(context, records, |context, record| self.process(context, record));
         }
         self.out.open();
         for (row, (record, origin)) in records.drain().enumerate() {

@@ -145,7 +145,7 @@ fn horizon(newest: i64, retention_ms: i64) -> i64 {
 }
 
 /// What has to follow on an error of a serde: where it is not the value that is at fault, the work is done again later.
-fn blamed(error: &SerdeError) -> Reaction {
+pub(crate) fn blamed(error: &SerdeError) -> Reaction {
     if error.retry { Reaction::Abort } else { Reaction::Skip }
 }
 

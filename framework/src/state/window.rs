@@ -170,7 +170,9 @@ impl<K, V: Clone> WindowStore<K, V> {
         let (from, to) = (start.to_be_bytes(), after(start));
         let to = to.as_ref().map(<[u8; 8]>::as_slice);
         let complete = self.shelf.is_empty(KeyRange { from: &from, to })?;
-        let room = self.windows.last_key_value().map_or(0, |(_, last)| last.entry_count());
+        // A window that follows will hold as many keys as the one before; one that is behind only what came late.
+        let last = self.windows.last_key_value().filter(|(last, _)| **last < start);
+        let room = last.map_or(0, |(_, last)| last.entry_count());
         self.windows.insert(start, Overlay::with_room(complete, room));
         Ok(())
     }

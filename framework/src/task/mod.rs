@@ -398,9 +398,6 @@ impl Task {
         for lane in &mut self.lanes {
             lane.clear();
         }
-        for intake in self.assembly.intakes().values() {
-            intake.borrow_mut().discard();
-        }
         Ok(())
     }
 

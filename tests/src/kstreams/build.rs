@@ -29,6 +29,14 @@ pub(super) fn build(case: &Case) -> Result<Built, Trouble> {
     if case.config.optimization.as_deref().is_some_and(|level| level != "none") {
         return Err(Trouble::unsupported("topology optimization".to_owned()));
     }
+    let cached = case.config.cache_max_bytes.unwrap_or(0) > 0;
+    let in_sessions = |op: &Op| op.window.as_ref().is_some_and(|window| window["type"] == "session");
+    let merged = |op: &Op| in_sessions(op) && op.emit.as_deref() != Some("close");
+    if cached && case.pipeline.iter().any(merged) {
+        return Err(Trouble::unsupported(
+            "a record cache (`statestore.cache.max.bytes`) of sessions".to_owned(),
+        ));
+    }
     let mut pipeline = Pipeline {
         builder: StreamsBuilder::new(),
         topics: &case.topics,

@@ -26,10 +26,13 @@ pub(super) struct Case {
     pub(super) inputs: Vec<Input>,
 }
 
-/// How the application is configured. The size of the record cache is not read: the framework has none, and tells every
-/// update of a table.
+/// How the application is configured.
 #[derive(Default, Deserialize)]
 pub(super) struct CaseConfig {
+    /// Size of the record cache. The framework has none and tells every update of a table; where every record is
+    /// committed it shows in one place only: a cache merges the steps in which one record changes one session.
+    #[serde(default)]
+    pub(super) cache_max_bytes: Option<u64>,
     #[serde(default)]
     pub(super) optimization: Option<String>,
 }
