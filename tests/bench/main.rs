@@ -6,6 +6,7 @@
 
 mod null_cluster;
 mod pipelines;
+mod primitives;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -27,10 +28,10 @@ type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 #[derive(Parser)]
 struct Arguments {
     /// Records per round.
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, default_value_t = 1_000_000, value_parser = positive)]
     records: usize,
     /// Keys that are counted or joined.
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, default_value_t = 1_000_000, value_parser = positive)]
     keys: usize,
     /// Rounds, the best of which counts.
     #[arg(long, default_value_t = 5)]
@@ -52,6 +53,14 @@ impl Arguments {
     }
 }
 
+/// A number of at least 1.
+fn positive(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| "a number of at least 1 is needed".to_owned())
+}
+
 /// A pipeline, measured.
 struct Measured {
     name: &'static str,
@@ -71,6 +80,17 @@ fn main() -> Fallible<()> {
         return Ok(());
     }
     let mut out = std::io::stdout().lock();
+    if arguments.only.is_none() {
+        writeln!(out, "{:<44} {:>8} {:>24}", "this machine", "ns", "where budgets were set")?;
+        for one in primitives::measure() {
+            writeln!(out, "{:<44} {:>8.1} {:>24.1}", one.name, one.ns, one.reference_ns)?;
+        }
+        writeln!(out)?;
+    }
+    if !PIPELINES.iter().any(|pipeline| chosen(&pipeline)) {
+        let names: Vec<_> = PIPELINES.iter().map(|pipeline| pipeline.name).collect();
+        return Err(format!("no such pipeline; there are {}", names.join(", ")).into());
+    }
     writeln!(
         out,
         "{:<16} {:>10} {:>10} {:>14} {:>14}",

@@ -53,7 +53,14 @@ fn main() -> ExitCode {
         // A panic is a verdict over a seed, told with the seed.
         std::panic::set_hook(Box::new(|_| {}));
     }
-    let one = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    let one = match std::env::var("SEED").map(|seed| (seed.parse(), seed)) {
+        Err(_) => None,
+        Ok((Ok(seed), _)) => Some(seed),
+        Ok((Err(_), text)) => {
+            eprintln!("SEED is `{text}`: the number of a seed is needed, such as SEED=7");
+            return ExitCode::from(2);
+        }
+    };
     let passed = match (&arguments.planted, one) {
         (Some(name), _) => planted(name, &arguments),
         (None, Some(seed)) => replay(seed, arguments.trace),
@@ -92,7 +99,7 @@ fn report(seed: u64, outcome: &seed::Outcome) -> Option<String> {
 fn many(arguments: &Arguments) -> bool {
     let mut total = Tally::default();
     let mut failures = Vec::new();
-    for seed in arguments.first..arguments.first + arguments.seeds {
+    for seed in arguments.first..arguments.first.saturating_add(arguments.seeds) {
         let outcome = seed::run(&Scenario::of(seed), false);
         failures.extend(report(seed, &outcome));
         total.add(&outcome.tally);

@@ -1,6 +1,6 @@
-//! What happens to one record. An operator gets records one by one and hands results to its [`Outlet`].
+//! What happens to a record. An operator gets records and hands results to its [`Outlet`].
 //!
-//! Where nobody can tell the difference records travel in [`Columns`]: from a source through operators without state
+//! Where nobody can tell the difference many of them travel together, in [`Columns`]: from a source through operators without state
 //! to the first one with state, and behind that again if only operators without state follow. So an operator that
 //! looks into a store finds it as the records before the current one have left it, in both ways.
 //!

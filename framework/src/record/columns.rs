@@ -1,4 +1,4 @@
-//! Records in columns: how they travel through operators that keep no state.
+//! Records in columns: how they travel where nobody can tell the difference (the rule is in [`operator`](crate::operator)).
 //!
 //! One call for many records is what makes a call cheap: a key column is read, hashed or written in one go. A record's
 //! row is its place in every column.

@@ -1,4 +1,5 @@
-//! The second station: a task owns its lanes, its operators and their stores, and processes record by record.
+//! The second station: a task owns its lanes, its operators and their stores, and processes its records by event
+//! time.
 //!
 //! A task is one partition of one sub-topology. It knows neither brokers nor transactions: the worker hands it what was
 //! fetched and takes what it has written. [`Restore`] brings its state to where its committed offsets are.
