@@ -175,7 +175,11 @@ impl<B: Clone, K: Clone, V: Clone, S: Ord + Clone> Tick for Leaderboard<B, K, V,
         self.next_round_ms = Some(next);
         let due = self.store.borrow().due().all();
         for (board, changed_at) in due {
-            self.tell(context, &board, Told { changed_at, headers: &Headers::default() })?;
+            // One that fails does not keep the others from being told, nor is it told again and again.
+            if let Err(error) = self.tell(context, &board, Told { changed_at, headers: &Headers::default() })
+            {
+                context.recover(error)?;
+            }
             let mut store = self.store.borrow_mut();
             store.due_mut().told(&board);
             if store.end_of(&board).is_some_and(|end| end <= self.dropped_to.get()) {

@@ -138,8 +138,11 @@ impl<K: Clone, V, A: Clone> SessionAggregate<K, V, A> {
         for (key, Session { start, end, value }) in closed {
             let change = Change { new: Some(value), old: None };
             let key = Windowed::new(key, start, end);
-            self.out
-                .forward(context, Record { key, value: change, timestamp: end, headers: headers.clone() })?;
+            let record = Record { key, value: change, timestamp: end, headers: headers.clone() };
+            // One that fails does not keep the others from being told.
+            if let Err(error) = self.out.forward(context, record) {
+                context.recover(error)?;
+            }
         }
         Ok(())
     }

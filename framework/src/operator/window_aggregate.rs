@@ -210,7 +210,10 @@ impl<K: Clone, V: Clone, A: Clone> WindowAggregate<K, V, A> {
             let key = Windowed::new(entry.key, entry.start, self.windows.end_of(entry.start));
             let change = Change { new: Some(entry.value), old: None };
             let record = Record { key, value: change, timestamp: entry.timestamp, headers: headers.clone() };
-            self.out.send(context, record)?;
+            // One that fails does not keep the others from being told.
+            if let Err(error) = self.out.send(context, record) {
+                context.recover(error)?;
+            }
         }
         Ok(())
     }
