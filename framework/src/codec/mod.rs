@@ -141,10 +141,6 @@ pub trait Serde<T>: Send + Sync {
         let _ = value;
         false
     }
-    /// Whether one of `values` [is null](Serde::is_null).
-    fn any_null(&self, values: &[T]) -> bool {
-        values.iter().any(|value| self.is_null(value))
-    }
     /// Whether no value at all is written as null, so that nobody has to ask.
     fn never_null(&self) -> bool {
         false
@@ -212,10 +208,6 @@ impl<T, S: Serde<T> + ?Sized> Serde<T> for Arc<S> {
 
     fn is_null(&self, value: &T) -> bool {
         (**self).is_null(value)
-    }
-
-    fn any_null(&self, values: &[T]) -> bool {
-        (**self).any_null(values)
     }
 
     fn never_null(&self) -> bool {

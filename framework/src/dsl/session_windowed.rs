@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::grouped_stream::{Naming, aggregating, counter, kept_access, reducing};
 use super::{KGroupedStream, KTable, Materialized, SharedSerde};
 use crate::codec::{HasSerde, SessionWindowedSerde};
-use crate::operator::{Adder, NullTest, Nulls, SessionAggregate, SessionMerger};
+use crate::operator::{Adder, EmitPause, NullTest, Nulls, SessionAggregate, SessionMerger};
 use crate::record::Windowed;
 use crate::state::SessionStore;
 use crate::topology::{StoreKind, StoreNode};
@@ -144,8 +144,7 @@ impl<K: HasSerde, V: HasSerde> SessionWindowedKStream<K, V> {
             Ok(SessionAggregate {
                 windows,
                 emit,
-                emit_interval_ms: assembly.setup().emit_interval_ms,
-                emit_after_ms: i64::MIN,
+                pause: EmitPause::new(assembly.setup().emit_interval_ms),
                 nulls: Nulls {
                     node: node_name.clone(),
                     keys: NullTest::of(&keys),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::grouped_stream::{Naming, aggregating, counter, kept_access, reducing};
 use super::{KGroupedStream, KTable, Materialized, SharedSerde};
 use crate::codec::{HasSerde, TimeWindowedSerde};
-use crate::operator::{Adder, Exit, NullTest, Nulls, WindowAggregate};
+use crate::operator::{Adder, EmitPause, Exit, NullTest, Nulls, WindowAggregate};
 use crate::record::Windowed;
 use crate::state::{KeyRun, WindowStore};
 use crate::topology::{StoreKind, StoreNode};
@@ -123,8 +123,7 @@ impl<K: HasSerde, V: HasSerde> TimeWindowedKStream<K, V> {
             Ok(WindowAggregate {
                 windows,
                 emit,
-                emit_interval_ms: assembly.setup().emit_interval_ms,
-                emit_after_ms: i64::MIN,
+                pause: EmitPause::new(assembly.setup().emit_interval_ms),
                 nulls,
                 add: Arc::clone(&add),
                 aggregates,

@@ -9,6 +9,7 @@
 mod aggregate;
 mod assembly;
 mod context;
+mod emit_pause;
 mod exit;
 mod filter;
 mod leaderboard;
@@ -26,6 +27,7 @@ pub use crate::telemetry::Stage;
 pub use aggregate::{Adder, Aggregate, NullTest, Nulls};
 pub use assembly::{Assembly, Setup, Tick, TimeCell};
 pub use context::{Context, HandlerResponse, Handlers, Input, Origin, OutColumns, OutRecord, Output, Target};
+pub use emit_pause::EmitPause;
 pub use exit::Exit;
 pub use filter::{Branch, BranchPredicate, Filter, TableFilter};
 pub use leaderboard::{BoardEmit, BoardLookup, BoardRowSerde, Leaderboard};

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::aggregate::{Adder, NullTest, Nulls};
-use super::{Change, Context, Outlet, Process, TimeCell};
+use super::{Change, Context, EmitPause, Outlet, Process, TimeCell};
 use crate::error::Result;
 use crate::record::{Headers, Record, Windowed};
 use crate::state::{Session, SessionStore};
@@ -25,10 +25,8 @@ pub struct SessionAggregate<K, V, A> {
     pub windows: SessionWindows,
     /// When results are told.
     pub emit: EmitStrategy,
-    /// How long, by the wall clock, results of closed sessions wait at least for the next ones.
-    pub emit_interval_ms: i64,
-    /// Wall-clock time before which nothing is told.
-    pub emit_after_ms: i64,
+    /// How long results of closed windows wait for the next ones.
+    pub pause: EmitPause,
     /// Which records are dropped.
     pub nulls: Nulls<K, V>,
     /// Adds a value to an aggregate.
@@ -121,17 +119,12 @@ impl<K: Clone, V, A: Clone> SessionAggregate<K, V, A> {
         self.out.forward(context, Record { key, value: change, timestamp, headers: headers.clone() })
     }
 
-    /// Whether closed windows have to wait. The clock may have been set back: nobody waits longer than an interval.
-    fn waits(&self, now_ms: i64) -> bool {
-        now_ms < self.emit_after_ms.min(now_ms.saturating_add(self.emit_interval_ms))
-    }
-
     fn emit_closed(&mut self, context: &mut Context<'_>, close: i64, headers: &Headers) -> Result<()> {
         let last = self.emitted.get();
-        if close <= last || close < 1 || self.waits(context.now_ms) {
+        if close <= last || close < 1 || self.pause.lasts(context.now_ms) {
             return Ok(());
         }
-        self.emit_after_ms = context.now_ms.saturating_add(self.emit_interval_ms);
+        self.pause.begin(context.now_ms);
         let closed = self.store.borrow_mut().ended(last.max(0), close - 1)?;
         self.emitted.set(close);
         self.store.borrow_mut().keep_from(close);

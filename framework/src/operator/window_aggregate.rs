@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::aggregate::{Adder, NullTest, Nulls};
-use super::{Change, Context, Exit, Process, TimeCell};
+use super::{Change, Context, EmitPause, Exit, Process, TimeCell};
 use crate::error::Result;
 use crate::record::{Columns, Headers, Record, Windowed};
 use crate::state::{KeyRun, WindowStore};
@@ -25,10 +25,8 @@ pub struct WindowAggregate<K, V, A> {
     pub windows: TimeWindows,
     /// When results are told.
     pub emit: EmitStrategy,
-    /// How long, by the wall clock, results of closed windows wait at least for the next ones.
-    pub emit_interval_ms: i64,
-    /// Wall-clock time before which nothing is told.
-    pub emit_after_ms: i64,
+    /// How long results of closed windows wait for the next ones.
+    pub pause: EmitPause,
     /// Which records are dropped.
     pub nulls: Nulls<K, V>,
     /// Adds a value to an aggregate.
@@ -183,17 +181,12 @@ impl<K: Clone, V: Clone, A: Clone> WindowAggregate<K, V, A> {
         self.stream_time.get().saturating_sub(self.windows.grace_ms())
     }
 
-    /// Whether closed windows have to wait. The clock may have been set back: nobody waits longer than an interval.
-    fn waits(&self, now_ms: i64) -> bool {
-        now_ms < self.emit_after_ms.min(now_ms.saturating_add(self.emit_interval_ms))
-    }
-
     fn emit_closed(&mut self, context: &mut Context<'_>, close: i64, headers: &Headers) -> Result<()> {
         let (size, last) = (self.windows.size_ms(), self.emitted.get());
-        if close <= last || close < size || self.waits(context.now_ms) {
+        if close <= last || close < size || self.pause.lasts(context.now_ms) {
             return Ok(());
         }
-        self.emit_after_ms = context.now_ms.saturating_add(self.emit_interval_ms);
+        self.pause.begin(context.now_ms);
         let from = (last - size + 1).max(0);
         let (closed, horizon) = {
             let mut store = self.store.borrow_mut();
@@ -203,7 +196,7 @@ impl<K: Clone, V: Clone, A: Clone> WindowAggregate<K, V, A> {
         };
         self.emitted.set(close);
         for entry in closed {
-            if self.emit_interval_ms == 0 && entry.start < horizon {
+            if self.pause.is_none() && entry.start < horizon {
                 context.drop(&self.nulls.node, DropReason::Expired);
                 continue;
             }

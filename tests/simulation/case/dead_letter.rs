@@ -30,10 +30,6 @@ impl Case for DeadLetter {
         "dead-letter"
     }
 
-    fn inputs(&self) -> &'static [&'static str] {
-        &["in"]
-    }
-
     fn outputs(&self) -> &'static [&'static str] {
         &["out", "dead"]
     }

@@ -13,10 +13,6 @@ impl Case for EchoCount {
         "echo-count"
     }
 
-    fn inputs(&self) -> &'static [&'static str] {
-        &["in"]
-    }
-
     fn outputs(&self) -> &'static [&'static str] {
         &["echo", "counts-out"]
     }

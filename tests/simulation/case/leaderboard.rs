@@ -51,14 +51,6 @@ impl Case for Leaderboard {
         "leaderboard"
     }
 
-    fn inputs(&self) -> &'static [&'static str] {
-        &["in"]
-    }
-
-    fn outputs(&self) -> &'static [&'static str] {
-        &["out"]
-    }
-
     fn topology(&self) -> headwater::Result<Topology> {
         let builder = StreamsBuilder::new();
         builder

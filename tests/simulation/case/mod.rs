@@ -81,9 +81,13 @@ pub(crate) trait Case: Sync {
     /// Its name.
     fn name(&self) -> &'static str;
     /// The topics that it reads.
-    fn inputs(&self) -> &'static [&'static str];
+    fn inputs(&self) -> &'static [&'static str] {
+        &["in"]
+    }
     /// The topics that it writes.
-    fn outputs(&self) -> &'static [&'static str];
+    fn outputs(&self) -> &'static [&'static str] {
+        &["out"]
+    }
     /// The one of them that takes the records that cannot be read; without, such a record stops the worker.
     fn dead_letters(&self) -> Option<&'static str> {
         None
@@ -119,6 +123,17 @@ pub(crate) trait Case: Sync {
 /// One of a few keys.
 pub(crate) fn some_key(random: &mut fastrand::Rng) -> String {
     format!("k{}", random.u32(..8))
+}
+
+/// Records of some keys in the order of their times, but for a third of them, which come up to `latest_ms` late.
+pub(crate) fn late_records(random: &mut fastrand::Rng, count: u64, latest_ms: i64) -> Vec<Feed> {
+    let mut time = 10_000;
+    let record = |id: u64| {
+        time += random.i64(0..80);
+        let late = if random.u32(..3) == 0 { random.i64(0..latest_ms) } else { 0 };
+        Feed { topic: "in", key: some_key(random), value: Some(format!("r{id}")), timestamp: time - late }
+    };
+    (0..count).map(record).collect()
 }
 
 pub(crate) fn key(record: &OwnedRecord) -> String {

@@ -18,14 +18,6 @@ impl Case for Regroup {
         "repartition"
     }
 
-    fn inputs(&self) -> &'static [&'static str] {
-        &["in"]
-    }
-
-    fn outputs(&self) -> &'static [&'static str] {
-        &["out"]
-    }
-
     fn topology(&self) -> headwater::Result<Topology> {
         let builder = StreamsBuilder::new();
         builder

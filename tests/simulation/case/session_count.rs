@@ -7,7 +7,7 @@ use headwater::topology::StoreKind;
 use headwater::{EmitStrategy, Materialized, SessionWindows, StreamsBuilder, Topology};
 use headwater_broker::broker::OwnedRecord;
 
-use super::{Case, Feed, View, Wrong, key, same_records, show_session, some_key};
+use super::{Case, Feed, View, Wrong, key, late_records, same_records, show_session};
 
 const GAP_MS: i64 = 300;
 const GRACE_MS: i64 = 400;
@@ -79,14 +79,6 @@ impl Case for SessionCount {
         if self.last_only { "session-final" } else { "session-count" }
     }
 
-    fn inputs(&self) -> &'static [&'static str] {
-        &["in"]
-    }
-
-    fn outputs(&self) -> &'static [&'static str] {
-        &["out"]
-    }
-
     fn topology(&self) -> headwater::Result<Topology> {
         let builder = StreamsBuilder::new();
         let windows = SessionWindows::of_inactivity_gap_and_grace(
@@ -106,13 +98,7 @@ impl Case for SessionCount {
     }
 
     fn feed(&self, random: &mut fastrand::Rng, count: u64) -> Vec<Feed> {
-        let mut time = 10_000;
-        let record = |id: u64| {
-            time += random.i64(0..80);
-            let late = if random.u32(..3) == 0 { random.i64(0..1_500) } else { 0 };
-            Feed { topic: "in", key: some_key(random), value: Some(format!("r{id}")), timestamp: time - late }
-        };
-        (0..count).map(record).collect()
+        late_records(random, count, 1_500)
     }
 
     fn judge(&self, view: &View) -> Result<(), Wrong> {

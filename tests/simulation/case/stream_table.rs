@@ -18,10 +18,6 @@ impl Case for StreamTable {
         &["in", "rows"]
     }
 
-    fn outputs(&self) -> &'static [&'static str] {
-        &["out"]
-    }
-
     fn topology(&self) -> headwater::Result<Topology> {
         let builder = StreamsBuilder::new();
         let rows = builder.table_with::<String, String>(

@@ -22,10 +22,6 @@ impl Case for Table {
         "table"
     }
 
-    fn inputs(&self) -> &'static [&'static str] {
-        &["in"]
-    }
-
     fn outputs(&self) -> &'static [&'static str] {
         &["rows-out", "groups-out"]
     }

@@ -8,7 +8,7 @@ use headwater::topology::StoreKind;
 use headwater::{EmitStrategy, Materialized, StreamsBuilder, TimeWindows, Topology};
 use headwater_broker::broker::OwnedRecord;
 
-use super::{Case, Feed, View, Wrong, key, same_records, show_windowed, some_key, value};
+use super::{Case, Feed, View, Wrong, key, late_records, same_records, show_windowed, value};
 
 const SIZE_MS: i64 = 1_000;
 const GRACE_MS: i64 = 200;
@@ -68,14 +68,6 @@ impl Case for WindowCount {
         if self.last_only { "window-final" } else { "window-count" }
     }
 
-    fn inputs(&self) -> &'static [&'static str] {
-        &["in"]
-    }
-
-    fn outputs(&self) -> &'static [&'static str] {
-        &["out"]
-    }
-
     fn topology(&self) -> headwater::Result<Topology> {
         let builder = StreamsBuilder::new();
         let windows = TimeWindows::of_size_and_grace(
@@ -104,13 +96,7 @@ impl Case for WindowCount {
     }
 
     fn feed(&self, random: &mut fastrand::Rng, count: u64) -> Vec<Feed> {
-        let mut time = 10_000;
-        let record = |id: u64| {
-            time += random.i64(0..80);
-            let late = if random.u32(..3) == 0 { random.i64(0..2_500) } else { 0 };
-            Feed { topic: "in", key: some_key(random), value: Some(format!("r{id}")), timestamp: time - late }
-        };
-        (0..count).map(record).collect()
+        late_records(random, count, 2_500)
     }
 
     fn judge(&self, view: &View) -> Result<(), Wrong> {

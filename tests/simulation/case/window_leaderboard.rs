@@ -8,7 +8,7 @@ use headwater::{BoardEmit, Materialized, Ranked, StreamsBuilder, TimeWindows, To
 use headwater_broker::broker::OwnedRecord;
 
 use super::leaderboard::{SHOWN, shown, stored};
-use super::{Case, Feed, View, Wrong, key, same_records, same_rows, some_key, value};
+use super::{Case, Feed, View, Wrong, key, late_records, same_records, same_rows, value};
 
 const SIZE_MS: i64 = 1_000;
 /// Longer than any run takes in event time: partitions meet in an open order, and nothing may be late in any.
@@ -34,14 +34,6 @@ impl Case for WindowLeaderboard {
         "window-leaderboard"
     }
 
-    fn inputs(&self) -> &'static [&'static str] {
-        &["in"]
-    }
-
-    fn outputs(&self) -> &'static [&'static str] {
-        &["out"]
-    }
-
     fn topology(&self) -> headwater::Result<Topology> {
         let builder = StreamsBuilder::new();
         let grace = Duration::from_millis(GRACE_MS.unsigned_abs());
@@ -63,13 +55,7 @@ impl Case for WindowLeaderboard {
     }
 
     fn feed(&self, random: &mut fastrand::Rng, count: u64) -> Vec<Feed> {
-        let mut time = 10_000;
-        let record = |id: u64| {
-            time += random.i64(0..80);
-            let late = if random.u32(..3) == 0 { random.i64(0..2_500) } else { 0 };
-            Feed { topic: "in", key: some_key(random), value: Some(format!("r{id}")), timestamp: time - late }
-        };
-        (0..count).map(record).collect()
+        late_records(random, count, 2_500)
     }
 
     fn finale(&self) -> Vec<Feed> {
