@@ -165,6 +165,7 @@ fn run(pipeline: &Pipeline, load: Load) -> Fallible<Measured> {
     drive(&mut worker, &mut now_us, filling)?;
     cluster.input(pipeline.input, (pipeline.records)(load));
     let written = cluster.with(|shelf| shelf.written);
+    let arriving = cluster.with(|shelf| shelf.arriving);
     let mut took = std::time::Duration::ZERO;
     let mut failed = Ok(());
     let allocations = allocation_counter::measure(|| {
@@ -175,6 +176,7 @@ fn run(pipeline: &Pipeline, load: Load) -> Fallible<Measured> {
     });
     failed?;
     let written = cluster.with(|shelf| shelf.written) - written;
+    let took = took - (cluster.with(|shelf| shelf.arriving) - arriving);
     #[expect(clippy::cast_precision_loss, reason = "counts of a benchmark")]
     let per = |count: u64| count as f64 / records as f64;
     Ok(Measured {

@@ -1,10 +1,12 @@
 //! Byte strings, as they are. [`Slice`] and [`Bytes`] share the memory of the batch they arrived in; `Vec<u8>` is a copy.
 
+use std::ops::Range;
+
 use ::bytes::Bytes;
 
 use super::fixed::not_null;
-use super::{HasSerde, Serde, SerdeError};
-use crate::record::{Memory, Slice};
+use super::{HasSerde, Part, Serde, SerdeError};
+use crate::record::{Memory, SharedBatch, Slice};
 
 /// Serde of byte strings (Kafka's `Bytes` and `ByteArray`).
 ///
@@ -77,6 +79,21 @@ impl Serde<Slice> for BytesSerde {
     #[inline]
     fn deserialize_shared(&self, bytes: Option<&[u8]>, memory: &Memory) -> Result<Slice, SerdeError> {
         not_null("bytes", bytes).map(|bytes| memory.slice(bytes))
+    }
+
+    fn deserialize_all(
+        &self,
+        part: Part,
+        batch: &SharedBatch,
+        rows: Range<usize>,
+        out: &mut Vec<Slice>,
+    ) -> Result<(), SerdeError> {
+        let end = out.len() + rows.len();
+        match part {
+            Part::Key => out.extend(batch.key_slices(rows)),
+            Part::Value => out.extend(batch.value_slices(rows)),
+        }
+        if out.len() < end { not_null("bytes", None).map(|_| ()) } else { Ok(()) }
     }
 
     fn never_null(&self) -> bool {

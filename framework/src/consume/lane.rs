@@ -215,7 +215,8 @@ impl Lane {
         // Where lanes take turns reading far ahead would be in vain.
         let all = count == self.times.len();
         self.reach = if all { (self.reach * 2).min(Columns::<(), ()>::ROWS) } else { count.max(1) };
-        let newest = self.times.drain(..count).max().unwrap_or(UNKNOWN_TIME);
+        let newest = self.times.range(..count).copied().max().unwrap_or(UNKNOWN_TIME);
+        self.times.drain(..count);
         self.partition_time = self.partition_time.max(newest);
         scene.stream_time = scene.stream_time.max(newest);
         scene.counters.consumed += count as u64;

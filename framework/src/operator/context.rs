@@ -22,11 +22,11 @@ pub trait Output {
     /// # Errors
     /// With [`Reaction::Skip`] where the record itself cannot be sent (too large).
     fn emit(&mut self, target: &Target<'_>, record: &OutRecord<'_>) -> Result<()>;
-    /// Queues many records at once; `false`, and none is queued, where they have to go one by one: then each shows
-    /// what is wrong with it.
-    fn emit_all(&mut self, sink: usize, records: &OutColumns<'_>) -> bool {
+    /// Queues records at once, up to the first that has to go alone, which shows what is wrong with it. Returns how
+    /// many were queued.
+    fn emit_all(&mut self, sink: usize, records: &OutColumns<'_>) -> usize {
         let _ = (sink, records);
-        false
+        0
     }
 }
 

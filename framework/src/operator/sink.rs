@@ -36,18 +36,18 @@ pub struct Sink<K, V> {
 }
 
 impl<K, V> Sink<K, V> {
-    /// Writes records together; `false`, and none is written, where they have to go one by one.
-    fn write_all(&mut self, context: &mut Context<'_>, records: &Columns<K, V>) -> bool {
+    /// Writes records together, up to the first that has to go alone. Returns how many were written.
+    fn write_all(&mut self, context: &mut Context<'_>, records: &Columns<K, V>) -> usize {
         let rows = records.len();
         if self.topic_of.is_some() || rows > ROWS {
-            return false;
+            return 0;
         }
         let (key_bytes, value_bytes) = &mut self.columns;
         let (mut keys, mut values) = ([None; ROWS], [None; ROWS]);
         let done = encode_all(self.keys.as_ref(), &records.keys, key_bytes, &mut keys)
             .and_then(|()| encode_all(self.values.as_ref(), &records.values, value_bytes, &mut values));
         if done.is_err() {
-            return false;
+            return 0;
         }
         let mut partition_keys = keys;
         self.keys.partition_parts(&mut partition_keys[..rows]);
@@ -112,11 +112,13 @@ impl<K, V> Process<K, V> for Sink<K, V> {
     }
 
     fn process_all(&mut self, context: &mut Context<'_>, records: &mut Columns<K, V>) -> Result<()> {
-        if self.write_all(context, records) {
-            context.counters.produced += records.len() as u64;
+        let written = self.write_all(context, records);
+        context.counters.produced += written as u64;
+        if written == records.len() {
             records.clear();
             return Ok(());
         }
+        records.drain_first(written).for_each(drop);
         each(context, records, |context, record| self.process(context, record))
     }
 

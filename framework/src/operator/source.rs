@@ -41,6 +41,32 @@ impl<K, V> Clone for TimestampExtractor<K, V> {
     }
 }
 
+impl<K, V> TimestampExtractor<K, V> {
+    /// Whether a record's event time is its own timestamp in any case.
+    fn takes_its_own(&self) -> bool {
+        matches!(self, Self::FailOnInvalid | Self::LogAndSkip)
+    }
+
+    /// Adds the event times of records that have been read.
+    fn extract(&self, now_ms: i64, reading: &Reading<'_>, records: &mut Columns<K, V>) {
+        let own = reading.batch.timestamps(reading.rows.clone());
+        if self.takes_its_own() {
+            return records.timestamps.extend(own);
+        }
+        let mut newest = reading.partition_time;
+        for (own, (key, value)) in own.zip(records.keys.iter().zip(&records.values)) {
+            let time = match self {
+                Self::UsePartitionTime if own < 0 => newest,
+                Self::Wallclock => now_ms,
+                Self::By(function) => function(key, value, own, newest),
+                _ => own,
+            };
+            newest = newest.max(time);
+            records.timestamps.push(time);
+        }
+    }
+}
+
 /// The entrance for the records of one or several topics.
 pub trait Intake {
     /// Reads records, which wait from then on as the next ones of the lane, and appends their event times to `times`.
@@ -106,7 +132,7 @@ impl<K, V> Source<K, V> {
         reading: &Reading<'_>,
         times: &mut VecDeque<i64>,
     ) -> Option<(&'static str, SerdeError)> {
-        let Reading { lane, batch, rows, partition_time } = reading.clone();
+        let Reading { lane, batch, rows, .. } = reading.clone();
         let rows = rows.start..self.end_of(batch, rows);
         let records = &mut self.heads[lane];
         // Where it is a later one, it will be the first another time.
@@ -123,46 +149,32 @@ impl<K, V> Source<K, V> {
             return Some(("value", error));
         }
         let rows = rows.start..rows.start + records.values.len();
-        match &self.extractor {
-            TimestampExtractor::FailOnInvalid | TimestampExtractor::LogAndSkip => {
-                records.timestamps.extend(rows.clone().map(|row| batch.timestamp(row)));
-            }
-            extractor => {
-                let mut newest = partition_time;
-                for (row, (key, value)) in rows.clone().zip(records.keys.iter().zip(&records.values)) {
-                    let own = batch.timestamp(row);
-                    let time = match extractor {
-                        TimestampExtractor::UsePartitionTime if own < 0 => newest,
-                        TimestampExtractor::Wallclock => context.now_ms,
-                        TimestampExtractor::By(function) => function(key, value, own, newest),
-                        _ => own,
-                    };
-                    newest = newest.max(time);
-                    records.timestamps.push(time);
-                }
-            }
-        }
+        self.extractor.extract(context.now_ms, &Reading { rows: rows.clone(), ..reading.clone() }, records);
         let valid = records.timestamps.iter().position(|time| *time < 0).unwrap_or(rows.len());
         records.truncate(valid);
-        for row in rows.take(valid) {
-            let has_headers = batch.has_headers(row);
-            records.headers.push(if has_headers { batch.get(row).to_headers() } else { Headers::default() });
-            records.origins.push(u32::try_from(row).expect("a batch has fewer than 4 billion records"));
+        let rows = rows.start..rows.start + valid;
+        if batch.has_headers() {
+            records.headers.extend(rows.clone().map(|row| batch.get(row).to_headers()));
+        } else {
+            records.headers.resize_with(valid, Headers::default);
         }
+        let row = |row| u32::try_from(row).expect("a batch has fewer than 4 billion records");
+        records.origins.extend(row(rows.start)..row(rows.end));
         times.extend(&records.timestamps);
         None
     }
 
     /// The end of what may be read together: the first record behind the first of all that is known to be dropped.
     fn end_of(&self, batch: &SharedBatch, rows: Range<usize>) -> usize {
-        let by_its_own =
-            matches!(self.extractor, TimestampExtractor::FailOnInvalid | TimestampExtractor::LogAndSkip);
-        let dropped = |row: &usize| {
-            self.needs_key && batch.key(*row).is_none() || by_its_own && batch.timestamp(*row) < 0
-        };
-        let keyless = self.needs_key && rows.start < rows.end && batch.key(rows.start).is_none();
-        let end = rows.clone().skip(usize::from(!keyless)).find(dropped);
-        end.unwrap_or(rows.end)
+        let mut end = rows.end;
+        if self.extractor.takes_its_own() {
+            let bad = batch.timestamps(rows.clone()).position(|time| time < 0);
+            end = bad.map_or(end, |bad| rows.start + bad.max(1));
+        }
+        if self.needs_key {
+            end = (rows.start..end).find(|row| batch.key(*row).is_none()).unwrap_or(end);
+        }
+        end
     }
 
     /// Deals with the first record, which [`Source::read_all`] did not read.

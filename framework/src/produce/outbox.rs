@@ -10,13 +10,16 @@ use crate::codec::partition::partition_for_key;
 use crate::error::{Error, Reaction, Result};
 use crate::kafka::{Admin, Refusal, TopicRules};
 use crate::operator::{OutColumns, OutRecord, Output, Target};
-use crate::record::{Headers, RecordBatch};
+use crate::record::{Columns, Headers, RecordBatch};
 use crate::topic::{TaskId, TopicName, TopicPartition};
 
 /// What a record takes in a request beside key, value and headers: an upper bound of Kafka's own.
 const RECORD_OVERHEAD: usize = 70;
 /// By how much that may be too much: a batch with one short record has 61 bytes, the record at least 7 beside key and value.
 const OVERHEAD_SLACK: usize = 2;
+
+/// Records that are taken together at most.
+const ROWS: usize = Columns::<(), ()>::ROWS;
 
 /// Settings of an outbox.
 #[derive(Clone, Debug)]
@@ -386,31 +389,36 @@ impl Output for Outbox {
         Ok(())
     }
 
-    fn emit_all(&mut self, sink: usize, records: &OutColumns<'_>) -> bool {
-        let Some(index) = self.sinks.get(sink).copied().flatten() else { return false };
-        let largest = records.keys.iter().zip(records.values).map(|(key, value)| size(*key, *value)).max();
+    fn emit_all(&mut self, sink: usize, records: &OutColumns<'_>) -> usize {
+        let Some(index) = self.sinks.get(sink).copied().flatten() else { return 0 };
         let route = &mut self.routes[index];
-        let lacks_key = route.rules.needs_keys && records.keys.iter().any(Option::is_none);
-        let simple = !route.slots.is_empty()
-            && largest <= Some(route.largest)
-            && !lacks_key
-            && self.barred.is_empty()
-            && records.headers.iter().all(Headers::is_empty);
-        if !simple {
-            return false;
+        if route.slots.is_empty() || !self.barred.is_empty() {
+            return 0;
         }
-        let rows = records.keys.iter().zip(records.values).zip(records.timestamps);
-        for (((key, value), timestamp), partition_key) in rows.zip(records.partition_keys) {
-            let slot = route.slot_of(*partition_key);
-            let batch = &mut route.slots[slot].batch;
+        // First all partitions, then all records: the hashes of several keys are worked out at the same time.
+        let mut slots = [0; ROWS];
+        for (slot, key) in slots.iter_mut().zip(records.partition_keys) {
+            *slot = route.slot_of(*key);
+        }
+        let bodies = records.keys.iter().zip(records.values).zip(&slots);
+        let rows = bodies.zip(records.timestamps.iter().zip(records.headers));
+        let mut taken = 0;
+        for (((key, value), slot), (timestamp, headers)) in rows {
+            let len = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+            let lacks_key = key.is_none() && route.rules.needs_keys;
+            if RECORD_OVERHEAD + len > route.largest || lacks_key || !headers.is_empty() {
+                break;
+            }
+            let batch = &mut route.slots[*slot].batch;
             if batch.is_empty() {
-                self.filled.push((index, slot));
+                self.filled.push((index, *slot));
             }
             batch.push(*timestamp, *key, *value, 0);
-            self.bytes += key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+            self.bytes += len;
+            taken += 1;
         }
-        self.emitted += records.keys.len() as u64;
-        true
+        self.emitted += taken as u64;
+        taken
     }
 }
 

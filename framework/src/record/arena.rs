@@ -38,15 +38,21 @@ impl Arena {
     /// Appends a piece.
     #[inline]
     pub fn append(&mut self, piece: &[u8]) {
-        let end = self.len + piece.len();
+        self.append_all([piece]);
+    }
+
+    /// Appends pieces, one behind the other: they are made room for once.
+    #[inline]
+    pub fn append_all<const N: usize>(&mut self, pieces: [&[u8]; N]) {
+        let end = self.len + pieces.iter().map(|piece| piece.len()).sum::<usize>();
         if self.bytes.len() < end {
             self.grow(end);
         }
-        let to = &mut self.bytes[self.len..][..piece.len()];
-        if piece.len() > SHORT {
-            to.copy_from_slice(piece);
-        } else {
+        let mut room = &mut self.bytes[self.len..end];
+        for piece in pieces {
+            let (to, rest) = room.split_at_mut(piece.len());
             copy(to, piece);
+            room = rest;
         }
         self.len = end;
     }
@@ -94,14 +100,14 @@ impl From<Arena> for Vec<u8> {
 /// blocks would be compiled to the call that is to be avoided.)
 #[inline]
 fn copy(to: &mut [u8], from: &[u8]) {
-    let done = blocks::<128>(to, from)
-        || blocks::<64>(to, from)
-        || blocks::<32>(to, from)
-        || blocks::<16>(to, from)
-        || blocks::<8>(to, from)
-        || blocks::<4>(to, from)
-        || blocks::<2>(to, from)
-        || blocks::<1>(to, from);
+    let done = if from.len() > SHORT {
+        to.copy_from_slice(from);
+        true
+    } else if from.len() >= 16 {
+        blocks::<128>(to, from) || blocks::<64>(to, from) || blocks::<32>(to, from) || blocks::<16>(to, from)
+    } else {
+        blocks::<8>(to, from) || blocks::<4>(to, from) || blocks::<2>(to, from) || blocks::<1>(to, from)
+    };
     debug_assert!(done || from.is_empty(), "every length but 0 has its blocks");
 }
 

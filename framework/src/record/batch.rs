@@ -4,10 +4,12 @@
 //! 2. Null and empty are kept apart.
 //! 3. On the way in `offset` is the record's offset on Kafka; on the way out it is unused.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::arena::Arena;
-use super::{Headers, Memory};
+use super::{Headers, Memory, Slice};
 
 /// "null" as the length of a key, value or header value.
 const NULL: u32 = u32::MAX;
@@ -36,6 +38,8 @@ struct Entry {
 pub struct RecordBatch<D = Arena> {
     data: D,
     entries: Vec<Entry>,
+    /// Whether a record has a header.
+    headers: bool,
 }
 
 /// A batch that has arrived: nothing is added any more, and values may share its memory without a copy.
@@ -59,43 +63,51 @@ impl RecordBatch {
     /// An empty batch with room for `records` records of `bytes` bytes in all.
     #[must_use]
     pub fn with_capacity(records: usize, bytes: usize) -> Self {
-        Self { data: Arena::with_capacity(bytes), entries: Vec::with_capacity(records) }
+        Self { data: Arena::with_capacity(bytes), entries: Vec::with_capacity(records), headers: false }
     }
 
     /// The finished batch, its memory shared from now on; nothing is copied.
     #[must_use]
     pub fn freeze(self) -> SharedBatch {
-        RecordBatch { data: Memory::from(Vec::from(self.data)), entries: self.entries }
+        RecordBatch { data: Memory::from(Vec::from(self.data)), entries: self.entries, headers: self.headers }
     }
 
     /// Empties the batch and keeps its memory.
     pub fn clear(&mut self) {
         self.data.clear();
         self.entries.clear();
+        self.headers = false;
     }
+
     /// Appends a record without headers.
     ///
     /// # Panics
     /// If the batch would grow past 4 GiB: whoever fills batches sends them on long before.
     #[inline]
     pub fn push(&mut self, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>, offset: i64) {
-        let start = small(self.data.len());
-        let key_len = append(&mut self.data, key);
-        let value_len = append(&mut self.data, value);
-        self.entries.push(Entry { offset, timestamp, start, key_len, value_len, headers_len: 0 });
+        let start = low(self.data.len());
+        self.data.append_all([key.unwrap_or_default(), value.unwrap_or_default()]);
+        let (key_len, value_len) = (key.map_or(NULL, len), value.map_or(NULL, len));
+        self.enter(Entry { offset, timestamp, start, key_len, value_len, headers_len: 0 });
     }
 
-    /// Appends a record whose key consists of several parts. For the way out: the offset is 0.
+    /// Appends a record whose key consists of two parts. For the way out: the offset is 0.
     ///
     /// # Panics
     /// As [`RecordBatch::push`].
     #[inline]
-    pub fn push_parts(&mut self, timestamp: i64, key: &[&[u8]], value: Option<&[u8]>) {
-        let start = small(self.data.len());
-        key.iter().for_each(|part| self.data.append(part));
-        let key_len = small(self.data.len()) - start;
-        let value_len = append(&mut self.data, value);
-        self.entries.push(Entry { offset: 0, timestamp, start, key_len, value_len, headers_len: 0 });
+    pub fn push_parts(&mut self, timestamp: i64, key: [&[u8]; 2], value: Option<&[u8]>) {
+        let start = low(self.data.len());
+        self.data.append_all([key[0], key[1], value.unwrap_or_default()]);
+        let (key_len, value_len) = (low(key[0].len() + key[1].len()), value.map_or(NULL, len));
+        self.enter(Entry { offset: 0, timestamp, start, key_len, value_len, headers_len: 0 });
+    }
+
+    /// Adds the entry of the bytes that were appended last.
+    #[inline]
+    fn enter(&mut self, entry: Entry) {
+        assert!(self.data.len() < NULL as usize, "a batch stays below 4 GiB");
+        self.entries.push(entry);
     }
 
     /// Appends headers to the record pushed last.
@@ -109,6 +121,7 @@ impl RecordBatch {
         let value_len = value.map_or(NULL, |bytes| small(bytes.len()));
         self.data.append(&value_len.to_le_bytes());
         self.data.append(value.unwrap_or_default());
+        self.headers = true;
         let added = small(self.data.len() - before);
         self.entries.last_mut().expect("a header follows its record").headers_len += added;
     }
@@ -198,14 +211,20 @@ impl<D: AsRef<[u8]>> RecordBatch<D> {
         self.entries[index].timestamp
     }
 
-    /// Whether the record at `index` has a header.
+    /// Timestamps of the records at `rows`, as [`RecordBatch::timestamp`].
     ///
     /// # Panics
     /// As [`RecordBatch::get`].
+    #[inline]
+    pub fn timestamps(&self, rows: Range<usize>) -> impl Iterator<Item = i64> + '_ {
+        self.entries[rows].iter().map(|entry| entry.timestamp)
+    }
+
+    /// Whether any of its records has a header.
     #[must_use]
     #[inline]
-    pub fn has_headers(&self, index: usize) -> bool {
-        self.entries[index].headers_len > 0
+    pub fn has_headers(&self) -> bool {
+        self.headers
     }
 
     /// The records in order.
@@ -221,6 +240,31 @@ impl RecordBatch<Memory> {
     #[inline]
     pub fn memory(&self) -> &Memory {
         &self.data
+    }
+
+    /// Keys of the records at `rows`, up to the first that is null; they share the batch's memory.
+    ///
+    /// # Panics
+    /// As [`RecordBatch::get`].
+    #[inline]
+    pub fn key_slices(&self, rows: Range<usize>) -> impl Iterator<Item = Slice> + '_ {
+        let rows = &self.entries[rows];
+        let present = rows.iter().take_while(|entry| entry.key_len != NULL).count();
+        rows[..present].iter().map(|entry| self.data.part(entry.start, entry.key_len))
+    }
+
+    /// Values of the records at `rows`, up to the first that is null; they share the batch's memory.
+    ///
+    /// # Panics
+    /// As [`RecordBatch::get`].
+    #[inline]
+    pub fn value_slices(&self, rows: Range<usize>) -> impl Iterator<Item = Slice> + '_ {
+        let rows = &self.entries[rows];
+        let present = rows.iter().take_while(|entry| entry.value_len != NULL).count();
+        rows[..present].iter().map(|entry| {
+            let key_len = if entry.key_len == NULL { 0 } else { entry.key_len };
+            self.data.part(entry.start + key_len, entry.value_len)
+        })
     }
 }
 
@@ -289,15 +333,20 @@ impl<'a, D: AsRef<[u8]>> Iterator for BatchIter<'a, D> {
 }
 
 #[inline]
-fn append(data: &mut Arena, bytes: Option<&[u8]>) -> u32 {
-    let Some(bytes) = bytes else { return NULL };
-    data.append(bytes);
-    small(bytes.len())
+fn present(len: u32) -> usize {
+    if len == NULL { 0 } else { len as usize }
+}
+
+/// A length or place within a batch, whose end is checked where an entry is added.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "checked at the end of the batch")]
+fn low(place: usize) -> u32 {
+    place as u32
 }
 
 #[inline]
-fn present(len: u32) -> usize {
-    if len == NULL { 0 } else { len as usize }
+fn len(bytes: &[u8]) -> u32 {
+    low(bytes.len())
 }
 
 #[inline]

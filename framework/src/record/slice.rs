@@ -31,7 +31,13 @@ impl Memory {
         let end = start.wrapping_add(part.len());
         assert!(start <= end && end <= self.0.len(), "a slice lies within its memory");
         let small = |place: usize| u32::try_from(place).expect("a batch stays below 4 GiB");
-        Slice { memory: self.clone(), start: small(start), len: small(part.len()) }
+        self.part(small(start), small(part.len()))
+    }
+
+    /// The slice of `len` bytes from `start` on, which lie in this memory.
+    #[inline]
+    pub(super) fn part(&self, start: u32, len: u32) -> Slice {
+        Slice { memory: self.clone(), start, len }
     }
 }
 

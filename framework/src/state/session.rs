@@ -387,11 +387,13 @@ impl<K, V: Clone> StateStore for SessionStore<K, V> {
         let mut scratch = Vec::new();
         for (plain, bounds) in &self.dirty {
             let slot = self.slot(plain, *bounds).expect("a dirty session stays in memory");
-            let (end, start) = (bounds.0.to_be_bytes(), bounds.1.to_be_bytes());
+            let mut suffix = [0; 16];
+            suffix[..8].copy_from_slice(&bounds.0.to_be_bytes());
+            suffix[8..].copy_from_slice(&bounds.1.to_be_bytes());
             let value =
                 self.shelf.written(self.values.as_ref(), (plain, slot.value.as_ref()), &mut scratch)?;
             self.weight.learn(value.map_or(0, <[u8]>::len));
-            changelog.push_parts(slot.timestamp, &[plain, &end, &start], value);
+            changelog.push_parts(slot.timestamp, [plain, &suffix], value);
         }
         Ok(())
     }

@@ -19,9 +19,6 @@ use crate::codec::Serde;
 use crate::error::Result;
 use crate::record::{RawRecord, RecordBatch};
 
-/// The number of a value among those of one key and window: there is only one.
-const SEQUENCE: [u8; 4] = 0_i32.to_be_bytes();
-
 /// One timestamped value per key and window start.
 pub struct WindowStore<K, V> {
     shelf: Shelf,
@@ -251,12 +248,12 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
     fn log(&mut self, changelog: &mut RecordBatch) -> Result<()> {
         let mut scratch = Vec::new();
         for (start, overlay) in &self.windows {
-            let start = start.to_be_bytes();
+            let suffix = suffix(*start);
             overlay.each_dirty(|entry| {
                 let value =
                     self.shelf.written(self.values.as_ref(), (entry.key, entry.value), &mut scratch)?;
                 self.weight.learn(value.map_or(0, <[u8]>::len));
-                changelog.push_parts(entry.timestamp, &[entry.key, &start, &SEQUENCE], value);
+                changelog.push_parts(entry.timestamp, [entry.key, &suffix], value);
                 Ok(())
             })?;
         }
@@ -352,6 +349,14 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
 /// Where the entries of the windows that start at `start` or before end; `None`: nothing comes behind them.
 fn after(start: i64) -> Option<[u8; 8]> {
     start.checked_add(1).map(i64::to_be_bytes)
+}
+
+/// What follows the key in the changelog: the start, and the number 0 among the values of one key and window, of which
+/// there is only one.
+fn suffix(start: i64) -> [u8; 12] {
+    let mut suffix = [0; 12];
+    suffix[..8].copy_from_slice(&start.to_be_bytes());
+    suffix
 }
 
 fn window_key(start: i64, key: &[u8]) -> Vec<u8> {
