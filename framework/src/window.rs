@@ -94,6 +94,12 @@ impl TimeWindows {
         timestamp - timestamp % self.advance_ms
     }
 
+    /// Whether [`TimeWindows::start_for`] of `timestamp` (not negative) is `start`, for less than a division.
+    #[inline]
+    pub(crate) fn starts(&self, start: i64, timestamp: i64) -> bool {
+        (0..self.advance_ms).contains(&(timestamp - start))
+    }
+
     /// Checks sizes.
     ///
     /// # Errors

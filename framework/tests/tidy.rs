@@ -123,7 +123,9 @@ fn what_belongs_to_one_place_is_named_there_only() {
         ("thread::spawn", &["framework/src/application/"]),
         ("thread::Builder", &["framework/src/application/"]),
         ("apache_avro", &["framework/src/codec/avro/"]),
-        ("hashbrown", &["framework/src/state/overlay.rs"]),
+        ("unsafe_code", &["framework/src/state/huge_pages.rs"]),
+        ("allocator_api2", &["framework/src/state/huge_pages.rs"]),
+        ("foldhash", &["framework/src/state/overlay.rs"]),
         ("rdkafka", &["framework/src/kafka/"]),
         ("rocksdb", &["framework/src/state/", "framework/src/config/elsewhere.rs"]),
     ];

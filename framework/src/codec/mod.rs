@@ -39,7 +39,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::record::{Encoded, Memory, SharedBatch};
+use crate::record::{Columns, Encoded, Memory, SharedBatch};
 
 pub use boolean::BooleanSerde;
 pub use bytes::BytesSerde;
@@ -94,22 +94,28 @@ pub trait Serde<T>: Send + Sync {
         }
         Ok(())
     }
-    /// Serialises all `values` into a column: one call for many.
+    /// Serialises all `values`, `None` as null, into a column: one call for many.
     ///
     /// # Errors
     /// That of the first that has no such form; those before it are in `out`.
-    fn serialize_all(&self, values: &[T], out: &mut Encoded) -> Result<(), SerdeError> {
-        values.iter().try_for_each(|value| out.push_with(|bytes| self.serialize(value, bytes)))
+    fn serialize_all(&self, values: &[Option<&T>], out: &mut Encoded) -> Result<(), SerdeError> {
+        values.iter().try_for_each(|value| {
+            out.push_with(|bytes| match value {
+                Some(value) => self.serialize(value, bytes),
+                None => Ok(false),
+            })
+        })
     }
-    /// [`Serde::borrow`] of all `values`, into the first elements of `out`; `false` if one of them cannot be borrowed.
+    /// [`Serde::borrow`] of all `values`, `None` as null, into the first elements of `out`; `false` if one of them cannot
+    /// be borrowed.
     ///
     /// # Panics
     /// If `out` is too short.
-    fn borrow_all<'a>(&self, values: &'a [T], out: &mut [Option<&'a [u8]>]) -> bool {
+    fn borrow_all<'a>(&self, values: &[Option<&'a T>], out: &mut [Option<&'a [u8]>]) -> bool {
         let mut rows = out[..values.len()].iter_mut().zip(values);
         rows.all(|(out, value)| {
-            *out = self.borrow(value);
-            out.is_some()
+            *out = value.and_then(|value| self.borrow(value));
+            out.is_some() || value.is_none()
         })
     }
     /// The bytes of `value`, where it holds them just as [`Serde::serialize`] would write them: spares a copy.
@@ -178,11 +184,11 @@ impl<T, S: Serde<T> + ?Sized> Serde<T> for Arc<S> {
         (**self).deserialize_all(part, batch, rows, out)
     }
 
-    fn serialize_all(&self, values: &[T], out: &mut Encoded) -> Result<(), SerdeError> {
+    fn serialize_all(&self, values: &[Option<&T>], out: &mut Encoded) -> Result<(), SerdeError> {
         (**self).serialize_all(values, out)
     }
 
-    fn borrow_all<'a>(&self, values: &'a [T], out: &mut [Option<&'a [u8]>]) -> bool {
+    fn borrow_all<'a>(&self, values: &[Option<&'a T>], out: &mut [Option<&'a [u8]>]) -> bool {
         (**self).borrow_all(values, out)
     }
 
@@ -242,16 +248,19 @@ impl Part {
     }
 }
 
-/// The bytes of all `values` as the first elements of `out`: in place, or as written to `encoded`.
+/// Values that are written together.
+pub(crate) const ROWS: usize = Columns::<(), ()>::ROWS;
+
+/// The bytes of all `values`, `None` as null, as the first elements of `out`: in place, or as written to `encoded`.
 ///
 /// # Errors
-/// If one of the values cannot be written.
+/// If one of the values cannot be written; those before it are in `encoded`.
 ///
 /// # Panics
 /// If `out` is too short.
 pub(crate) fn encode_all<'a, T>(
     serde: &dyn Serde<T>,
-    values: &'a [T],
+    values: &[Option<&'a T>],
     encoded: &'a mut Encoded,
     out: &mut [Option<&'a [u8]>],
 ) -> Result<(), SerdeError> {
@@ -260,10 +269,16 @@ pub(crate) fn encode_all<'a, T>(
     }
     encoded.clear();
     serde.serialize_all(values, encoded)?;
-    for (row, out) in out[..values.len()].iter_mut().enumerate() {
-        *out = encoded.get(row);
-    }
+    encoded.show(out);
     Ok(())
+}
+
+/// References to the first values, [`ROWS`] at most.
+#[inline]
+pub(crate) fn each_of<T>(values: &[T]) -> [Option<&T>; ROWS] {
+    let mut all = [None; ROWS];
+    all.iter_mut().zip(values).for_each(|(one, value)| *one = Some(value));
+    all
 }
 
 /// Types that have a usual serde.

@@ -1,7 +1,7 @@
 //! Values that may be null: `Option<T>`, where `None` is Kafka's null.
 
-use super::{HasSerde, Serde, SerdeError, WindowKind};
-use crate::record::Memory;
+use super::{HasSerde, ROWS, Serde, SerdeError, WindowKind};
+use crate::record::{Encoded, Memory};
 
 /// Serde of `Option<T>` over the serde of `T`: `None` is null, `Some` is written as `T` is.
 ///
@@ -40,6 +40,15 @@ impl<T, S: Serde<T>> Serde<Option<T>> for Nullable<S> {
         bytes.map(|present| self.0.deserialize_shared(Some(present), memory)).transpose()
     }
 
+    fn serialize_all(&self, values: &[Option<&Option<T>>], out: &mut Encoded) -> Result<(), SerdeError> {
+        values.chunks(ROWS).try_for_each(|values| self.0.serialize_all(&present(values)[..values.len()], out))
+    }
+
+    fn borrow_all<'a>(&self, values: &[Option<&'a Option<T>>], out: &mut [Option<&'a [u8]>]) -> bool {
+        let mut runs = values.chunks(ROWS).zip(out.chunks_mut(ROWS));
+        runs.all(|(values, out)| self.0.borrow_all(&present(values)[..values.len()], out))
+    }
+
     #[inline]
     fn borrow<'a>(&self, value: &'a Option<T>) -> Option<&'a [u8]> {
         value.as_ref().and_then(|value| self.0.borrow(value))
@@ -62,6 +71,14 @@ impl<T, S: Serde<T>> Serde<Option<T>> for Nullable<S> {
     fn windows(&self) -> Option<WindowKind> {
         self.0.windows()
     }
+}
+
+/// The values that are present, [`ROWS`] at most.
+#[inline]
+fn present<'a, T>(values: &[Option<&'a Option<T>>]) -> [Option<&'a T>; ROWS] {
+    let mut present = [None; ROWS];
+    present.iter_mut().zip(values).for_each(|(one, value)| *one = value.and_then(Option::as_ref));
+    present
 }
 
 impl<T: HasSerde> HasSerde for Option<T> {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::fixed::not_null;
 use super::store_key::{SessionKey, short};
-use super::{Serde, SerdeError};
-use crate::record::{Memory, Window, Windowed};
+use super::{ROWS, Serde, SerdeError};
+use crate::record::{Encoded, Memory, Window, Windowed};
 
 /// How windowed keys are written: enough to read the window of a key without its type, and to write another key in
 /// the same windows.
@@ -121,6 +121,16 @@ impl<S> TimeWindowedSerde<S> {
         Window { start, end: start.saturating_add(self.size_ms) }
     }
 
+    /// A window of another size is refused, as its end would not come back.
+    #[inline]
+    fn check(&self, window: Window) -> Result<(), SerdeError> {
+        if window.start >= 0 && window == self.window_from(window.start) {
+            return Ok(());
+        }
+        let problem = format!("the window {window} does not have the serde's size, {} ms", self.size_ms);
+        Err(SerdeError::new(TIME_WINDOWED, problem, None))
+    }
+
     fn split<'a>(&self, bytes: Option<&'a [u8]>) -> Result<(&'a [u8], Window), SerdeError> {
         let bytes = not_null(TIME_WINDOWED, bytes)?;
         let Some((key, start)) = bytes.split_last_chunk() else {
@@ -166,13 +176,40 @@ impl<K, S: Serde<K>> Serde<Windowed<K>> for TimeWindowedSerde<S> {
         self.inner.partition_part(&key[..key.len().saturating_sub(8)])
     }
 
-    /// As [`Serde::serialize`]; a window of another size is refused, as its end would not come back.
+    fn partition_parts(&self, keys: &mut [Option<&[u8]>]) {
+        cut(keys, 8);
+        self.inner.partition_parts(keys);
+    }
+
+    /// Keys that the inner serde can lend are put together without a call for each.
+    fn serialize_all(&self, values: &[Option<&Windowed<K>>], out: &mut Encoded) -> Result<(), SerdeError> {
+        for values in values.chunks(ROWS) {
+            let (mut keys, mut parts) = ([None; ROWS], [None; ROWS]);
+            keys.iter_mut().zip(values).for_each(|(key, value)| *key = value.map(|value| &value.key));
+            if !self.inner.borrow_all(&keys[..values.len()], &mut parts) {
+                values.iter().try_for_each(|value| {
+                    out.push_with(|bytes| match value {
+                        Some(value) => self.serialize(value, bytes),
+                        None => Ok(false),
+                    })
+                })?;
+                continue;
+            }
+            for (value, part) in values.iter().zip(&parts) {
+                let (Some(value), Some(part)) = (value, part) else {
+                    out.push_null();
+                    continue;
+                };
+                self.check(value.window)?;
+                out.push_parts([part, &value.window.start.to_be_bytes()]);
+            }
+        }
+        Ok(())
+    }
+
     fn serialize(&self, value: &Windowed<K>, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
         let window = value.window;
-        if window.start < 0 || window != self.window_from(window.start) {
-            let problem = format!("the window {window} does not have the serde's size, {} ms", self.size_ms);
-            return Err(SerdeError::new(TIME_WINDOWED, problem, None));
-        }
+        self.check(window)?;
         serialize_inner(&self.inner, &value.key, out)?;
         out.extend_from_slice(&window.start.to_be_bytes());
         Ok(true)
@@ -202,6 +239,11 @@ impl<K, S: Serde<K>> Serde<Windowed<K>> for SessionWindowedSerde<S> {
         self.inner.partition_part(&key[..key.len().saturating_sub(16)])
     }
 
+    fn partition_parts(&self, keys: &mut [Option<&[u8]>]) {
+        cut(keys, 16);
+        self.inner.partition_parts(keys);
+    }
+
     fn serialize(&self, value: &Windowed<K>, out: &mut Vec<u8>) -> Result<bool, SerdeError> {
         let Window { start, end } = value.window;
         if start < 0 || end < start {
@@ -221,6 +263,14 @@ impl<K, S: Serde<K>> Serde<Windowed<K>> for SessionWindowedSerde<S> {
     fn deserialize_shared(&self, bytes: Option<&[u8]>, memory: &Memory) -> Result<Windowed<K>, SerdeError> {
         let (key, window) = Self::split(bytes)?;
         Ok(Windowed { key: self.inner.deserialize_shared(Some(key), memory)?, window })
+    }
+}
+
+/// Cuts the window, so many bytes, off each key.
+#[inline]
+fn cut(keys: &mut [Option<&[u8]>], bytes: usize) {
+    for key in keys.iter_mut().flatten() {
+        *key = &key[..key.len().saturating_sub(bytes)];
     }
 }
 

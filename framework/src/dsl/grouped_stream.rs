@@ -123,7 +123,8 @@ impl<K: HasSerde, V: HasSerde> KGroupedStream<K, V> {
         SessionWindowedKStream::new(self, windows)
     }
 
-    fn draw<A: HasSerde>(&self, naming: Naming<K, A>, add: Adder<K, V, A>) -> KTable<K, A> {
+    fn draw<A: HasSerde>(&self, naming: Naming<K, A>, add: impl Adder<K, V, A>) -> KTable<K, A> {
+        let add = Arc::new(add);
         let Naming { name, store, generated, parent, keys, aggregates } = naming;
         let draft = self.draft();
         let send_old = Arc::new(AtomicBool::new(false));
@@ -173,22 +174,24 @@ pub(crate) fn kept_access<K, A>(
 }
 
 /// Counts, whatever the values are.
-pub(crate) fn counter<K, V>() -> Adder<K, V, i64> {
-    Arc::new(|_, _, count| count.unwrap_or(0) + 1)
+pub(crate) fn counter<K, V>() -> impl Fn(&K, V, Option<i64>) -> i64 + Send + Sync + 'static {
+    |_, _, count| count.unwrap_or(0) + 1
 }
 
 /// Reduces: the first value is the beginning.
-pub(crate) fn reducing<K, V>(reducer: impl Fn(V, V) -> V + Send + Sync + 'static) -> Adder<K, V, V> {
-    Arc::new(move |_, value, reduced| match reduced {
+pub(crate) fn reducing<K, V>(
+    reducer: impl Fn(V, V) -> V + Send + Sync + 'static,
+) -> impl Fn(&K, V, Option<V>) -> V + Send + Sync + 'static {
+    move |_, value, reduced| match reduced {
         Some(reduced) => reducer(reduced, value),
         None => value,
-    })
+    }
 }
 
 /// Aggregates, beginning with what the initializer makes.
 pub(crate) fn aggregating<K, V, A>(
     initializer: impl Fn() -> A + Send + Sync + 'static,
     aggregator: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
-) -> Adder<K, V, A> {
-    Arc::new(move |key, value, aggregate| aggregator(key, value, aggregate.unwrap_or_else(&initializer)))
+) -> impl Fn(&K, V, Option<A>) -> A + Send + Sync + 'static {
+    move |key, value, aggregate| aggregator(key, value, aggregate.unwrap_or_else(&initializer))
 }

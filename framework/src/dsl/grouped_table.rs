@@ -9,7 +9,7 @@ use super::repartition::{NullKeys, Repartition};
 use super::table::stored_lookup;
 use super::{Draft, KTable, Materialized, SharedSerde, serde_or_usual};
 use crate::codec::HasSerde;
-use crate::operator::{Adder, Change, ChangeSerde, NullTest, Subtractor, TableAggregate, TableGroup};
+use crate::operator::{AnyAdder, Change, ChangeSerde, NullTest, Subtractor, TableAggregate, TableGroup};
 use crate::state::KeyValueStore;
 use crate::topology::{NodeId, StoreKind, StoreNode};
 
@@ -41,7 +41,7 @@ pub struct KGroupedTable<K, V, K2, V2> {
 }
 
 struct Functions<K, V, A> {
-    add: Adder<K, V, A>,
+    add: AnyAdder<K, V, A>,
     subtract: Subtractor<K, V, A>,
 }
 
@@ -85,7 +85,7 @@ where
     /// As [`KGroupedTable::count`], with options.
     pub fn count_with(&self, materialized: Materialized<K2, i64>) -> KTable<K2, i64> {
         let subtract: Subtractor<K2, V2, i64> = Arc::new(|_, _, count| count - 1);
-        self.draw("KTABLE-AGGREGATE-", materialized, Functions { add: counter(), subtract })
+        self.draw("KTABLE-AGGREGATE-", materialized, Functions { add: Arc::new(counter()), subtract })
     }
 
     /// Combines the values of each group: `adder` when a row enters, `subtractor` when it leaves.
@@ -105,7 +105,7 @@ where
         materialized: Materialized<K2, V2>,
     ) -> KTable<K2, V2> {
         let subtract: Subtractor<K2, V2, V2> = Arc::new(move |_, value, reduced| subtractor(reduced, value));
-        self.draw("KTABLE-REDUCE-", materialized, Functions { add: reducing(adder), subtract })
+        self.draw("KTABLE-REDUCE-", materialized, Functions { add: Arc::new(reducing(adder)), subtract })
     }
 
     /// Aggregates the values of each group: `adder` when a row enters, `subtractor` when it leaves.
@@ -126,7 +126,8 @@ where
         subtractor: impl Fn(&K2, V2, A) -> A + Send + Sync + 'static,
         materialized: Materialized<K2, A>,
     ) -> KTable<K2, A> {
-        let functions = Functions { add: aggregating(initializer, adder), subtract: Arc::new(subtractor) };
+        let functions =
+            Functions { add: Arc::new(aggregating(initializer, adder)), subtract: Arc::new(subtractor) };
         self.draw("KTABLE-AGGREGATE-", materialized, functions)
     }
 

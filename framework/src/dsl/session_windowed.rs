@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::grouped_stream::{Naming, aggregating, counter, kept_access, reducing};
 use super::{KGroupedStream, KTable, Materialized, SharedSerde};
 use crate::codec::{HasSerde, SessionWindowedSerde};
-use crate::operator::{Adder, EmitPause, NullTest, Nulls, SessionAggregate, SessionMerger};
+use crate::operator::{AnyAdder, EmitPause, NullTest, Nulls, SessionAggregate, SessionMerger};
 use crate::record::Windowed;
 use crate::state::SessionStore;
 use crate::topology::{StoreKind, StoreNode};
@@ -31,7 +31,7 @@ pub struct SessionWindowedKStream<K, V> {
 
 /// What an aggregation of sessions does with values and with each other's aggregates.
 struct Functions<K, V, A> {
-    add: Adder<K, V, A>,
+    add: AnyAdder<K, V, A>,
     merge: SessionMerger<K, A>,
 }
 
@@ -56,7 +56,7 @@ impl<K: HasSerde, V: HasSerde> SessionWindowedKStream<K, V> {
         let merge: SessionMerger<K, i64> = Arc::new(|_, one, other| one.unwrap_or(0) + other);
         let retention = self.retention_ms(&materialized);
         let naming = self.grouped.naming("KSTREAM-AGGREGATE-", materialized, true);
-        self.draw(naming, retention, Functions { add: counter(), merge })
+        self.draw(naming, retention, Functions { add: Arc::new(counter()), merge })
     }
 
     /// Combines the values of each key and session; the first one is the beginning.
@@ -81,7 +81,7 @@ impl<K: HasSerde, V: HasSerde> SessionWindowedKStream<K, V> {
         self.draw(
             naming,
             retention,
-            Functions { add: reducing(move |one, other| reducer(one, other)), merge },
+            Functions { add: Arc::new(reducing(move |one, other| reducer(one, other))), merge },
         )
     }
 
@@ -108,7 +108,7 @@ impl<K: HasSerde, V: HasSerde> SessionWindowedKStream<K, V> {
         let beginning = Arc::clone(&initializer);
         let merge: SessionMerger<K, A> =
             Arc::new(move |key, one, other| merger(key, one.unwrap_or_else(|| beginning()), other));
-        let add = aggregating(move || initializer(), aggregator);
+        let add = Arc::new(aggregating(move || initializer(), aggregator));
         let retention = self.retention_ms(&materialized);
         let naming = self.grouped.naming("KSTREAM-AGGREGATE-", materialized, false);
         self.draw(naming, retention, Functions { add, merge })

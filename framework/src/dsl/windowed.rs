@@ -99,8 +99,9 @@ impl<K: HasSerde, V: HasSerde> TimeWindowedKStream<K, V> {
         &self,
         naming: Naming<K, A>,
         retention_ms: i64,
-        add: Adder<K, V, A>,
+        add: impl Adder<K, V, A>,
     ) -> KTable<Windowed<K>, A> {
+        let add = Arc::new(add);
         let Naming { name, store, generated, parent, keys, aggregates } = naming;
         // Kafka Streams keeps windows that are told when they close a millisecond longer: a window without grace closes
         // with the very record that would make it go.

@@ -12,7 +12,9 @@ use crate::state::{KeyRun, KeyValueStore};
 use crate::telemetry::DropReason;
 
 /// Adds a value to an aggregate; `None` where there is no aggregate yet.
-pub type Adder<K, V, A> = Arc<dyn Fn(&K, V, Option<A>) -> A + Send + Sync>;
+pub trait Adder<K, V, A>: Fn(&K, V, Option<A>) -> A + Send + Sync + 'static {}
+
+impl<K, V, A, F: Fn(&K, V, Option<A>) -> A + Send + Sync + 'static> Adder<K, V, A> for F {}
 
 /// Tells which values of a type are null.
 pub struct NullTest<T>(Option<Arc<dyn Serde<T>>>);
@@ -65,12 +67,15 @@ impl<K, V> Nulls<K, V> {
     }
 }
 
+/// An [`Adder`] of any kind, where one call more does not count.
+pub type AnyAdder<K, V, A> = Arc<dyn Fn(&K, V, Option<A>) -> A + Send + Sync>;
+
 /// One aggregate per key.
-pub struct Aggregate<K, V, A> {
+pub struct Aggregate<K, V, A, F> {
     /// Which records are dropped.
     pub nulls: Nulls<K, V>,
     /// Adds a value to an aggregate.
-    pub add: Adder<K, V, A>,
+    pub add: Arc<F>,
     /// Tells which aggregates are null, which deletes them.
     pub aggregates: NullTest<A>,
     /// The aggregates.
@@ -83,7 +88,7 @@ pub struct Aggregate<K, V, A> {
     pub out: Exit<K, Change<A>>,
 }
 
-impl<K: Clone, V, A: Clone> Process<K, V> for Aggregate<K, V, A> {
+impl<K: Clone, V, A: Clone, F: Adder<K, V, A>> Process<K, V> for Aggregate<K, V, A, F> {
     fn process(&mut self, context: &mut Context<'_>, record: Record<K, V>) -> Result<()> {
         self.store.borrow_mut().slots(std::slice::from_ref(&record.key), &mut self.run)?;
         self.out.open();
@@ -107,7 +112,7 @@ impl<K: Clone, V, A: Clone> Process<K, V> for Aggregate<K, V, A> {
     }
 }
 
-impl<K: Clone, V, A: Clone> Aggregate<K, V, A> {
+impl<K: Clone, V, A: Clone, F: Adder<K, V, A>> Aggregate<K, V, A, F> {
     #[inline]
     fn update(&mut self, context: &mut Context<'_>, row: usize, record: Record<K, V>) -> Result<()> {
         if let Some(reason) = self.nulls.reason(&record) {

@@ -24,7 +24,7 @@ mod table_aggregate;
 mod window_aggregate;
 
 pub use crate::telemetry::Stage;
-pub use aggregate::{Adder, Aggregate, NullTest, Nulls};
+pub use aggregate::{Adder, Aggregate, AnyAdder, NullTest, Nulls};
 pub use assembly::{Assembly, Setup, Tick, TimeCell};
 pub use context::{Context, HandlerResponse, Handlers, Input, Origin, OutColumns, OutRecord, Output, Target};
 pub use emit_pause::EmitPause;

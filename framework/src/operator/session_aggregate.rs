@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::aggregate::{Adder, NullTest, Nulls};
+use super::aggregate::{AnyAdder, NullTest, Nulls};
 use super::{Change, Context, EmitPause, Outlet, Process, TimeCell};
 use crate::error::Result;
 use crate::record::{Headers, Record, Windowed};
@@ -30,7 +30,7 @@ pub struct SessionAggregate<K, V, A> {
     /// Which records are dropped.
     pub nulls: Nulls<K, V>,
     /// Adds a value to an aggregate.
-    pub add: Adder<K, V, A>,
+    pub add: AnyAdder<K, V, A>,
     /// Merges aggregates.
     pub merge: SessionMerger<K, A>,
     /// Tells which aggregates are null, which deletes them.

@@ -3,16 +3,13 @@
 use std::sync::Arc;
 
 use super::{Context, Origin, OutColumns, OutRecord, Process, Stage, Target, each};
-use crate::codec::{Serde, encode_all};
+use crate::codec::{ROWS, Serde, each_of, encode_all};
 use crate::error::{Reaction, Result};
 use crate::record::{Columns, Encoded, Record};
 use crate::topic::TopicName;
 
 /// Length of a key that is null.
 const NULL: usize = usize::MAX;
-
-/// Records that are written together.
-const ROWS: usize = Columns::<(), ()>::ROWS;
 
 /// Chooses the topic of a record.
 pub type TopicOf<K, V> = Arc<dyn Fn(&K, &V) -> TopicName + Send + Sync>;
@@ -44,8 +41,9 @@ impl<K, V> Sink<K, V> {
         }
         let (key_bytes, value_bytes) = &mut self.columns;
         let (mut keys, mut values) = ([None; ROWS], [None; ROWS]);
-        let done = encode_all(self.keys.as_ref(), &records.keys, key_bytes, &mut keys)
-            .and_then(|()| encode_all(self.values.as_ref(), &records.values, value_bytes, &mut values));
+        let (all_keys, all_values) = (each_of(&records.keys), each_of(&records.values));
+        let done = encode_all(self.keys.as_ref(), &all_keys[..rows], key_bytes, &mut keys)
+            .and_then(|()| encode_all(self.values.as_ref(), &all_values[..rows], value_bytes, &mut values));
         if done.is_err() {
             return 0;
         }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::aggregate::{Adder, NullTest};
+use super::aggregate::{AnyAdder, NullTest};
 use super::{Change, Context, Outlet, Process};
 use crate::codec::{Serde, SerdeError, change};
 use crate::error::{Error, Reaction, Result};
@@ -77,7 +77,7 @@ pub struct TableAggregate<K, V, A> {
     /// Tells null keys, which must not come here.
     pub keys: Arc<dyn Serde<K>>,
     /// Adds a row to an aggregate.
-    pub add: Adder<K, V, A>,
+    pub add: AnyAdder<K, V, A>,
     /// Takes a row out of an aggregate.
     pub subtract: Subtractor<K, V, A>,
     /// Tells which aggregates are null, which deletes them.

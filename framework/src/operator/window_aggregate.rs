@@ -10,6 +10,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::aggregate::{Adder, NullTest, Nulls};
 use super::{Change, Context, EmitPause, Exit, Process, TimeCell};
@@ -20,7 +21,7 @@ use crate::telemetry::DropReason;
 use crate::window::{EmitStrategy, TimeWindows};
 
 /// One aggregate per key and window.
-pub struct WindowAggregate<K, V, A> {
+pub struct WindowAggregate<K, V, A, F> {
     /// The windows.
     pub windows: TimeWindows,
     /// When results are told.
@@ -30,7 +31,7 @@ pub struct WindowAggregate<K, V, A> {
     /// Which records are dropped.
     pub nulls: Nulls<K, V>,
     /// Adds a value to an aggregate.
-    pub add: Adder<K, V, A>,
+    pub add: Arc<F>,
     /// Tells which aggregates are null, which deletes them.
     pub aggregates: NullTest<A>,
     /// The aggregates.
@@ -47,7 +48,7 @@ pub struct WindowAggregate<K, V, A> {
     pub out: Exit<Windowed<K>, Change<A>>,
 }
 
-impl<K: Clone, V: Clone, A: Clone> Process<K, V> for WindowAggregate<K, V, A> {
+impl<K: Clone, V: Clone, A: Clone, F: Adder<K, V, A>> Process<K, V> for WindowAggregate<K, V, A, F> {
     fn process(&mut self, context: &mut Context<'_>, record: Record<K, V>) -> Result<()> {
         self.out.open();
         self.enter(context, record)?;
@@ -58,7 +59,7 @@ impl<K: Clone, V: Clone, A: Clone> Process<K, V> for WindowAggregate<K, V, A> {
         self.out.open();
         while let Some(first) = records.timestamps.first() {
             let start = self.windows.start_for(*first);
-            let same = records.timestamps.iter().take_while(|time| self.windows.start_for(**time) == start);
+            let same = records.timestamps.iter().take_while(|time| self.windows.starts(start, **time));
             let count = same.count();
             if self.enter_together(start, &mut Rows { records, count })? {
                 continue;
@@ -80,7 +81,7 @@ struct Rows<'a, K, V> {
     count: usize,
 }
 
-impl<K: Clone, V: Clone, A: Clone> WindowAggregate<K, V, A> {
+impl<K: Clone, V: Clone, A: Clone, F: Adder<K, V, A>> WindowAggregate<K, V, A, F> {
     /// Records enter the one window that all of them belong to, where nothing speaks against doing that together:
     /// results wait, every record counts, and each finds its entry. Returns whether they did; else nothing is changed.
     fn enter_together(&mut self, start: i64, rows: &mut Rows<'_, K, V>) -> Result<bool> {
@@ -98,17 +99,21 @@ impl<K: Clone, V: Clone, A: Clone> WindowAggregate<K, V, A> {
             return Ok(false);
         }
         let Some(slots) = self.run.all() else { return Ok(false) };
-        let mut inputs = keys.iter().zip(records.values.drain(..count)).zip(&records.timestamps[..count]);
+        // Not zipped: a pair of key and value would be put together in memory first.
+        let (mut values, mut row) = (records.values.drain(..count), 0);
         store.update(start, slots, |before, at| {
-            let ((key, value), timestamp) = inputs.next().expect("each slot has its record");
-            let newest = if before.is_some() { at.max(*timestamp) } else { *timestamp };
+            let value = values.next().expect("each slot has its record");
+            let timestamp = records.timestamps[row];
+            let newest = if before.is_some() { at.max(timestamp) } else { timestamp };
             let old = if self.send_old { before.clone() } else { None };
-            let new = (self.add)(key, value, before);
+            let new = (self.add)(&keys[row], value, before);
+            row += 1;
             let new = (!self.aggregates.is_null(&new)).then_some(new);
             waiting.values.push(Change { new: new.clone(), old });
             waiting.timestamps.push(newest);
             (new, newest)
         });
+        drop(values);
         let end = self.windows.end_of(start);
         let newest = records.timestamps.drain(..count).max().unwrap_or(start);
         self.stream_time.set(self.stream_time.get().max(newest));

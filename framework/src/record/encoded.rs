@@ -1,5 +1,8 @@
 //! A column as bytes: keys or values of several records, serialised one behind the other.
 
+/// Above this a call of `memcpy` is the cheaper way.
+const SHORT: usize = 64;
+
 /// Serialised keys or values, each of them possibly null.
 ///
 /// ```
@@ -57,6 +60,32 @@ impl Encoded {
         }
     }
 
+    /// Appends null.
+    #[inline]
+    pub fn push_null(&mut self) {
+        self.ends.push((self.bytes.len(), false));
+    }
+
+    /// Appends one that consists of two parts.
+    #[inline]
+    pub fn push_parts(&mut self, parts: [&[u8]; 2]) {
+        parts.iter().for_each(|part| append(&mut self.bytes, part));
+        self.ends.push((self.bytes.len(), true));
+    }
+
+    /// Shows all elements as the first of `out`; `None` is null.
+    ///
+    /// # Panics
+    /// If `out` is too short.
+    #[inline]
+    pub fn show<'a>(&'a self, out: &mut [Option<&'a [u8]>]) {
+        let mut start = 0;
+        for (out, (end, present)) in out[..self.len()].iter_mut().zip(&self.ends) {
+            *out = present.then(|| &self.bytes[start..*end]);
+            start = *end;
+        }
+    }
+
     /// An element; `None` is null.
     ///
     /// # Panics
@@ -68,4 +97,15 @@ impl Encoded {
         let (end, present) = self.ends[index];
         present.then(|| &self.bytes[start..end])
     }
+}
+
+/// Appends a piece: a short one word by word, as a call of `memcpy` would cost more than the copy.
+#[inline]
+fn append(out: &mut Vec<u8>, piece: &[u8]) {
+    if piece.len() > SHORT {
+        return out.extend_from_slice(piece);
+    }
+    let (words, rest) = piece.as_chunks::<8>();
+    words.iter().for_each(|word| out.extend_from_slice(word));
+    rest.iter().for_each(|byte| out.push(*byte));
 }

@@ -9,7 +9,7 @@ use super::weight::Weight;
 use super::{Change, KeyRange, KeyRun, Overlay, Shelf, SlotId, StateStore, Wanted, decode, stamp};
 use crate::codec::Serde;
 use crate::error::Result;
-use crate::record::{RawRecord, RecordBatch};
+use crate::record::{Encoded, RawRecord, RecordBatch};
 
 /// One timestamped value per key.
 pub struct KeyValueStore<K, V> {
@@ -20,7 +20,10 @@ pub struct KeyValueStore<K, V> {
     /// Whether values have to be detached before they are kept.
     detach: bool,
     weight: Weight,
+    /// Memory for the key that is looked up now.
     key: Vec<u8>,
+    /// Memory for values on their way to the changelog.
+    encoded: Encoded,
 }
 
 impl<K, V: Clone> KeyValueStore<K, V> {
@@ -32,7 +35,8 @@ impl<K, V: Clone> KeyValueStore<K, V> {
         let complete = shelf.is_empty(KeyRange::default())?;
         let detach = !values.is_owned();
         let (overlay, weight) = (Overlay::new(complete), Weight::default());
-        Ok(Self { shelf, keys, values, overlay, detach, weight, key: Vec::new() })
+        let (key, encoded) = (Vec::new(), Encoded::default());
+        Ok(Self { shelf, keys, values, overlay, detach, weight, key, encoded })
     }
 
     fn encode_key(&mut self, key: &K) -> Result<()> {
@@ -181,12 +185,12 @@ impl<K, V: Clone> StateStore for KeyValueStore<K, V> {
     }
 
     fn log(&mut self, changelog: &mut RecordBatch) -> Result<()> {
-        let Self { shelf, values, overlay, weight, key: scratch, .. } = self;
-        overlay.each_dirty(|entry| {
-            let value = shelf.written(values.as_ref(), (entry.key, entry.value), scratch)?;
-            weight.learn(value.map_or(0, <[u8]>::len));
-            changelog.push(entry.timestamp, Some(entry.key), value, 0);
-            Ok(())
+        let Self { shelf, values, overlay, weight, encoded, .. } = self;
+        overlay.each_dirty(|entries| {
+            shelf.written(values.as_ref(), entries, encoded, |entry, value| {
+                weight.learn(value.map_or(0, <[u8]>::len));
+                changelog.push(entry.timestamp, Some(entry.key), value, 0);
+            })
         })
     }
 

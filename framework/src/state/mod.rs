@@ -9,6 +9,8 @@
 mod board;
 mod bytes;
 mod due;
+mod huge_pages;
+mod index;
 mod key_value;
 mod leaderboard;
 mod overlay;
@@ -32,9 +34,9 @@ pub use window::{WindowEntry, WindowStore};
 
 use std::rc::Rc;
 
-use crate::codec::{Serde, SerdeError};
+use crate::codec::{ROWS, Serde, SerdeError};
 use crate::error::{Error, Reaction, Result};
-use crate::record::{RawRecord, RecordBatch};
+use crate::record::{Encoded, RawRecord, RecordBatch};
 
 /// What the runtime asks of every store, whatever it holds.
 pub trait StateStore {
@@ -95,21 +97,26 @@ impl Shelf {
         Ok(empty)
     }
 
-    /// The bytes of a key's value in this store, `None` for null, written to `scratch`.
+    /// Shows the bytes of the values of `entries`, [`ROWS`] at most, to `visit`, each with its entry; `None` for null.
     ///
     /// # Errors
-    /// If it has no such form.
-    #[inline]
-    pub(crate) fn written<'a, V>(
+    /// If one has no such form.
+    pub(crate) fn written<V>(
         &self,
         values: &dyn Serde<V>,
-        (key, value): (&[u8], Option<&V>),
-        scratch: &'a mut Vec<u8>,
-    ) -> Result<Option<&'a [u8]>> {
-        scratch.clear();
-        let Some(value) = value else { return Ok(None) };
-        let present = values.serialize(value, scratch).map_err(|error| self.unwritable(key, error))?;
-        Ok(present.then_some(scratch.as_slice()))
+        entries: &[Entry<'_, V>],
+        encoded: &mut Encoded,
+        mut visit: impl FnMut(&Entry<'_, V>, Option<&[u8]>),
+    ) -> Result<()> {
+        let (mut all, mut bytes) = ([None; ROWS], [None; ROWS]);
+        all.iter_mut().zip(entries).for_each(|(value, entry)| *value = entry.value);
+        encoded.clear();
+        values
+            .serialize_all(&all[..entries.len()], encoded)
+            .map_err(|error| self.unwritable(entries[encoded.len()].key, error))?;
+        encoded.show(&mut bytes);
+        entries.iter().zip(bytes).for_each(|(entry, bytes)| visit(entry, bytes));
+        Ok(())
     }
 
     /// An error about a value of this store.

@@ -10,22 +10,20 @@
 //! 5. Dirty entries are walked in the order of their first change, so that the same input gives the same changelog.
 //! 6. Each look-up waits for memory. Who has many keys finds them together ([`KeyRun`]): the waits overlap.
 
-use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
 
+use foldhash::fast::RandomState;
+
 use super::Shelf;
-use crate::codec::{Serde, encode_all};
+use super::huge_pages::{HugePages, Table};
+use super::index::Index;
+use crate::codec::encode_all;
+use crate::codec::{ROWS, Serde, each_of};
 use crate::error::Result;
-use crate::record::{Columns, Encoded};
+use crate::record::Encoded;
 
 /// Keys up to this length lie in the slot itself: one cache miss less. With it a key takes 24 bytes.
 const INLINE: usize = 22;
-
-/// Keys that are looked up together.
-const ROWS: usize = Columns::<(), ()>::ROWS;
-
-/// Entries that are made ready together where all dirty ones are walked.
-const AHEAD: usize = 32;
 
 #[derive(Clone, Debug)]
 enum Key {
@@ -63,7 +61,7 @@ impl Key {
 
 /// Where an entry lies in its overlay; good until the entry is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SlotId(u32);
+pub struct SlotId(pub(super) u32);
 
 #[derive(Debug)]
 struct Slot<V> {
@@ -83,6 +81,7 @@ struct Slot<V> {
 pub struct KeyRun {
     keys: Encoded,
     hashes: Vec<u32>,
+    homes: Vec<u64>,
     slots: Vec<Option<SlotId>>,
 }
 
@@ -115,9 +114,9 @@ pub(super) struct Wanted<'a, K> {
 /// Entries of one store, or of one window of a store.
 #[derive(Debug)]
 pub struct Overlay<V> {
-    table: HashTable<(u32, SlotId)>,
-    slots: Vec<Slot<V>>,
-    hasher: DefaultHashBuilder,
+    index: Index,
+    slots: Table<Slot<V>>,
+    hasher: RandomState,
     dirty: Vec<SlotId>,
     unflushed: Vec<SlotId>,
     /// Number of the commit interval.
@@ -143,9 +142,9 @@ impl<V> Overlay<V> {
     /// An empty overlay. `complete`: the byte store behind it is known to be empty.
     pub fn new(complete: bool) -> Self {
         Self {
-            table: HashTable::new(),
-            slots: Vec::new(),
-            hasher: DefaultHashBuilder::default(),
+            index: Index::with_room(0),
+            slots: Table::new_in(HugePages),
+            hasher: RandomState::default(),
             dirty: Vec::new(),
             unflushed: Vec::new(),
             interval: 1,
@@ -159,7 +158,7 @@ impl<V> Overlay<V> {
     pub fn with_room(complete: bool, entries: usize) -> Self {
         let mut overlay = Self::new(complete);
         overlay.slots.reserve(entries);
-        overlay.table.reserve(entries, |(hash, _)| u64::from(*hash));
+        overlay.index = Index::with_room(entries);
         overlay
     }
 
@@ -185,12 +184,10 @@ impl<V> Overlay<V> {
 
     /// Estimated bytes in memory, without what values hold on the heap.
     pub fn memory_bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot<V>>()
-            + self.table.capacity() * size_of::<(u32, SlotId)>()
-            + self.heap
+        self.slots.capacity() * size_of::<Slot<V>>() + self.index.memory_bytes() + self.heap
     }
 
-    /// The hash is cut to 32 bits, doubled: the table takes its tag from the upper bits and its place from the lower.
+    /// The hash, cut to 32 bits.
     #[inline]
     fn hash(&self, key: &[u8]) -> u32 {
         let hash = self.hasher.hash_one(key);
@@ -208,9 +205,7 @@ impl<V> Overlay<V> {
     #[inline]
     fn find_hashed(&mut self, hash: u32, key: &[u8]) -> Option<SlotId> {
         let slots = &self.slots;
-        let is_it =
-            |(other, id): &(u32, SlotId)| *other == hash && is_same(slots[id.0 as usize].key.as_slice(), key);
-        let id = self.table.find(spread(hash), is_it)?.1;
+        let id = self.index.find(hash, |id| is_same(slots[id.0 as usize].key.as_slice(), key))?;
         self.slots[id.0 as usize].used = self.period;
         Some(id)
     }
@@ -225,19 +220,23 @@ impl<V> Overlay<V> {
         run: &mut KeyRun,
         mut missing: impl FnMut(&[u8]) -> Result<Option<(Option<V>, i64)>>,
     ) -> Result<()> {
-        let KeyRun { keys: encoded, hashes, slots } = run;
+        let KeyRun { keys: encoded, hashes, homes, slots } = run;
         slots.clear();
         for keys in wanted.keys.chunks(ROWS) {
             let mut bytes = [None; ROWS];
-            encode_all(wanted.serde, keys, encoded, &mut bytes)
+            encode_all(wanted.serde, &each_of(keys)[..keys.len()], encoded, &mut bytes)
                 .map_err(|error| wanted.shelf.serde_error("key", error))?;
             let bytes = &bytes[..keys.len()];
             hashes.clear();
             hashes.extend(bytes.iter().map(|key| key.map_or(0, |key| self.hash(key))));
             let first = slots.len();
-            for hash in &*hashes {
-                slots.push(self.table.find(spread(*hash), |(other, _)| other == hash).map(|(_, id)| *id));
-            }
+            // Three times over all keys, so that what one of them waits for is fetched while the others wait for theirs.
+            homes.clear();
+            homes.extend(hashes.iter().map(|hash| self.index.home(*hash)));
+            slots.extend(
+                homes.iter().zip(&*hashes).map(|(home, hash)| self.index.find_from(*home, *hash, |_| true)),
+            );
+            self.touch(slots[first..].iter().flatten());
             for ((slot, key), hash) in slots[first..].iter_mut().zip(bytes).zip(&*hashes) {
                 let Some(key) = key else {
                     *slot = None;
@@ -250,6 +249,13 @@ impl<V> Overlay<V> {
             }
         }
         Ok(())
+    }
+
+    /// Reads something of each of these entries and does nothing with it: all of them are fetched at the same time then,
+    /// more than where the next one is asked for only after something was done with the one before.
+    #[inline]
+    fn touch<'a>(&self, ids: impl Iterator<Item = &'a SlotId>) {
+        std::hint::black_box(ids.fold(0, |all, id| all ^ self.slots[id.0 as usize].used));
     }
 
     #[inline]
@@ -268,13 +274,12 @@ impl<V> Overlay<V> {
     /// Past 4 billion entries.
     pub fn load(&mut self, key: &[u8], value: Option<V>, timestamp: i64) -> SlotId {
         let hash = self.hash(key);
-        let id = SlotId(
-            u32::try_from(self.slots.len()).expect("an overlay is flushed long before 4 billion entries"),
-        );
+        let id = u32::try_from(self.slots.len()).ok().filter(|id| *id < u32::MAX);
+        let id = SlotId(id.expect("an overlay is flushed long before 4 billion entries"));
         let key = Key::new(key);
         self.heap += key.heap_len();
         self.slots.push(Slot { key, value, timestamp, changed: 0, unflushed: 0, used: self.period });
-        self.table.insert_unique(spread(hash), (hash, id), |(hash, _)| spread(*hash));
+        self.index.insert(hash, id);
         id
     }
 
@@ -320,16 +325,18 @@ impl<V> Overlay<V> {
         }
     }
 
-    /// Shows the dirty entries to `visit`, in the order of their first change.
+    /// Shows the dirty entries to `visit`, several at once, in the order of their first change.
     ///
     /// # Errors
     /// The first of `visit`.
     #[inline]
-    pub fn each_dirty(&self, mut visit: impl FnMut(Entry<'_, V>) -> Result<()>) -> Result<()> {
-        let mut ready = Vec::with_capacity(AHEAD);
-        for ids in self.dirty.chunks(AHEAD) {
-            ready.extend(ids.iter().map(|id| self.entry(*id)));
-            ready.drain(..).try_for_each(&mut visit)?;
+    pub fn each_dirty(&self, mut visit: impl FnMut(&[Entry<'_, V>]) -> Result<()>) -> Result<()> {
+        let mut entries = Vec::with_capacity(ROWS);
+        for ids in self.dirty.chunks(ROWS) {
+            self.touch(ids.iter());
+            entries.clear();
+            entries.extend(ids.iter().map(|id| self.entry(*id)));
+            visit(&entries)?;
         }
         Ok(())
     }
@@ -396,13 +403,12 @@ impl<V> Overlay<V> {
     }
 
     fn rebuild(&mut self) {
-        let mut table = HashTable::with_capacity(self.slots.len());
+        let mut index = Index::with_room(self.slots.len());
         for (id, slot) in (0_u32..).zip(&self.slots) {
-            let hash = self.hash(slot.key.as_slice());
-            table.insert_unique(spread(hash), (hash, SlotId(id)), |(hash, _)| spread(*hash));
+            index.insert(self.hash(slot.key.as_slice()), SlotId(id));
         }
         self.heap = self.slots.iter().map(|slot| slot.key.heap_len()).sum();
-        self.table = table;
+        self.index = index;
     }
 }
 
@@ -423,19 +429,14 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
         && rest.iter().zip(other_rest).all(|(one, other)| one == other)
 }
 
-#[inline]
-fn spread(hash: u32) -> u64 {
-    u64::from(hash) | (u64::from(hash) << 32)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn dirty(overlay: &Overlay<i64>) -> Vec<(Vec<u8>, Option<i64>)> {
         let mut dirty = Vec::new();
-        let noted = overlay.each_dirty(|entry| {
-            dirty.push((entry.key.to_vec(), entry.value.copied()));
+        let noted = overlay.each_dirty(|entries| {
+            dirty.extend(entries.iter().map(|entry| (entry.key.to_vec(), entry.value.copied())));
             Ok(())
         });
         noted.map(|()| dirty).unwrap()

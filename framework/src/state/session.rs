@@ -14,12 +14,13 @@ use std::sync::Arc;
 
 use super::session_slots::{
     Bounds, KEY_BYTES, Sessions, Slot, index_key, session_bytes, split_index, split_session, stored_key,
+    suffix,
 };
 use super::weight::Weight;
 use super::{Change, KeyRange, Shelf, StateStore, horizon, stamp, unstamp};
-use crate::codec::Serde;
+use crate::codec::{ROWS, Serde};
 use crate::error::Result;
-use crate::record::{RawRecord, RecordBatch};
+use crate::record::{Encoded, RawRecord, RecordBatch};
 
 /// A session of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -384,16 +385,17 @@ impl<K, V: Clone> StateStore for SessionStore<K, V> {
     }
 
     fn log(&mut self, changelog: &mut RecordBatch) -> Result<()> {
-        let mut scratch = Vec::new();
-        for (plain, bounds) in &self.dirty {
-            let slot = self.slot(plain, *bounds).expect("a dirty session stays in memory");
-            let mut suffix = [0; 16];
-            suffix[..8].copy_from_slice(&bounds.0.to_be_bytes());
-            suffix[8..].copy_from_slice(&bounds.1.to_be_bytes());
-            let value =
-                self.shelf.written(self.values.as_ref(), (plain, slot.value.as_ref()), &mut scratch)?;
-            self.weight.learn(value.map_or(0, <[u8]>::len));
-            changelog.push_parts(slot.timestamp, [plain, &suffix], value);
+        let mut encoded = Encoded::default();
+        for run in self.dirty.chunks(ROWS) {
+            let slots = run.iter().map(|(key, bounds)| (key, self.slot(key, *bounds)));
+            let entries: Vec<_> =
+                slots.map(|(key, slot)| slot.expect("a dirty session stays in memory").entry(key)).collect();
+            let mut bounds = run.iter().map(|(_, bounds)| suffix(*bounds));
+            self.shelf.written(self.values.as_ref(), &entries, &mut encoded, |entry, value| {
+                let suffix = bounds.next().expect("each entry has its bounds");
+                self.weight.learn(value.map_or(0, <[u8]>::len));
+                changelog.push_parts(entry.timestamp, [entry.key, &suffix], value);
+            })?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::{split_time, unstamp};
+use super::{Entry, split_time, unstamp};
 
 /// What a key costs besides its bytes: its place in the map, and the reference counts.
 pub(super) const KEY_BYTES: usize = 160;
@@ -16,6 +16,13 @@ pub(super) struct Slot<V> {
     pub(super) timestamp: i64,
     pub(super) dirty: bool,
     pub(super) unflushed: bool,
+}
+
+impl<V> Slot<V> {
+    /// The session as an entry of its key.
+    pub(super) fn entry<'a>(&'a self, key: &'a [u8]) -> Entry<'a, V> {
+        Entry { key, value: self.value.as_ref(), timestamp: self.timestamp }
+    }
 }
 
 /// End and start, by which the sessions of a key are ordered.
@@ -61,4 +68,12 @@ pub(super) fn split_session(key: &[u8]) -> Option<(&[u8], i64, i64)> {
     let (rest, start) = split_time(key)?;
     let (plain, end) = split_time(rest)?;
     Some((plain, end, start))
+}
+
+/// What follows the key in the changelog: `end | start`.
+pub(super) fn suffix((end, start): Bounds) -> [u8; 16] {
+    let mut suffix = [0; 16];
+    suffix[..8].copy_from_slice(&end.to_be_bytes());
+    suffix[8..].copy_from_slice(&start.to_be_bytes());
+    suffix
 }

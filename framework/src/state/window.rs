@@ -17,7 +17,7 @@ use super::{
 };
 use crate::codec::Serde;
 use crate::error::Result;
-use crate::record::{RawRecord, RecordBatch};
+use crate::record::{Encoded, RawRecord, RecordBatch};
 
 /// One timestamped value per key and window start.
 pub struct WindowStore<K, V> {
@@ -35,6 +35,8 @@ pub struct WindowStore<K, V> {
     /// Whether values have to be detached before they are kept.
     detach: bool,
     run: KeyRun,
+    /// Memory for values on their way to the changelog.
+    encoded: Encoded,
     weight: Weight,
 }
 
@@ -73,6 +75,7 @@ impl<K, V: Clone> WindowStore<K, V> {
             deleted: 0,
             kept_from: i64::MAX,
             run: KeyRun::default(),
+            encoded: Encoded::default(),
             weight: Weight::default(),
         };
         store.discard()?;
@@ -246,15 +249,14 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
     }
 
     fn log(&mut self, changelog: &mut RecordBatch) -> Result<()> {
-        let mut scratch = Vec::new();
-        for (start, overlay) in &self.windows {
+        let Self { shelf, values, weight, windows, encoded, .. } = self;
+        for (start, overlay) in windows {
             let suffix = suffix(*start);
-            overlay.each_dirty(|entry| {
-                let value =
-                    self.shelf.written(self.values.as_ref(), (entry.key, entry.value), &mut scratch)?;
-                self.weight.learn(value.map_or(0, <[u8]>::len));
-                changelog.push_parts(entry.timestamp, [entry.key, &suffix], value);
-                Ok(())
+            overlay.each_dirty(|entries| {
+                shelf.written(values.as_ref(), entries, encoded, |entry, value| {
+                    weight.learn(value.map_or(0, <[u8]>::len));
+                    changelog.push_parts(entry.timestamp, [entry.key, &suffix], value);
+                })
             })?;
         }
         Ok(())
