@@ -15,8 +15,11 @@ use headwater::{
 /// Many more than travel together, so that a batch is cut somewhere.
 const RECORDS: i64 = 200;
 
-/// What each output topic holds: key, value and timestamp of each record.
-type Written = Vec<Vec<(Vec<u8>, Option<Vec<u8>>, i64)>>;
+/// Where dead letters go.
+const DEAD: &str = "dead";
+
+/// What each output topic holds: key, value, timestamp and headers of each record.
+type Written = Vec<Vec<(Vec<u8>, Option<Vec<u8>>, i64, Vec<String>)>>;
 
 fn key(number: i64) -> Vec<u8> {
     format!("k{}", number * 7 % 5).into_bytes()
@@ -24,9 +27,11 @@ fn key(number: i64) -> Vec<u8> {
 
 /// Feeds records to `in` in batches of `at_once`; event times go forth and back over several windows.
 fn run(topology: &Topology, outputs: &[&str], at_once: i64) -> (Written, String) {
-    let mut kit = Testkit::builder().exactly_once().set("processing.exception.handler", "continue");
-    kit = kit.set("deserialization.exception.handler", "continue");
-    let mut kit = kit.build(topology).unwrap();
+    let kit = Testkit::builder().exactly_once().set("errors.dead.letter.queue.topic.name", DEAD);
+    let kit = kit.set("production.exception.handler", "dead-letter").set("max.request.size", "900");
+    let kit = kit.set("processing.exception.handler", "dead-letter");
+    let kit = kit.set("deserialization.exception.handler", "dead-letter");
+    let mut kit = kit.topic(DEAD, 1).build(topology).unwrap();
     let partition = TopicPartition::new("in", 0);
     let numbers: Vec<i64> = (0..RECORDS).collect();
     for numbers in numbers.chunks(usize::try_from(at_once).unwrap()) {
@@ -39,11 +44,17 @@ fn run(topology: &Topology, outputs: &[&str], at_once: i64) -> (Written, String)
         kit.put(&partition, &batch).unwrap();
         kit.settle().unwrap();
     }
-    let written = outputs.iter().map(|topic| {
+    // A dead letter tells the offset of the record that it was: the same one, however many came with it.
+    let written = outputs.iter().chain(&[DEAD]).map(|topic| {
         let batches = kit.read_bytes(topic).unwrap();
         let records = batches.iter().flat_map(|batch| {
             batch.iter().map(|record| {
-                (record.key.unwrap_or(b"null").to_vec(), record.value.map(<[u8]>::to_vec), record.timestamp)
+                let text = |(name, value): (&str, Option<&[u8]>)| {
+                    format!("{name}={}", value.unwrap_or_default().escape_ascii())
+                };
+                let headers = record.headers().map(text).collect();
+                let key = record.key.unwrap_or(b"null").to_vec();
+                (key, record.value.map(<[u8]>::to_vec), record.timestamp, headers)
             })
         });
         records.collect()
@@ -72,6 +83,17 @@ fn stateless_operators() {
                 .map(|key, value| (key, value * 2))
                 .map_values(|value| value + 1)
                 .to("out");
+        },
+        &["out"],
+    );
+}
+
+#[test]
+fn a_record_that_is_too_large_among_others() {
+    check(
+        |builder| {
+            let stream = builder.stream::<Option<String>, i64>("in");
+            stream.map_values(|value| "x".repeat(if value % 29 == 3 { 1_000 } else { 5 })).to("out");
         },
         &["out"],
     );

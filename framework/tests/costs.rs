@@ -129,7 +129,7 @@ fn memory_counts_what_values_hold() {
         let mut sessions =
             SessionStore::open(shelf(&MemoryBackend::default()), text(), text(), 1_000_000).unwrap();
         for row in 0..30_i64 {
-            let slot = table.slot(&row.to_string()).unwrap();
+            let slot = table.slot(&row.to_string()).unwrap().unwrap();
             table.set(slot, Some(big()), 0);
             let start = row % 3 * 10;
             let slot = windows.slot(&row.to_string(), start).unwrap().unwrap();

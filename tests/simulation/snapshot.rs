@@ -91,7 +91,7 @@ impl Snapshot {
             for key in rows.keys().chain(stored.rows.keys()).filter(|key| is_live(key)) {
                 let (is, should) = (stored.rows.get(key), rows.get(key));
                 if is != should {
-                    let key = String::from_utf8_lossy(key).into_owned();
+                    let key = key.escape_ascii().to_string();
                     let show = |row: Option<&Vec<u8>>| row.map(|row| show_row(row));
                     return Err(format!(
                         "{place}: {key:?} is {:?}, its changelog up to offset {offset} says {:?}",
@@ -161,6 +161,6 @@ fn show_row(row: &[u8]) -> String {
     let timestamp = i64::from_be_bytes(*timestamp);
     match <[u8; 8]>::try_from(value) {
         Ok(number) => format!("{}@{timestamp}", i64::from_be_bytes(number)),
-        Err(_) => format!("{}@{timestamp}", String::from_utf8_lossy(value)),
+        Err(_) => format!("{}@{timestamp}", value.escape_ascii()),
     }
 }

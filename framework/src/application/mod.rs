@@ -118,6 +118,9 @@ impl Application {
     ///
     /// # Errors
     /// The worker's.
+    ///
+    /// # Panics
+    /// Where a function of the user's does: it is the caller's own thread. [`Application::start`] makes an error of it.
     pub fn run_until(&self, mut until: impl FnMut(&Worker) -> bool) -> Result<Figures> {
         let mut worker = Worker::new(self.worker(0));
         drive(&mut worker, self.cluster.as_ref(), self.clock.as_ref(), &mut |worker| {

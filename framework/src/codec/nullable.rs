@@ -63,6 +63,14 @@ impl<T, S: Serde<T>> Serde<Option<T>> for Nullable<S> {
         self.0.is_owned()
     }
 
+    fn partition_part<'a>(&self, key: &'a [u8]) -> &'a [u8] {
+        self.0.partition_part(key)
+    }
+
+    fn partition_parts(&self, keys: &mut [Option<&[u8]>]) {
+        self.0.partition_parts(keys);
+    }
+
     #[inline]
     fn is_null(&self, value: &Option<T>) -> bool {
         value.as_ref().is_none_or(|value| self.0.is_null(value))
@@ -83,4 +91,26 @@ fn present<'a, T>(values: &[Option<&'a Option<T>>]) -> [Option<&'a T>; ROWS] {
 
 impl<T: HasSerde> HasSerde for Option<T> {
     type Serde = Nullable<T::Serde>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{LongSerde, StringSerde};
+
+    #[test]
+    fn a_column_keeps_nulls_in_their_places() {
+        let texts: Vec<_> = (0..130).map(|n| (n % 7 != 3).then(|| n.to_string())).collect();
+        let values: Vec<_> = texts.iter().map(Some).collect();
+        let mut lent = vec![Some(&b"old"[..]); values.len()];
+        assert!(Nullable(StringSerde).borrow_all(&values, &mut lent));
+        let mut column = Encoded::default();
+        Nullable(StringSerde).serialize_all(&values, &mut column).unwrap();
+        for (row, text) in texts.iter().enumerate() {
+            let expected = text.as_ref().map(String::as_bytes);
+            assert_eq!((lent[row], column.get(row)), (expected, expected));
+        }
+        let numbers = [Some(1_i64), None];
+        assert!(!Nullable(LongSerde).borrow_all(&[Some(&numbers[0]), None], &mut lent));
+    }
 }

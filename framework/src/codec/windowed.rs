@@ -285,7 +285,7 @@ fn serialize_inner<K>(serde: &impl Serde<K>, key: &K, out: &mut Vec<u8>) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::{BytesSerde, StringSerde, VoidSerde};
+    use crate::codec::{BytesSerde, LongSerde, StringSerde, VoidSerde};
     use crate::record::Slice;
 
     #[test]
@@ -313,6 +313,42 @@ mod tests {
         assert!(out.is_empty());
         let void = SessionWindowedSerde::new(VoidSerde);
         assert!(void.serialize(&Windowed::new((), 0, 0), &mut out).is_err());
+    }
+
+    #[test]
+    fn a_column_of_keys_is_written_as_one_by_one_whether_the_inner_key_is_lent_or_not() {
+        fn check<K>(serde: &dyn Serde<Windowed<K>>, key: impl Fn(i64) -> K) {
+            // More than one run of them, a null among them.
+            let keys: Vec<_> = (0..150).map(|n| Windowed::new(key(n), n * 10, n * 10 + 10)).collect();
+            let mut all: Vec<_> = keys.iter().map(Some).collect();
+            all[70] = None;
+            let mut column = Encoded::default();
+            serde.serialize_all(&all, &mut column).unwrap();
+            assert_eq!(column.len(), all.len());
+            for (row, key) in all.iter().enumerate() {
+                let mut alone = Vec::new();
+                let present = key.map(|key| serde.serialize(key, &mut alone).unwrap());
+                assert_eq!(column.get(row), present.map(|_| alone.as_slice()), "key {row}");
+            }
+            let wrong = Windowed::new(key(1), 10, 30);
+            all[3] = Some(&wrong);
+            column.clear();
+            assert!(serde.serialize_all(&all, &mut column).is_err());
+            assert_eq!(column.len(), 3, "those before the one that cannot be written");
+        }
+        check(&TimeWindowedSerde::new(StringSerde, 10), |n| "k".repeat(usize::try_from(n).unwrap()));
+        check(&TimeWindowedSerde::new(LongSerde, 10), |n| n);
+    }
+
+    #[test]
+    fn a_column_of_keys_is_partitioned_by_the_inner_keys() {
+        let bytes = *b"key\0\0\0\0\0\0\0\x0f\0\0\0\0\0\0\0\x05";
+        let mut keys = [Some(&bytes[..]), None, Some(&bytes[..7])];
+        TimeWindowedSerde::new(StringSerde, 10).partition_parts(&mut keys);
+        assert_eq!(keys, [Some(&bytes[..11]), None, Some(&b""[..])]);
+        let mut keys = [Some(&bytes[..]), None];
+        SessionWindowedSerde::new(StringSerde).partition_parts(&mut keys);
+        assert_eq!(keys, [Some(&b"key"[..]), None]);
     }
 
     #[test]

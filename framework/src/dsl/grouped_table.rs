@@ -182,7 +182,6 @@ where
                 let (keys, values) = (Arc::clone(&store_keys), Arc::clone(&store_values));
                 Ok(TableAggregate {
                     node: name.clone(),
-                    keys: Arc::clone(&keys),
                     add: Arc::clone(&functions.add),
                     subtract: Arc::clone(&functions.subtract),
                     aggregates: NullTest::of(&values),

@@ -141,7 +141,11 @@ impl<K: Clone, V: Clone> Process<K, Change<V>> for TableKeep<K, V> {
         let Record { key, value, timestamp, headers } = record;
         let old = {
             let mut store = self.store.borrow_mut();
-            let slot = store.slot(&key)?;
+            let Some(slot) = store.slot(&key)? else {
+                // The table before this one has dropped null keys; a serde of the user's may think otherwise.
+                context.drop(store.name(), DropReason::NullKey);
+                return Ok(());
+            };
             let old = store.take(slot);
             store.set(slot, value.new.clone(), timestamp);
             old.filter(|_| self.send_old)

@@ -74,8 +74,6 @@ pub type Subtractor<K, V, A> = Arc<dyn Fn(&K, V, A) -> A + Send + Sync>;
 pub struct TableAggregate<K, V, A> {
     /// Name of the node.
     pub node: String,
-    /// Tells null keys, which must not come here.
-    pub keys: Arc<dyn Serde<K>>,
     /// Adds a row to an aggregate.
     pub add: AnyAdder<K, V, A>,
     /// Takes a row out of an aggregate.
@@ -93,12 +91,12 @@ pub struct TableAggregate<K, V, A> {
 impl<K: Clone, V, A: Clone> Process<K, Change<V>> for TableAggregate<K, V, A> {
     fn process(&mut self, context: &mut Context<'_>, record: Record<K, Change<V>>) -> Result<()> {
         let Record { key, value, timestamp, headers } = record;
-        if self.keys.is_null(&key) {
-            return Err(Error::new(Reaction::Stop, "a grouped table's record has no key").at_node(&self.node));
-        }
         let (change, timestamp) = {
             let mut store = self.store.borrow_mut();
-            let slot = store.slot(&key)?;
+            let Some(slot) = store.slot(&key)? else {
+                let message = "a grouped table's record has no key";
+                return Err(Error::new(Reaction::Stop, message).at_node(&self.node));
+            };
             let timestamp = timestamp.max(store.value(slot).map_or(-1, |_| store.timestamp(slot)));
             let before = store.take(slot);
             let told = !self.out.is_empty();

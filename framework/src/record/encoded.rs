@@ -109,3 +109,25 @@ fn append(out: &mut Vec<u8>, piece: &[u8]) {
     words.iter().for_each(|word| out.extend_from_slice(word));
     rest.iter().for_each(|byte| out.push(*byte));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_every_length_come_back_between_nulls() {
+        let all: Vec<u8> = (0..200).collect();
+        let mut column = Encoded::default();
+        for len in 0..200 {
+            column.push_parts([&all[..len], &all[len..len + len % 9 % (200 - len)]]);
+            column.push_null();
+        }
+        let mut shown = vec![Some(&b"old"[..]); 400];
+        column.show(&mut shown);
+        for len in 0..200 {
+            let expected = &all[..len + len % 9 % (200 - len)];
+            assert_eq!((shown[2 * len], shown[2 * len + 1]), (Some(expected), None), "{len}");
+            assert_eq!(column.get(2 * len), Some(expected));
+        }
+    }
+}

@@ -39,10 +39,10 @@ impl<K, V: Clone> KeyValueStore<K, V> {
         Ok(Self { shelf, keys, values, overlay, detach, weight, key, encoded })
     }
 
-    fn encode_key(&mut self, key: &K) -> Result<()> {
+    /// Writes the key's bytes to the memory for it; `false` for a null key, which has no entry.
+    fn encode_key(&mut self, key: &K) -> Result<bool> {
         self.key.clear();
-        self.keys.serialize(key, &mut self.key).map_err(|error| self.shelf.serde_error("key", error))?;
-        Ok(())
+        self.keys.serialize(key, &mut self.key).map_err(|error| self.shelf.serde_error("key", error))
     }
 
     fn stored(&self, key: &[u8]) -> Result<Option<(V, i64)>> {
@@ -59,7 +59,9 @@ impl<K, V: Clone> KeyValueStore<K, V> {
     /// # Errors
     /// If the key cannot be serialised or the stored value cannot be read.
     pub fn get(&mut self, key: &K) -> Result<Option<(&V, i64)>> {
-        self.encode_key(key)?;
+        if !self.encode_key(key)? {
+            return Ok(None);
+        }
         let id = match self.overlay.find(&self.key) {
             Some(id) => id,
             None => match self.stored(&self.key)? {
@@ -70,18 +72,20 @@ impl<K, V: Clone> KeyValueStore<K, V> {
         Ok(self.overlay.value(id).map(|value| (value, self.overlay.timestamp(id))))
     }
 
-    /// Finds or makes the entry of `key`, to be read and [set](Self::set) without another look-up.
+    /// Finds or makes the entry of `key`, to be read and [set](Self::set) without another look-up; `None` for a null key.
     ///
     /// # Errors
     /// As [`KeyValueStore::get`].
-    pub fn slot(&mut self, key: &K) -> Result<SlotId> {
-        self.encode_key(key)?;
+    pub fn slot(&mut self, key: &K) -> Result<Option<SlotId>> {
+        if !self.encode_key(key)? {
+            return Ok(None);
+        }
         if let Some(id) = self.overlay.find(&self.key) {
-            return Ok(id);
+            return Ok(Some(id));
         }
         let (value, timestamp) =
             self.stored(&self.key)?.map_or((None, -1), |(value, timestamp)| (Some(value), timestamp));
-        Ok(self.overlay.load(&self.key, value, timestamp))
+        Ok(Some(self.overlay.load(&self.key, value, timestamp)))
     }
 
     /// Finds or makes the entries of many keys.
@@ -239,5 +243,30 @@ impl<K, V: Clone> StateStore for KeyValueStore<K, V> {
 
     fn evict(&mut self, periods: u32) {
         self.overlay.evict(periods);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{LongSerde, Nullable, StringSerde};
+    use crate::state::{MemoryBackend, StateBackend};
+    use crate::topic::TaskId;
+
+    #[test]
+    fn a_null_key_has_no_entry_whichever_way_it_is_looked_for() {
+        let task = TaskId { subtopology: 0, partition: 0 };
+        let bytes = MemoryBackend::default().open(task).unwrap();
+        let shelf = Shelf { name: "counts".to_owned(), space: 1, bytes };
+        let keys: Arc<dyn Serde<Option<String>>> = Arc::new(Nullable(StringSerde));
+        let mut store = KeyValueStore::open(shelf, keys, Arc::new(LongSerde)).unwrap();
+        let empty = store.slot(&Some(String::new())).unwrap().unwrap();
+        store.set(empty, Some(7), 1);
+        assert_eq!(store.get(&Some(String::new())).unwrap(), Some((&7, 1)));
+        assert_eq!(store.get(&None).unwrap(), None);
+        assert_eq!(store.slot(&None).unwrap(), None);
+        let mut run = KeyRun::default();
+        store.slots(&[None, Some(String::new())], &mut run).unwrap();
+        assert_eq!((run.slot(0), run.slot(1)), (None, Some(empty)));
     }
 }

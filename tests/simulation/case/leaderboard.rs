@@ -40,7 +40,7 @@ pub(crate) fn stored(boards: &BTreeMap<Vec<u8>, BTreeMap<String, i64>>) -> BTree
         for (member, score) in members {
             let len = u32::try_from(board.len()).unwrap_or(u32::MAX).to_be_bytes();
             let key = [&len[..], board, member.as_bytes()].concat();
-            rows.insert(String::from_utf8_lossy(&key).into_owned(), score.to_string());
+            rows.insert(key.escape_ascii().to_string(), score.to_string());
         }
     }
     rows
@@ -96,7 +96,7 @@ impl Case for Leaderboard {
                 return Err(format!("out: board {board} is told twice as {shown}"));
             }
         }
-        let text = |board: &[u8]| String::from_utf8_lossy(board).into_owned();
+        let text = |board: &[u8]| board.escape_ascii().to_string();
         let expected = boards.iter().map(|(board, members)| {
             let nobody = members.is_empty();
             (text(board), if nobody { "null".to_owned() } else { shown(members) })

@@ -137,7 +137,7 @@ pub(crate) fn late_records(random: &mut fastrand::Rng, count: u64, latest_ms: i6
 }
 
 pub(crate) fn key(record: &OwnedRecord) -> String {
-    record.key.as_deref().map_or_else(|| "null".to_owned(), |key| String::from_utf8_lossy(key).into_owned())
+    record.key.as_deref().map_or_else(|| "null".to_owned(), |key| key.escape_ascii().to_string())
 }
 
 pub(crate) fn value(record: &OwnedRecord) -> String {
@@ -148,7 +148,7 @@ pub(crate) fn value(record: &OwnedRecord) -> String {
 fn show_value(bytes: &[u8]) -> String {
     match <[u8; 8]>::try_from(bytes) {
         Ok(number) if number[0] == 0 => i64::from_be_bytes(number).to_string(),
-        _ => String::from_utf8_lossy(bytes).into_owned(),
+        _ => bytes.escape_ascii().to_string(),
     }
 }
 
@@ -161,7 +161,7 @@ pub(crate) fn show(record: &OwnedRecord) -> String {
 pub(crate) fn show_windowed(record: &OwnedRecord) -> String {
     let bytes = record.key.as_deref().unwrap_or_default();
     let Some((name, start)) = bytes.split_last_chunk::<8>() else { return show(record) };
-    let (name, start) = (String::from_utf8_lossy(name), i64::from_be_bytes(*start));
+    let (name, start) = (name.escape_ascii(), i64::from_be_bytes(*start));
     format!("{name}/{start}={}@{}", value(record), record.timestamp)
 }
 
@@ -170,8 +170,7 @@ pub(crate) fn show_session(record: &OwnedRecord) -> String {
     let bytes = record.key.as_deref().unwrap_or_default();
     let Some((rest, start)) = bytes.split_last_chunk::<8>() else { return show(record) };
     let Some((name, end)) = rest.split_last_chunk::<8>() else { return show(record) };
-    let (name, start, end) =
-        (String::from_utf8_lossy(name), i64::from_be_bytes(*start), i64::from_be_bytes(*end));
+    let (name, start, end) = (name.escape_ascii(), i64::from_be_bytes(*start), i64::from_be_bytes(*end));
     format!("{name}/{start}-{end}={}@{}", value(record), record.timestamp)
 }
 

@@ -41,7 +41,14 @@ fn arguments(mut given: impl Iterator<Item = String>) -> Result<(PathBuf, PathBu
 }
 
 fn run(cases: &Path, out: &Path) -> Result<String, String> {
-    let results = kstreams::run(cases).map_err(|error| format!("cannot read the cases: {error}"))?;
+    let shown = cases.display();
+    let results =
+        kstreams::run(cases).map_err(|error| format!("cannot read the cases of {shown}: {error}"))?;
+    if results.is_empty() {
+        return Err(format!(
+            "there are no cases in {shown}: a file of them, or a folder of such files, is needed"
+        ));
+    }
     let written = File::create(out).and_then(|file| {
         let mut file = BufWriter::new(file);
         results.iter().try_for_each(|result| writeln!(file, "{result}"))?;
