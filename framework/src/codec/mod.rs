@@ -94,7 +94,8 @@ pub trait Serde<T>: Send + Sync {
         }
         Ok(())
     }
-    /// Serialises all `values`, `None` as null, into a column: one call for many.
+    /// Serialises all `values`, `None` as null, into a column: one call for many. One element for each of them, with the
+    /// bytes that [`Serde::serialize`] writes.
     ///
     /// # Errors
     /// That of the first that has no such form; those before it are in `out`.
@@ -106,7 +107,7 @@ pub trait Serde<T>: Send + Sync {
             })
         })
     }
-    /// [`Serde::borrow`] of all `values`, `None` as null, into the first elements of `out`; `false` if one of them cannot
+    /// [`Serde::borrow`] of all `values` (who overrides one overrides the other), `None` as null, into the first elements of `out`; `false` if one of them cannot
     /// be borrowed.
     ///
     /// # Panics
@@ -136,7 +137,7 @@ pub trait Serde<T>: Send + Sync {
     fn partition_part<'a>(&self, key: &'a [u8]) -> &'a [u8] {
         key
     }
-    /// [`Serde::partition_part`] of each of `keys` that is present, in its place.
+    /// [`Serde::partition_part`] (who overrides one overrides the other) of each of `keys` that is present, in its place.
     fn partition_parts(&self, keys: &mut [Option<&[u8]>]) {
         for key in keys.iter_mut().flatten() {
             *key = self.partition_part(key);
@@ -264,11 +265,12 @@ pub(crate) fn encode_all<'a, T>(
     encoded: &'a mut Encoded,
     out: &mut [Option<&'a [u8]>],
 ) -> Result<(), SerdeError> {
+    encoded.clear();
     if serde.borrow_all(values, out) {
         return Ok(());
     }
-    encoded.clear();
     serde.serialize_all(values, encoded)?;
+    assert_eq!(encoded.len(), values.len(), "a serde writes one element for each value, null for `None`");
     encoded.show(out);
     Ok(())
 }

@@ -45,7 +45,7 @@ impl<T, S: Serde<T>> Serde<Option<T>> for Nullable<S> {
     }
 
     fn borrow_all<'a>(&self, values: &[Option<&'a Option<T>>], out: &mut [Option<&'a [u8]>]) -> bool {
-        let mut runs = values.chunks(ROWS).zip(out.chunks_mut(ROWS));
+        let mut runs = values.chunks(ROWS).zip(out[..values.len()].chunks_mut(ROWS));
         runs.all(|(values, out)| self.0.borrow_all(&present(values)[..values.len()], out))
     }
 

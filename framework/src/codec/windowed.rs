@@ -196,12 +196,15 @@ impl<K, S: Serde<K>> Serde<Windowed<K>> for TimeWindowedSerde<S> {
                 continue;
             }
             for (value, part) in values.iter().zip(&parts) {
-                let (Some(value), Some(part)) = (value, part) else {
-                    out.push_null();
-                    continue;
-                };
-                self.check(value.window)?;
-                out.push_parts([part, &value.window.start.to_be_bytes()]);
+                match (value, part) {
+                    (Some(value), Some(part)) => {
+                        self.check(value.window)?;
+                        out.push_parts([part, &value.window.start.to_be_bytes()]);
+                    }
+                    // An inner key that is null is refused.
+                    (Some(value), None) => out.push_with(|bytes| self.serialize(value, bytes))?,
+                    (None, _) => out.push_null(),
+                }
             }
         }
         Ok(())
@@ -285,7 +288,7 @@ fn serialize_inner<K>(serde: &impl Serde<K>, key: &K, out: &mut Vec<u8>) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::{BytesSerde, LongSerde, StringSerde, VoidSerde};
+    use crate::codec::{BytesSerde, LongSerde, Nullable, StringSerde, VoidSerde};
     use crate::record::Slice;
 
     #[test]
@@ -338,6 +341,11 @@ mod tests {
         }
         check(&TimeWindowedSerde::new(StringSerde, 10), |n| "k".repeat(usize::try_from(n).unwrap()));
         check(&TimeWindowedSerde::new(LongSerde, 10), |n| n);
+        let nullable = TimeWindowedSerde::new(Nullable(StringSerde), 10);
+        let mut column = Encoded::default();
+        let keyless = Windowed::new(None, 0, 10);
+        assert!(nullable.serialize_all(&[Some(&keyless)], &mut column).is_err());
+        assert!(column.is_empty());
     }
 
     #[test]

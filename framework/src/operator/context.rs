@@ -17,7 +17,7 @@ pub enum Target<'a> {
 
 /// Takes what sinks write. Implemented by the station that sends.
 pub trait Output {
-    /// Queues a record. `key_for_partition` are the bytes whose hash chooses the partition.
+    /// Queues a record.
     ///
     /// # Errors
     /// With [`Reaction::Skip`] where the record itself cannot be sent (too large).

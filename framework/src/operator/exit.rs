@@ -42,6 +42,15 @@ impl<K: Clone, V: Clone> Exit<K, V> {
         self.close(context)
     }
 
+    /// Sends on what waits where `count` more would be too many to go together.
+    ///
+    /// # Errors
+    /// As [`Outlet::forward_all`].
+    #[inline]
+    pub fn make_room(&mut self, context: &mut Context<'_>, count: usize) -> Result<()> {
+        if self.waiting.len() + count > Columns::<K, V>::ROWS { self.close(context) } else { Ok(()) }
+    }
+
     /// Where records wait that go on together; `None` where they go on one by one. Whoever adds to it adds to all
     /// columns.
     #[inline]

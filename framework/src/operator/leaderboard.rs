@@ -244,7 +244,11 @@ impl<K, V> Serde<BoardRow<K, V>> for BoardRowSerde<K, V> {
         let len = u32::try_from(out.len() - start - 4)
             .map_err(|_| SerdeError::new("board row", "the member is 4 GiB or larger", None))?;
         out[start..start + 4].copy_from_slice(&len.to_be_bytes());
-        self.rows.serialize(&row.value, out)
+        let present = self.rows.serialize(&row.value, out)?;
+        if !present {
+            out.truncate(start);
+        }
+        Ok(present)
     }
 
     fn deserialize(&self, bytes: Option<&[u8]>) -> std::result::Result<BoardRow<K, V>, SerdeError> {

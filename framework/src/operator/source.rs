@@ -153,7 +153,7 @@ impl<K, V> Source<K, V> {
         let valid = records.timestamps.iter().position(|time| *time < 0).unwrap_or(rows.len());
         records.truncate(valid);
         let rows = rows.start..rows.start + valid;
-        if batch.has_headers() {
+        if batch.any_headers() {
             records.headers.extend(rows.clone().map(|row| batch.get(row).to_headers()));
         } else {
             records.headers.resize_with(valid, Headers::default);

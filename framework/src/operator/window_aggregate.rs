@@ -60,7 +60,8 @@ impl<K: Clone, V: Clone, A: Clone, F: Adder<K, V, A>> Process<K, V> for WindowAg
         while let Some(first) = records.timestamps.first() {
             let start = self.windows.start_for(*first);
             let same = records.timestamps.iter().take_while(|time| self.windows.starts(start, **time));
-            let count = same.count();
+            let count = same.count().max(1);
+            self.out.make_room(context, count)?;
             if self.enter_together(start, &mut Rows { records, count })? {
                 continue;
             }

@@ -6,20 +6,18 @@ use std::task::Poll;
 use super::Sender;
 use super::barred::Barred;
 use super::held::Held;
+use crate::codec::ROWS;
 use crate::codec::partition::partition_for_key;
 use crate::error::{Error, Reaction, Result};
 use crate::kafka::{Admin, Refusal, TopicRules};
 use crate::operator::{OutColumns, OutRecord, Output, Target};
-use crate::record::{Columns, Headers, RecordBatch};
+use crate::record::{Headers, RecordBatch};
 use crate::topic::{TaskId, TopicName, TopicPartition};
 
 /// What a record takes in a request beside key, value and headers: an upper bound of Kafka's own.
 const RECORD_OVERHEAD: usize = 70;
 /// By how much that may be too much: a batch with one short record has 61 bytes, the record at least 7 beside key and value.
 const OVERHEAD_SLACK: usize = 2;
-
-/// Records that are taken together at most.
-const ROWS: usize = Columns::<(), ()>::ROWS;
 
 /// Settings of an outbox.
 #[derive(Clone, Debug)]
@@ -404,17 +402,20 @@ impl Output for Outbox {
         let rows = bodies.zip(records.timestamps.iter().zip(records.headers));
         let mut taken = 0;
         for (((key, value), slot), (timestamp, headers)) in rows {
-            let len = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
-            let lacks_key = key.is_none() && route.rules.needs_keys;
-            if RECORD_OVERHEAD + len > route.largest || lacks_key || !headers.is_empty() {
+            let size = size(*key, *value) + headers_len(headers);
+            if size > route.largest || key.is_none() && route.rules.needs_keys {
                 break;
             }
             let batch = &mut route.slots[*slot].batch;
+            let before = batch.byte_len();
             if batch.is_empty() {
                 self.filled.push((index, *slot));
             }
             batch.push(*timestamp, *key, *value, 0);
-            self.bytes += len;
+            if !headers.is_empty() {
+                batch.push_headers(headers);
+            }
+            self.bytes += batch.byte_len() - before;
             taken += 1;
         }
         self.emitted += taken as u64;
@@ -430,6 +431,9 @@ fn size(key: Option<&[u8]>, value: Option<&[u8]>) -> usize {
 
 #[inline]
 fn headers_len(headers: &Headers) -> usize {
+    if headers.is_empty() {
+        return 0;
+    }
     let len =
         |header: &crate::record::Header| header.name.len() + header.value.as_ref().map_or(0, |v| v.len());
     headers.as_slice().iter().map(len).sum()

@@ -43,7 +43,7 @@ impl Arena {
 
     /// Appends pieces, one behind the other: they are made room for once.
     #[inline]
-    pub fn append_all<const N: usize>(&mut self, pieces: [&[u8]; N]) {
+    pub(crate) fn append_all<const N: usize>(&mut self, pieces: [&[u8]; N]) {
         let end = self.len + pieces.iter().map(|piece| piece.len()).sum::<usize>();
         if self.bytes.len() < end {
             self.grow(end);

@@ -96,7 +96,7 @@ impl RecordBatch {
     /// # Panics
     /// As [`RecordBatch::push`].
     #[inline]
-    pub fn push_parts(&mut self, timestamp: i64, key: [&[u8]; 2], value: Option<&[u8]>) {
+    pub(crate) fn push_parts(&mut self, timestamp: i64, key: [&[u8]; 2], value: Option<&[u8]>) {
         let start = low(self.data.len());
         self.data.append_all([key[0], key[1], value.unwrap_or_default()]);
         let (key_len, value_len) = (low(key[0].len() + key[1].len()), value.map_or(NULL, len));
@@ -216,14 +216,14 @@ impl<D: AsRef<[u8]>> RecordBatch<D> {
     /// # Panics
     /// As [`RecordBatch::get`].
     #[inline]
-    pub fn timestamps(&self, rows: Range<usize>) -> impl Iterator<Item = i64> + '_ {
+    pub(crate) fn timestamps(&self, rows: Range<usize>) -> impl Iterator<Item = i64> + '_ {
         self.entries[rows].iter().map(|entry| entry.timestamp)
     }
 
     /// Whether any of its records has a header.
     #[must_use]
     #[inline]
-    pub fn has_headers(&self) -> bool {
+    pub(crate) fn any_headers(&self) -> bool {
         self.headers
     }
 
@@ -247,7 +247,7 @@ impl RecordBatch<Memory> {
     /// # Panics
     /// As [`RecordBatch::get`].
     #[inline]
-    pub fn key_slices(&self, rows: Range<usize>) -> impl Iterator<Item = Slice> + '_ {
+    pub(crate) fn key_slices(&self, rows: Range<usize>) -> impl Iterator<Item = Slice> + '_ {
         let rows = &self.entries[rows];
         let present = rows.iter().take_while(|entry| entry.key_len != NULL).count();
         rows[..present].iter().map(|entry| self.data.part(entry.start, entry.key_len))
@@ -258,7 +258,7 @@ impl RecordBatch<Memory> {
     /// # Panics
     /// As [`RecordBatch::get`].
     #[inline]
-    pub fn value_slices(&self, rows: Range<usize>) -> impl Iterator<Item = Slice> + '_ {
+    pub(crate) fn value_slices(&self, rows: Range<usize>) -> impl Iterator<Item = Slice> + '_ {
         let rows = &self.entries[rows];
         let present = rows.iter().take_while(|entry| entry.value_len != NULL).count();
         rows[..present].iter().map(|entry| {

@@ -1,7 +1,9 @@
 //! A column as bytes: keys or values of several records, serialised one behind the other.
 
-/// Above this a call of `memcpy` is the cheaper way.
+/// Above this a call of `memcpy` is the cheaper way: eight words, each with a look at the room that is left.
 const SHORT: usize = 64;
+/// Memory that is kept for the next elements, bytes.
+const KEPT: usize = 1 << 20;
 
 /// Serialised keys or values, each of them possibly null.
 ///
@@ -21,9 +23,12 @@ pub struct Encoded {
 }
 
 impl Encoded {
-    /// Removes all and keeps the memory.
+    /// Removes all and keeps the memory, but for what large elements have taken.
     #[inline]
     pub fn clear(&mut self) {
+        if self.bytes.capacity() > KEPT {
+            self.bytes = Vec::new();
+        }
         self.bytes.clear();
         self.ends.clear();
     }
@@ -62,13 +67,13 @@ impl Encoded {
 
     /// Appends null.
     #[inline]
-    pub fn push_null(&mut self) {
+    pub(crate) fn push_null(&mut self) {
         self.ends.push((self.bytes.len(), false));
     }
 
     /// Appends one that consists of two parts.
     #[inline]
-    pub fn push_parts(&mut self, parts: [&[u8]; 2]) {
+    pub(crate) fn push_parts(&mut self, parts: [&[u8]; 2]) {
         parts.iter().for_each(|part| append(&mut self.bytes, part));
         self.ends.push((self.bytes.len(), true));
     }
@@ -78,7 +83,7 @@ impl Encoded {
     /// # Panics
     /// If `out` is too short.
     #[inline]
-    pub fn show<'a>(&'a self, out: &mut [Option<&'a [u8]>]) {
+    pub(crate) fn show<'a>(&'a self, out: &mut [Option<&'a [u8]>]) {
         let mut start = 0;
         for (out, (end, present)) in out[..self.len()].iter_mut().zip(&self.ends) {
             *out = present.then(|| &self.bytes[start..*end]);

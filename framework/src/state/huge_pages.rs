@@ -1,7 +1,8 @@
 //! Memory for large tables, on huge pages where the system has them: whoever looks up keys at random waits less for the
 //! translation of addresses than for the memory itself.
 //!
-//! The one file of the framework with unsafe code: an allocator is, and the advice is a call into libc.
+//! 1. The one file of the framework with unsafe code: an allocator is unsafe, and the advice is a call into libc.
+//! 2. A table that grows is copied. What the system could move page by page instead would lose its huge pages.
 #![expect(unsafe_code, reason = "an allocator, and a call into libc")]
 
 use std::alloc::Layout;
@@ -15,14 +16,22 @@ const PAGE: usize = 2 << 20;
 const LARGE: usize = 2 * PAGE;
 
 /// The usual allocator, but for large memory: that begins with a huge page, and the system is asked for more of them.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct HugePages;
 
 /// Memory on huge pages where it is large.
 pub(super) type Table<T> = allocator_api2::vec::Vec<T, HugePages>;
 
+/// A table of `len` zeros.
+pub(super) fn zeroed(len: usize) -> Table<u64> {
+    let mut zeros = Table::with_capacity_in(len, HugePages);
+    zeros.resize(len, 0);
+    zeros
+}
+
 // SAFETY: all memory comes from `Global` and goes back there with the layout it was taken with, as `aligned` tells the
-// same for the same layout. A copy is as good as the original, as there is nothing in it.
+// same for the same layout; `Global` gives exactly the size asked for, so that no other layout fits the memory. A copy is
+// as good as the original, as there is nothing in it.
 unsafe impl Allocator for HugePages {
     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
         let memory = Global.allocate(aligned(layout))?;
@@ -73,5 +82,9 @@ mod tests {
         table.truncate(1_000);
         table.shrink_to_fit();
         assert!(table.iter().copied().eq(0..1_000));
+        for len in [0, 16, 1 << 20] {
+            let zeros = zeroed(len);
+            assert!(zeros.len() == len && zeros.iter().all(|zero| *zero == 0));
+        }
     }
 }

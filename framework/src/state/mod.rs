@@ -34,7 +34,7 @@ pub use window::{WindowEntry, WindowStore};
 
 use std::rc::Rc;
 
-use crate::codec::{ROWS, Serde, SerdeError};
+use crate::codec::{ROWS, Serde, SerdeError, encode_all};
 use crate::error::{Error, Reaction, Result};
 use crate::record::{Encoded, RawRecord, RecordBatch};
 
@@ -110,11 +110,10 @@ impl Shelf {
     ) -> Result<()> {
         let (mut all, mut bytes) = ([None; ROWS], [None; ROWS]);
         all.iter_mut().zip(entries).for_each(|(value, entry)| *value = entry.value);
-        encoded.clear();
-        values
-            .serialize_all(&all[..entries.len()], encoded)
-            .map_err(|error| self.unwritable(entries[encoded.len()].key, error))?;
-        encoded.show(&mut bytes);
+        if let Err(error) = encode_all(values, &all[..entries.len()], encoded, &mut bytes) {
+            let culprit = entries.get(encoded.len()).map_or(&[][..], |entry| entry.key);
+            return Err(self.unwritable(culprit, error));
+        }
         entries.iter().zip(bytes).for_each(|(entry, bytes)| visit(entry, bytes));
         Ok(())
     }

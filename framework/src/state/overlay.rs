@@ -17,8 +17,7 @@ use foldhash::fast::RandomState;
 use super::Shelf;
 use super::huge_pages::{HugePages, Table};
 use super::index::Index;
-use crate::codec::encode_all;
-use crate::codec::{ROWS, Serde, each_of};
+use crate::codec::{ROWS, Serde, each_of, encode_all};
 use crate::error::Result;
 use crate::record::Encoded;
 
@@ -230,7 +229,8 @@ impl<V> Overlay<V> {
             hashes.clear();
             hashes.extend(bytes.iter().map(|key| key.map_or(0, |key| self.hash(key))));
             let first = slots.len();
-            // Three times over all keys, so that what one of them waits for is fetched while the others wait for theirs.
+            // One step for all keys before the next one, so that what one of them waits for is fetched with what the
+            // others wait for.
             homes.clear();
             homes.extend(hashes.iter().map(|hash| self.index.home(*hash)));
             slots.extend(
