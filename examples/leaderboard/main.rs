@@ -20,6 +20,7 @@ use std::time::Duration;
 use clap::Parser;
 use headwater::kafka::Cluster;
 use headwater::state::MemoryBackend;
+use headwater::telemetry::DropReason;
 use headwater::time::{Clock, SystemClock};
 use headwater::{Application, Config};
 
@@ -122,6 +123,13 @@ fn run(arguments: Arguments) -> Fallible<()> {
         replay.seconds(),
         figures.total()
     )?;
+    let late = figures.total().dropped(DropReason::Late);
+    if late > 0 {
+        return Err(
+            format!("{late} records came too late: the grace of {GRACE:?} does not cover the input").into()
+        );
+    }
+    writeln!(stdout(), "0 records came too late")?;
     boards.as_mut().map_or(Ok(()), |boards| boards.write(&replay.view, &counts))
 }
 

@@ -69,3 +69,10 @@ fn best(mut run: impl FnMut()) -> f64 {
     });
     rounds.fold(f64::INFINITY, f64::min)
 }
+
+/// Whether the system gives huge pages: `always`, `madvise` (to who asks, as Headwater does), `never`.
+pub(crate) fn huge_pages() -> String {
+    let setting = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
+    let chosen = setting.split(['[', ']']).nth(1);
+    chosen.unwrap_or("unknown").to_owned()
+}

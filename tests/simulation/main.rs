@@ -1,7 +1,7 @@
 //! The simulation: real workers on the in-process broker, with all that can go wrong, replayed from a seed.
 //!
 //! `simulation --seeds 1000` runs seeds, `SEED=n simulation --trace` replays one, `simulation --planted all` plants
-//! faults and shows that each is caught.
+//! faults and shows that each is caught; `SEED=n simulation --planted NAME --trace` replays one of those.
 
 mod tally;
 mod case;
@@ -28,7 +28,7 @@ use tally::Tally;
 #[derive(Debug, Parser)]
 struct Arguments {
     /// How many seeds.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// The first one.
     #[arg(long, default_value_t = 0)]
@@ -62,27 +62,52 @@ fn main() -> ExitCode {
         }
     };
     let passed = match (&arguments.planted, one) {
-        (Some(name), _) => planted(name, &arguments),
-        (None, Some(seed)) => replay(seed, arguments.trace),
+        (Some(name), None) => planted(name, &arguments),
+        (Some(name), Some(seed)) => replay_planted(name, seed, arguments.trace),
+        (None, Some(seed)) => replay(&Scenario::of(seed), arguments.trace),
         (None, None) => many(&arguments),
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn replay(seed: u64, trace: bool) -> bool {
-    let scenario = Scenario::of(seed);
+fn replay(scenario: &Scenario, trace: bool) -> bool {
     if trace {
         println!("{scenario:#?}");
     }
-    let outcome = seed::run(&scenario, trace);
+    let outcome = seed::run(scenario, trace);
     print!("{}", outcome.tally);
-    let passed = report(seed, &outcome).is_none();
+    let passed = outcome.verdict.is_ok();
+    match &outcome.verdict {
+        Ok(()) => println!("seed {} passed", scenario.seed),
+        Err(wrong) => println!("FAILED seed {}: {wrong}", scenario.seed),
+    }
     if !passed {
         // Is it the faults, or does the model not know better?
         let calm = seed::run(&scenario.undisturbed(), false).verdict;
         println!("  without any fault: {}", calm.map_or_else(|wrong| wrong, |()| "passes".to_owned()));
     }
     passed
+}
+
+/// The faults of that name, or all.
+fn plants(name: &str) -> Vec<Plant> {
+    let chosen: Vec<_> =
+        Plant::all().into_iter().filter(|plant| name == "all" || plant.name() == name).collect();
+    if chosen.is_empty() {
+        let names: Vec<_> = Plant::all().into_iter().map(Plant::name).collect();
+        eprintln!("no fault is called `{name}`; there are: all, {}", names.join(", "));
+    }
+    chosen
+}
+
+/// Replays one seed with a fault; it passes where the fault is noticed.
+fn replay_planted(name: &str, seed: u64, trace: bool) -> bool {
+    let caught = |plant: Plant| {
+        println!("{} at seed {seed}:", plant.name());
+        !replay(&Scenario::of(seed).planted(plant), trace)
+    };
+    let caught: Vec<bool> = plants(name).into_iter().map(caught).collect();
+    !caught.is_empty() && caught.iter().all(|caught| *caught)
 }
 
 /// The line about a seed that failed.
@@ -125,15 +150,9 @@ fn many(arguments: &Arguments) -> bool {
 }
 
 fn planted(name: &str, arguments: &Arguments) -> bool {
-    let chosen: Vec<_> =
-        Plant::all().into_iter().filter(|plant| name == "all" || plant.name() == name).collect();
-    if chosen.is_empty() {
-        let names: Vec<_> = Plant::all().into_iter().map(Plant::name).collect();
-        eprintln!("no fault is called `{name}`; there are: all, {}", names.join(", "));
-        return false;
-    }
+    let chosen = plants(name);
     let mut summary = String::new();
-    let mut all = true;
+    let mut all = !chosen.is_empty();
     for plant in chosen {
         let caught = planted::catch(plant, arguments.first);
         all &= caught.is_ok();

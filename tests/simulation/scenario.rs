@@ -202,6 +202,11 @@ impl Scenario {
         }
     }
 
+    /// The same without what was planted.
+    pub(crate) fn cured(&self) -> Self {
+        Self { planted: Planted::Nothing, misbehaviour: Misbehaviour::default(), ..self.clone() }
+    }
+
     /// The same with a fault planted, and with more of what would bring it to light.
     pub(crate) fn planted(mut self, plant: Plant) -> Self {
         let case = |name: &str| CASES.iter().position(|case| case.name() == name).expect("the case exists");

@@ -91,10 +91,10 @@ impl Snapshot {
             for key in rows.keys().chain(stored.rows.keys()).filter(|key| is_live(key)) {
                 let (is, should) = (stored.rows.get(key), rows.get(key));
                 if is != should {
-                    let key = key.escape_ascii().to_string();
-                    let show = |row: Option<&Vec<u8>>| row.map(|row| show_row(row));
+                    let show = |row: Option<&Vec<u8>>| row.map_or("absent".to_owned(), |row| show_row(row));
                     return Err(format!(
-                        "{place}: {key:?} is {:?}, its changelog up to offset {offset} says {:?}",
+                        "{place}: `{}` is {}, its changelog up to offset {offset} says {}",
+                        key.escape_ascii(),
                         show(is),
                         show(should)
                     ));
