@@ -141,10 +141,13 @@ fn our_own_cases_pass() {
     assert!(check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("kstreams/cases")) > 0);
 }
 
+/// Cases of the conformance suite that are made of what there is; more of them pass as more is built.
+const SUPPORTED: usize = 338;
+
 #[test]
 fn the_conformance_suite_passes() {
     let Some(suites) = std::env::var_os("HEADWATER_SUITES") else { return };
     let folder = Path::new(&suites).join("kstreams");
     let passed = check(&folder) + check(&folder.join("oracle"));
-    assert!(passed > 0, "{} has cases that are supported", folder.display());
+    assert!(passed >= SUPPORTED, "{passed} cases of {} were run and passed", folder.display());
 }
