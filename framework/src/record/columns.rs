@@ -93,13 +93,14 @@ impl<K, V> Columns<K, V> {
     /// If there are fewer.
     #[inline]
     pub fn drain_first(&mut self, count: usize) -> impl Iterator<Item = (Record<K, V>, u32)> + '_ {
-        let pairs = self.keys.drain(..count).zip(self.values.drain(..count));
-        let rest = self.timestamps.drain(..count).zip(self.headers.drain(..count));
-        pairs.zip(rest).zip(self.origins.drain(..count)).map(
-            |(((key, value), (timestamp, headers)), origin)| {
-                (Record { key, value, timestamp, headers }, origin)
-            },
-        )
+        let (mut keys, mut values) = (self.keys.drain(..count), self.values.drain(..count));
+        let (mut timestamps, mut headers) = (self.timestamps.drain(..count), self.headers.drain(..count));
+        // Not zipped: pairs of pairs would be put together in memory on the way to the record.
+        self.origins.drain(..count).map_while(move |origin| {
+            let (key, value) = (keys.next()?, values.next()?);
+            let record = Record { key, value, timestamp: timestamps.next()?, headers: headers.next()? };
+            Some((record, origin))
+        })
     }
 
     /// Keeps the rows for which `keep` holds, in order; it is shown key, value and origin.
