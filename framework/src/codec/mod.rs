@@ -100,12 +100,7 @@ pub trait Serde<T>: Send + Sync {
     /// # Errors
     /// That of the first that has no such form; those before it are in `out`.
     fn serialize_all(&self, values: &[Option<&T>], out: &mut Encoded) -> Result<(), SerdeError> {
-        values.iter().try_for_each(|value| {
-            out.push_with(|bytes| match value {
-                Some(value) => self.serialize(value, bytes),
-                None => Ok(false),
-            })
-        })
+        serialize_each(self, values, out)
     }
     /// [`Serde::borrow`] of all `values` (who overrides one overrides the other), `None` as null, into the first elements of `out`; `false` if one of them cannot
     /// be borrowed.
@@ -275,12 +270,24 @@ pub(crate) fn encode_all<'a, T>(
     Ok(())
 }
 
-/// References to the first values, [`ROWS`] at most.
+/// The first values, [`ROWS`] at most, in one place: for [`Serde::serialize_all`] and [`Serde::borrow_all`].
 #[inline]
-pub(crate) fn each_of<T>(values: &[T]) -> [Option<&T>; ROWS] {
+pub(crate) fn gather<'a, T>(values: impl Iterator<Item = Option<&'a T>>) -> [Option<&'a T>; ROWS] {
     let mut all = [None; ROWS];
-    all.iter_mut().zip(values).for_each(|(one, value)| *one = Some(value));
+    all.iter_mut().zip(values).for_each(|(one, value)| *one = value);
     all
+}
+
+/// Serialises values one by one, `None` as null.
+#[inline]
+fn serialize_each<T>(
+    serde: &(impl Serde<T> + ?Sized),
+    values: &[Option<&T>],
+    out: &mut Encoded,
+) -> Result<(), SerdeError> {
+    values.iter().try_for_each(|value| {
+        out.push_with(|bytes| value.map_or(Ok(false), |value| serde.serialize(value, bytes)))
+    })
 }
 
 /// Types that have a usual serde.

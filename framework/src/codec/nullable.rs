@@ -1,6 +1,6 @@
 //! Values that may be null: `Option<T>`, where `None` is Kafka's null.
 
-use super::{HasSerde, ROWS, Serde, SerdeError, WindowKind};
+use super::{HasSerde, ROWS, Serde, SerdeError, WindowKind, gather};
 use crate::record::{Encoded, Memory};
 
 /// Serde of `Option<T>` over the serde of `T`: `None` is null, `Some` is written as `T` is.
@@ -84,9 +84,7 @@ impl<T, S: Serde<T>> Serde<Option<T>> for Nullable<S> {
 /// The values that are present, [`ROWS`] at most.
 #[inline]
 fn present<'a, T>(values: &[Option<&'a Option<T>>]) -> [Option<&'a T>; ROWS] {
-    let mut present = [None; ROWS];
-    present.iter_mut().zip(values).for_each(|(one, value)| *one = value.and_then(Option::as_ref));
-    present
+    gather(values.iter().map(|value| value.and_then(Option::as_ref)))
 }
 
 impl<T: HasSerde> HasSerde for Option<T> {

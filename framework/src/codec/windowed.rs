@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::fixed::not_null;
 use super::store_key::{SessionKey, short};
-use super::{ROWS, Serde, SerdeError};
+use super::{ROWS, Serde, SerdeError, gather, serialize_each};
 use crate::record::{Encoded, Memory, Window, Windowed};
 
 /// How windowed keys are written: enough to read the window of a key without its type, and to write another key in
@@ -184,15 +184,10 @@ impl<K, S: Serde<K>> Serde<Windowed<K>> for TimeWindowedSerde<S> {
     /// Keys that the inner serde can lend are put together without a call for each.
     fn serialize_all(&self, values: &[Option<&Windowed<K>>], out: &mut Encoded) -> Result<(), SerdeError> {
         for values in values.chunks(ROWS) {
-            let (mut keys, mut parts) = ([None; ROWS], [None; ROWS]);
-            keys.iter_mut().zip(values).for_each(|(key, value)| *key = value.map(|value| &value.key));
+            let keys = gather(values.iter().map(|value| value.map(|value| &value.key)));
+            let mut parts = [None; ROWS];
             if !self.inner.borrow_all(&keys[..values.len()], &mut parts) {
-                values.iter().try_for_each(|value| {
-                    out.push_with(|bytes| match value {
-                        Some(value) => self.serialize(value, bytes),
-                        None => Ok(false),
-                    })
-                })?;
+                serialize_each(self, values, out)?;
                 continue;
             }
             for (value, part) in values.iter().zip(&parts) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Context, Origin, OutColumns, OutRecord, Process, Stage, Target, each};
-use crate::codec::{ROWS, Serde, each_of, encode_all};
+use crate::codec::{ROWS, Serde, encode_all, gather};
 use crate::error::{Reaction, Result};
 use crate::record::{Columns, Encoded, Record};
 use crate::topic::TopicName;
@@ -41,7 +41,8 @@ impl<K, V> Sink<K, V> {
         }
         let (key_bytes, value_bytes) = &mut self.columns;
         let (mut keys, mut values) = ([None; ROWS], [None; ROWS]);
-        let (all_keys, all_values) = (each_of(&records.keys), each_of(&records.values));
+        let (all_keys, all_values) =
+            (gather(records.keys.iter().map(Some)), gather(records.values.iter().map(Some)));
         let done = encode_all(self.keys.as_ref(), &all_keys[..rows], key_bytes, &mut keys)
             .and_then(|()| encode_all(self.values.as_ref(), &all_values[..rows], value_bytes, &mut values));
         if done.is_err() {

@@ -260,16 +260,11 @@ impl Outbox {
     fn put(&mut self, index: usize, record: &OutRecord<'_>) {
         let route = &mut self.routes[index];
         let slot = route.slot_of(record.partition_key);
-        let batch = &mut route.slots[slot].batch;
-        let before = batch.byte_len();
+        let Slot { batch, .. } = &mut route.slots[slot];
         if batch.is_empty() {
             self.filled.push((index, slot));
         }
-        batch.push(record.timestamp, record.key, record.value, 0);
-        if !record.headers.is_empty() {
-            batch.push_headers(record.headers);
-        }
-        self.bytes += batch.byte_len() - before;
+        self.bytes += append(batch, (record.timestamp, record.key, record.value), record.headers);
     }
 
     fn accept(&mut self, route: usize, record: &OutRecord<'_>) {
@@ -288,9 +283,8 @@ impl Outbox {
     /// Why a topic does not take a record, as far as that is known here.
     #[inline]
     fn objection(&mut self, route: usize, record: &OutRecord<'_>) -> Option<Error> {
-        let Route { largest, rules, .. } = &self.routes[route];
         let size = size(record.key, record.value) + headers_len(record.headers);
-        if size <= *largest && (record.key.is_some() || !rules.needs_keys) && self.barred.is_empty() {
+        if self.routes[route].takes(size, record.key) && self.barred.is_empty() {
             return None;
         }
         self.object(route, record, size)
@@ -349,6 +343,12 @@ impl Route {
         }
     }
 
+    /// Whether the topic takes a record of this size with this key, as far as that is known here.
+    #[inline]
+    fn takes(&self, size: usize, key: Option<&[u8]>) -> bool {
+        size <= self.largest && (key.is_some() || !self.rules.needs_keys)
+    }
+
     fn open(&mut self, partitions: i32) {
         let slot = |partition| Slot {
             partition: TopicPartition { topic: self.topic.clone(), partition },
@@ -403,24 +403,33 @@ impl Output for Outbox {
         let mut taken = 0;
         for (((key, value), slot), (timestamp, headers)) in rows {
             let size = size(*key, *value) + headers_len(headers);
-            if size > route.largest || key.is_none() && route.rules.needs_keys {
+            if !route.takes(size, *key) {
                 break;
             }
-            let batch = &mut route.slots[*slot].batch;
-            let before = batch.byte_len();
+            let Slot { batch, .. } = &mut route.slots[*slot];
             if batch.is_empty() {
                 self.filled.push((index, *slot));
             }
-            batch.push(*timestamp, *key, *value, 0);
-            if !headers.is_empty() {
-                batch.push_headers(headers);
-            }
-            self.bytes += batch.byte_len() - before;
+            self.bytes += append(batch, (*timestamp, *key, *value), headers);
             taken += 1;
         }
         self.emitted += taken as u64;
         taken
     }
+}
+
+/// A record's timestamp, key and value.
+type Body<'a> = (i64, Option<&'a [u8]>, Option<&'a [u8]>);
+
+/// Appends a record. Returns by how many bytes the batch has grown.
+#[inline]
+fn append(batch: &mut RecordBatch, (timestamp, key, value): Body<'_>, headers: &Headers) -> usize {
+    let before = batch.byte_len();
+    batch.push(timestamp, key, value, 0);
+    if !headers.is_empty() {
+        batch.push_headers(headers);
+    }
+    batch.byte_len() - before
 }
 
 /// Bytes of a record in a request, headers not counted.

@@ -25,6 +25,14 @@ struct Entry {
     headers_len: u32,
 }
 
+impl Entry {
+    /// Where the value begins: behind the key.
+    #[inline]
+    fn value_start(&self) -> u32 {
+        self.start + if self.key_len == NULL { 0 } else { self.key_len }
+    }
+}
+
 /// Records of one partition, in order, as bytes.
 ///
 /// ```
@@ -165,7 +173,7 @@ impl<D: AsRef<[u8]>> RecordBatch<D> {
     pub fn get(&self, index: usize) -> RawRecord<'_> {
         let entry = self.entries[index];
         let key_at = entry.start as usize;
-        let value_at = key_at + present(entry.key_len);
+        let value_at = entry.value_start() as usize;
         let headers_at = value_at + present(entry.value_len);
         let data = self.data.as_ref();
         RawRecord {
@@ -197,7 +205,7 @@ impl<D: AsRef<[u8]>> RecordBatch<D> {
     #[inline]
     pub fn value(&self, index: usize) -> Option<&[u8]> {
         let entry = self.entries[index];
-        let start = entry.start as usize + present(entry.key_len);
+        let start = entry.value_start() as usize;
         (entry.value_len != NULL).then(|| &self.data.as_ref()[start..start + entry.value_len as usize])
     }
 
@@ -261,10 +269,7 @@ impl RecordBatch<Memory> {
     pub(crate) fn value_slices(&self, rows: Range<usize>) -> impl Iterator<Item = Slice> + '_ {
         let rows = &self.entries[rows];
         let present = rows.iter().take_while(|entry| entry.value_len != NULL).count();
-        rows[..present].iter().map(|entry| {
-            let key_len = if entry.key_len == NULL { 0 } else { entry.key_len };
-            self.data.part(entry.start + key_len, entry.value_len)
-        })
+        rows[..present].iter().map(|entry| self.data.part(entry.value_start(), entry.value_len))
     }
 }
 

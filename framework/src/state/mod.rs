@@ -34,7 +34,7 @@ pub use window::{WindowEntry, WindowStore};
 
 use std::rc::Rc;
 
-use crate::codec::{ROWS, Serde, SerdeError, encode_all};
+use crate::codec::{ROWS, Serde, SerdeError, encode_all, gather};
 use crate::error::{Error, Reaction, Result};
 use crate::record::{Encoded, RawRecord, RecordBatch};
 
@@ -108,8 +108,7 @@ impl Shelf {
         encoded: &mut Encoded,
         mut visit: impl FnMut(&Entry<'_, V>, Option<&[u8]>),
     ) -> Result<()> {
-        let (mut all, mut bytes) = ([None; ROWS], [None; ROWS]);
-        all.iter_mut().zip(entries).for_each(|(value, entry)| *value = entry.value);
+        let (all, mut bytes) = (gather(entries.iter().map(|entry| entry.value)), [None; ROWS]);
         if let Err(error) = encode_all(values, &all[..entries.len()], encoded, &mut bytes) {
             let culprit = entries.get(encoded.len()).map_or(&[][..], |entry| entry.key);
             return Err(self.unwritable(culprit, error));

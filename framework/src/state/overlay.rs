@@ -17,7 +17,7 @@ use foldhash::fast::RandomState;
 use super::Shelf;
 use super::huge_pages::{HugePages, Table};
 use super::index::Index;
-use crate::codec::{ROWS, Serde, each_of, encode_all};
+use crate::codec::{ROWS, Serde, encode_all, gather};
 use crate::error::Result;
 use crate::record::Encoded;
 
@@ -223,7 +223,7 @@ impl<V> Overlay<V> {
         slots.clear();
         for keys in wanted.keys.chunks(ROWS) {
             let mut bytes = [None; ROWS];
-            encode_all(wanted.serde, &each_of(keys)[..keys.len()], encoded, &mut bytes)
+            encode_all(wanted.serde, &gather(keys.iter().map(Some))[..keys.len()], encoded, &mut bytes)
                 .map_err(|error| wanted.shelf.serde_error("key", error))?;
             let bytes = &bytes[..keys.len()];
             hashes.clear();
