@@ -16,6 +16,8 @@ DEMO_FLAGS := --release --package headwater-examples --no-default-features
 # The boards lie where cargo builds: outside of the clone if CARGO_TARGET_DIR says so.
 BOARDS := $(or $(CARGO_TARGET_DIR),target)/leaderboard-boards.jsonl
 SEEDS ?= 1000
+# Debian's folder of compilers behind a cache; where it is not there nothing changes.
+export PATH := /usr/lib/ccache:$(PATH)
 
 .PHONY: help setup demo test bench soak data
 
