@@ -5,10 +5,12 @@
 #   make test      all tests; they need no Kafka cluster
 #   make bench     what a record costs, in nanoseconds, allocations and instructions (those by valgrind)
 #   make soak      the long forms: 1,000 seeds of the simulation (SEEDS=n), kept under tests/results/
+#   make kafka     start Apache Kafka on this machine, in the background (KAFKA="--brokers 3"); make kafka-stop ends it
 #   make data      get the whole year of flights (the repository ships January)
 #   make help      this list
 #
-# The first run fetches crates, missing Debian packages and DuckDB's Python wheel; later ones need no network.
+# The first run fetches crates, missing Debian packages and DuckDB's Python wheel, `make kafka` Java, Maven and the broker's
+# jars; later ones need no network.
 
 CARGO ?= cargo
 # The demo is built without default features, so that it never needs a C++ compiler.
@@ -16,10 +18,12 @@ DEMO_FLAGS := --release --package headwater-examples --no-default-features
 # The boards lie where cargo builds: outside of the clone if CARGO_TARGET_DIR says so.
 BOARDS := $(or $(CARGO_TARGET_DIR),target)/leaderboard-boards.jsonl
 SEEDS ?= 1000
+# Arguments of tests/kafka/start.
+KAFKA ?=
 # Debian's folder of compilers behind a cache; where it is not there nothing changes.
 export PATH := /usr/lib/ccache:$(PATH)
 
-.PHONY: help setup demo test bench soak data
+.PHONY: help setup demo test bench soak kafka kafka-stop data
 
 help:
 	@awk '/^# ?Headwater/ { on = 1 } on && !/^#/ { exit } on { sub(/^# ?/, ""); print }' $(MAKEFILE_LIST)
@@ -42,6 +46,13 @@ bench:
 soak: setup
 	$(CARGO) run --release --package headwater-tests --bin simulation -- --seeds $(SEEDS) --out tests/results
 	$(CARGO) run --release --package headwater-tests --bin simulation -- --planted all --out tests/results
+
+kafka:
+	@tests/setup kafka
+	@tests/kafka/start $(KAFKA)
+
+kafka-stop:
+	@tests/kafka/stop
 
 data:
 	$(MAKE) -C examples/leaderboard data
