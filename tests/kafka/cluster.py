@@ -125,7 +125,7 @@ class Cluster:
         if running:
             raise Problem(f"{len(running)} broker(s) run in {self.folder}; end them first: tests/kafka/stop --dir {self.folder}")
         java()
-        class_path = jars.class_path(version)
+        class_path = jars.broker_class_path(version)
         self.remove()
         self.folder.mkdir(parents=True, exist_ok=True)
         ports = Ports(port, count)
@@ -165,13 +165,14 @@ class Cluster:
                     raise Problem(f"broker {ended[0]} ended while it started; its log ends:\n"
                                   + self.node(ended[0]).tail())
                 if time.monotonic() > deadline:
-                    raise Problem(f"broker {node.number} does not answer after {START_S} s; its log ends:\n{node.tail()}")
+                    raise Problem(f"broker {node.number} does not answer after {START_S} s; its log ends:\n"
+                                  + node.tail())
                 time.sleep(0.1)
 
     def restart(self, node):
         if node.pid():
             raise Problem(f"broker {node.number} runs already; `tests/kafka/broker kill {node.number}` ends it")
-        self.start([node], jars.class_path(json.loads(self.file.read_text())["version"]))
+        self.start([node], jars.broker_class_path(json.loads(self.file.read_text())["version"]))
 
     def stop(self, which=signal.SIGTERM):
         """Ends all brokers that run, in order if they do so in time."""
