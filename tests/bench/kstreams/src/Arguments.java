@@ -33,10 +33,13 @@ final class Arguments {
         });
     }
 
+    /** Says what is wrong and which arguments there are, and ends the process. */
     private IllegalArgumentException usage(String problem) {
         StringBuilder text = new StringBuilder(problem + "; the arguments are:");
         values.forEach((name, value) -> text.append("\n  --").append(name).append(' ').append(value == null ? "(needed)" : value));
-        return new IllegalArgumentException(text.toString());
+        System.err.println(text);
+        System.exit(2);
+        return new IllegalArgumentException(problem);
     }
 
     String text(String name) {
