@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use headwater::kafka::Cluster;
-use headwater::state::MemoryBackend;
+use headwater::kafka::memory::MemoryCluster;
+use headwater::state::{MemoryBackend, StateBackend};
 use headwater::telemetry::DropReason;
 use headwater::time::{Clock, SystemClock};
 use headwater::{Application, Config};
@@ -31,6 +32,8 @@ use view::View;
 /// A result of the example.
 type Fallible<T> = Result<T, Box<dyn Error>>;
 
+/// Instead of an address: the broker within this process.
+const EMBEDDED: &str = "embedded";
 /// How often the boards are told, and drawn.
 const INTERVAL: Duration = Duration::from_millis(250);
 /// The windows stay open for longer than the year has days: a verified run leaves no flight out.
@@ -63,6 +66,38 @@ struct Arguments {
     /// Where the final boards go, as JSON lines.
     #[arg(long)]
     boards: Option<PathBuf>,
+    /// The Kafka cluster, as host:port; `embedded`: a broker within this process.
+    #[arg(long, value_name = "embedded|ADDRESS", default_value = "embedded")]
+    bootstrap: String,
+    /// Where state lives.
+    #[arg(long, value_enum, default_value_t = Store::Memory)]
+    state: Store,
+    /// What this process does: several can share the work on a Kafka cluster.
+    #[arg(long, value_enum, default_value_t = Role::All)]
+    role: Role,
+    /// How the names of the application and of its topics begin.
+    #[arg(long, default_value = "")]
+    prefix: String,
+}
+
+/// Where state lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Store {
+    /// In memory; it is read again from its changelogs at every start.
+    Memory,
+    /// On disk, in the folder that the property `state.dir` names.
+    Rocksdb,
+}
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Role {
+    /// Everything.
+    All,
+    /// It replays the flights, shows the boards and ends with the last one.
+    Replay,
+    /// It makes boards of flights until it is told to stop (Ctrl-C, SIGTERM).
+    Application,
 }
 
 fn seconds(text: &str) -> Result<f64, &'static str> {
@@ -87,50 +122,106 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Fallible<()> {
     log_to_stderr()?;
-    // What may be wrong with arguments and files is found before anything is replayed.
-    let mut boards = arguments.boards.map(BoardsFile::create).transpose()?;
-    let config = Config::builder()
-        .set("application.id", "leaderboard")
+    if arguments.bootstrap == EMBEDDED && arguments.role != Role::All {
+        return Err("the embedded broker is of one process: `--role` needs `--bootstrap ADDRESS`".into());
+    }
+    let mut properties = Config::builder()
+        .set("application.id", format!("{}leaderboard", arguments.prefix))
         .set("processing.guarantee", "exactly_once_v2")
         .set("num.stream.threads", arguments.threads.to_string())
-        .environment(std::env::vars_os())
-        .build()?;
+        .environment(std::env::vars_os());
+    if arguments.bootstrap != EMBEDDED {
+        properties = properties.set("bootstrap.servers", arguments.bootstrap.as_str());
+    }
+    let config = properties.build()?;
+    let cluster = cluster(&arguments, &config)?;
+    match arguments.role {
+        Role::Application => {
+            let figures = application(&arguments, config, &cluster)?.start()?.until_signal()?;
+            Ok(writeln!(stdout(), "{}", figures.total())?)
+        }
+        Role::All | Role::Replay => replay(arguments, config, &cluster),
+    }
+}
+
+/// The flights, from files to boards.
+fn replay(arguments: Arguments, config: Config, cluster: &Arc<dyn Cluster>) -> Fallible<()> {
+    // What may be wrong with arguments and files is found before anything is replayed.
+    let mut boards = arguments.boards.clone().map(BoardsFile::create).transpose()?;
     let data = files::read(&arguments.data)?;
     let arrivals = loader::arrivals(&data, arguments.seed)?;
     let pace = match arguments.speed_up {
         Some(factor) => Pace::sped_up(&arrivals, factor),
         None => Pace { seconds: arguments.seconds },
     };
-    let topics = Topics::new(arguments.partitions)?;
+    let topics = Topics::new(cluster, &arguments.prefix, arguments.partitions)?;
     loader::load_tables(&data, &topics)?;
-
-    let topology = topology::build(GRACE, INTERVAL)?;
-    let cluster: Arc<dyn Cluster> = Arc::new(topics.cluster().clone());
-    let running =
-        Application::new(&topology, config, cluster, Arc::new(MemoryBackend::default()))?.start()?;
-
+    let running = match arguments.role {
+        Role::All => Some(application(&arguments, config, cluster)?.start()?),
+        _ => None,
+    };
     let clock = SystemClock::new();
     let mut replay = Replay { clock, topics, arrivals, sent: 0, view: View::new() };
-    let counts = replay.run(data.flights.len(), pace, &|| running.is_finished());
+    let ended = || running.as_ref().is_some_and(headwater::application::Running::is_finished);
+    let counts = replay.run(data.flights.len(), pace, &ended);
     // If the application has failed, that is why the replay has: its error comes first.
-    let figures = running.stop()?;
+    let figures = running.map(headwater::application::Running::stop).transpose()?;
     let counts = counts?;
     replay.view.print_last()?;
-    writeln!(
-        stdout(),
-        "\n{} changes of boards in {:.1} s; {}",
-        replay.view.changes(),
-        replay.seconds(),
-        figures.total()
-    )?;
+    let (changes, seconds) = (replay.view.changes(), replay.seconds());
+    write!(stdout(), "\n{changes} changes of boards in {seconds:.1} s")?;
+    match figures {
+        Some(figures) => verdict(&figures)?,
+        None => writeln!(stdout())?,
+    }
+    boards.as_mut().map_or(Ok(()), |boards| boards.write(&replay.view, &counts))
+}
+
+/// What the application says of itself; records that came too late are missing in the boards.
+fn verdict(figures: &headwater::worker::Figures) -> Fallible<()> {
+    writeln!(stdout(), "; {}", figures.total())?;
     let late = figures.total().dropped(DropReason::Late);
     if late > 0 {
         return Err(
             format!("{late} records came too late: the grace of {GRACE:?} does not cover the input").into()
         );
     }
-    writeln!(stdout(), "0 records came too late")?;
-    boards.as_mut().map_or(Ok(()), |boards| boards.write(&replay.view, &counts))
+    Ok(writeln!(stdout(), "0 records came too late")?)
+}
+
+/// The application, on its cluster and with its state.
+fn application(arguments: &Arguments, config: Config, cluster: &Arc<dyn Cluster>) -> Fallible<Application> {
+    let topology = topology::build(&arguments.prefix, GRACE, INTERVAL)?;
+    let backend: Arc<dyn StateBackend> = match arguments.state {
+        Store::Memory => Arc::new(MemoryBackend::default()),
+        Store::Rocksdb => on_disk(&config)?,
+    };
+    Ok(Application::new(&topology, config, Arc::clone(cluster), backend)?)
+}
+
+fn cluster(arguments: &Arguments, config: &Config) -> Fallible<Arc<dyn Cluster>> {
+    if arguments.bootstrap == EMBEDDED { Ok(Arc::new(MemoryCluster::new())) } else { on_kafka(config) }
+}
+
+#[cfg(feature = "kafka")]
+fn on_kafka(config: &Config) -> Fallible<Arc<dyn Cluster>> {
+    Ok(Arc::new(headwater::kafka::KafkaCluster::connect(&config.cluster_options())?))
+}
+
+#[cfg(not(feature = "kafka"))]
+fn on_kafka(_config: &Config) -> Fallible<Arc<dyn Cluster>> {
+    Err("`--bootstrap` with an address needs the feature `kafka`: build without `--no-default-features`"
+        .into())
+}
+
+#[cfg(feature = "rocksdb")]
+fn on_disk(_config: &Config) -> Fallible<Arc<dyn StateBackend>> {
+    Err("not yet".into())
+}
+
+#[cfg(not(feature = "rocksdb"))]
+fn on_disk(_config: &Config) -> Fallible<Arc<dyn StateBackend>> {
+    Err("`--state rocksdb` needs the feature `rocksdb`: build without `--no-default-features`".into())
 }
 
 /// `HEADWATER_LOG` names the level of what is logged: errors only, where it is not set.
@@ -223,11 +314,12 @@ impl Replay {
         loop {
             let now = self.clock.elapsed_us();
             let sent = self.send_due(pace.part(now - begin))?;
-            let changes = boards.read(|_, board| {
+            let changes = boards.read(self.clock.now_ms(), |_, board| {
                 self.view.take(serde_json::from_slice(board)?);
                 Ok(())
             })?;
-            let changes = changes + counted.read(|name, count| counts.take(name, count))?;
+            let changes =
+                changes + counted.read(self.clock.now_ms(), |name, count| counts.take(name, count))?;
             if sent + changes > 0 {
                 moved = now;
             }
@@ -242,7 +334,7 @@ impl Replay {
                 self.view.show(&self.status(&counts))?;
                 drawn = now;
             }
-            self.topics.cluster().wait(20);
+            self.topics.wait(20);
         }
     }
 

@@ -26,13 +26,15 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// The longest pause within a spell of bad weather.
 const SPELL_GAP: Duration = Duration::from_secs(3 * 3_600);
 
-/// Builds the application. Windows stay open for `grace`; a board that changes is told every `interval` at most.
-pub(crate) fn build(grace: Duration, interval: Duration) -> Result<Topology> {
+/// Builds the application. Windows stay open for `grace`; a board that changes is told every `interval` at most. Names of
+/// topics begin with `prefix`.
+pub(crate) fn build(prefix: &str, grace: Duration, interval: Duration) -> Result<Topology> {
     let builder = StreamsBuilder::new();
-    let flights = builder.stream::<String, Flight>(FLIGHTS);
-    let planes = builder.table::<String, Plane>(PLANES);
-    let weather = builder.table::<String, Weather>(WEATHER);
-    let airlines = builder.table(AIRLINES);
+    let named = |topic: &str| format!("{prefix}{topic}");
+    let flights = builder.stream::<String, Flight>(named(FLIGHTS));
+    let planes = builder.table::<String, Plane>(&named(PLANES));
+    let weather = builder.table::<String, Weather>(&named(WEATHER));
+    let airlines = builder.table(&named(AIRLINES));
 
     let scored = flights
         .filter(|_, flight| flight.arr_delay.is_some())
@@ -65,8 +67,8 @@ pub(crate) fn build(grace: Duration, interval: Duration) -> Result<Topology> {
     let hours = ranked(&members, Span::Hour, HOUR, (grace, interval));
     let days = ranked(&members, Span::Day, 24 * HOUR, (grace, interval));
     let spells = spells(&scored, &weather, grace);
-    hours.merge(&days).merge(&spells).to(BOARDS);
-    counts(&flights, &scored).to_stream().to(COUNTS);
+    hours.merge(&days).merge(&spells).to(&named(BOARDS));
+    counts(&flights, &scored).to_stream().to(&named(COUNTS));
     builder.build()
 }
 
@@ -179,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_application_can_be_built() {
-        let topology = build(HOUR, Duration::from_secs(1)).unwrap_or_else(|error| panic!("{error}"));
+        let topology = build("", HOUR, Duration::from_secs(1)).unwrap_or_else(|error| panic!("{error}"));
         assert!(topology.describe().contains("members-repartition"));
     }
 }

@@ -101,6 +101,10 @@ impl Cluster for NullCluster {
         Box::new(NullAdmin(self.clone()))
     }
 
+    fn for_worker(&self) -> Arc<dyn Cluster> {
+        Arc::new(self.clone())
+    }
+
     fn wait(&self, _timeout_ms: i64) {}
 }
 

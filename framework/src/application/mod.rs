@@ -122,8 +122,9 @@ impl Application {
     /// # Panics
     /// Where a function of the user's does: it is the caller's own thread. [`Application::start`] makes an error of it.
     pub fn run_until(&self, mut until: impl FnMut(&Worker) -> bool) -> Result<Figures> {
-        let mut worker = Worker::new(self.worker(0));
-        drive(&mut worker, self.cluster.as_ref(), self.clock.as_ref(), &mut |worker| {
+        let cluster = self.cluster.for_worker();
+        let mut worker = Worker::new(self.worker(0, &cluster));
+        drive(&mut worker, cluster.as_ref(), self.clock.as_ref(), &mut |worker| {
             if until(worker) {
                 worker.stop();
             }
@@ -139,8 +140,8 @@ impl Application {
         let shared = Arc::new(Shared::default());
         let mut threads = Vec::new();
         for number in 0..self.config.settings().num_stream_threads {
-            let options = self.worker(number);
-            let (cluster, clock) = (Arc::clone(&self.cluster), Arc::clone(&self.clock));
+            let (cluster, clock) = (self.cluster.for_worker(), Arc::clone(&self.clock));
+            let options = self.worker(number, &cluster);
             let shared_by_thread = Arc::clone(&shared);
             let thread = std::thread::Builder::new()
                 .name(format!("{}-{number}", self.plan.application))
@@ -158,11 +159,11 @@ impl Application {
         Ok(Running::new(shared, threads))
     }
 
-    fn worker(&self, number: usize) -> WorkerOptions {
+    fn worker(&self, number: usize, cluster: &Arc<dyn Cluster>) -> WorkerOptions {
         let options = WorkerOptions::new(
             Arc::clone(&self.plan),
             self.config.clone(),
-            Arc::clone(&self.cluster),
+            Arc::clone(cluster),
             Arc::clone(&self.backend),
         );
         let options = options.named(self.process.clone(), number).clock(Arc::clone(&self.clock));

@@ -4,6 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use super::drive::drive;
 use crate::error::{Error, Reaction, Result};
@@ -11,6 +15,8 @@ use crate::kafka::Cluster;
 use crate::time::Clock;
 use crate::worker::{Figures, Worker, WorkerOptions, WorkerState};
 
+/// How long a signal may go unnoticed.
+const LISTEN: Duration = Duration::from_millis(20);
 /// How often a worker publishes its figures.
 const PUBLISH_MS: i64 = 1_000;
 
@@ -86,6 +92,27 @@ impl Running {
     pub fn stop(self) -> Result<Figures> {
         self.shared.stop.store(true, Ordering::Relaxed);
         self.wait()
+    }
+
+    /// Waits until the process is told to end (SIGTERM, or SIGINT as by Ctrl-C), then commits, leaves the group and waits for
+    /// the workers; or until they are gone by themselves. A second signal ends the process at once.
+    ///
+    /// # Errors
+    /// As [`Running::stop`]; or if signals cannot be listened to.
+    pub fn until_signal(self) -> Result<Figures> {
+        let told = Arc::new(AtomicBool::new(false));
+        for signal in [SIGTERM, SIGINT] {
+            // First the one for the second time: it looks at what the first time has left.
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&told))
+                .and_then(|_| flag::register(signal, Arc::clone(&told)))
+                .map_err(|error| {
+                    Error::new(Reaction::Stop, "signals cannot be listened to").because(error)
+                })?;
+        }
+        while !told.load(Ordering::Relaxed) && !self.is_finished() {
+            std::thread::park_timeout(LISTEN);
+        }
+        self.stop()
     }
 
     /// Waits until the workers are gone.

@@ -28,7 +28,7 @@ pub use settings::{DefaultTimestampExtractor, ExceptionHandler, ProcessingGuaran
 pub use source::ENVIRONMENT_PREFIX;
 
 use crate::error::Result;
-use crate::kafka::{Cluster, MemberOptions, ProducerOptions};
+use crate::kafka::{Cluster, ClusterOptions, MemberOptions, ProducerOptions};
 use values::Values;
 
 /// The configuration of an application: typed, checked, and able to say where each value comes from.
@@ -97,6 +97,16 @@ impl Config {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// What a client of the cluster at `bootstrap.servers` is told.
+    #[must_use]
+    pub fn cluster_options(&self) -> ClusterOptions {
+        ClusterOptions {
+            servers: self.settings.bootstrap_servers.clone(),
+            client: self.settings.client_id.clone(),
+            max_request_size: self.settings.max_request_size,
+        }
     }
 
     /// The settings of the group member of worker number `worker` in the process `process`.

@@ -6,9 +6,13 @@
 //! 3. Only this folder knows how a cluster is reached.
 
 mod fault;
+#[cfg(feature = "kafka")]
+mod librdkafka;
 pub mod memory;
 mod rules;
 
+#[cfg(feature = "kafka")]
+pub use librdkafka::KafkaCluster;
 pub use rules::TopicRules;
 
 use std::fmt;
@@ -275,6 +279,17 @@ pub trait Admin {
     fn delete_records(&mut self, before: &[(TopicPartition, i64)], now_ms: i64) -> Answer<()>;
 }
 
+/// Where a cluster is, and what all its clients are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterOptions {
+    /// `bootstrap.servers`, as `host:port`.
+    pub servers: Vec<String>,
+    /// `client.id`: how client ids begin.
+    pub client: String,
+    /// `max.request.size`: the largest record.
+    pub max_request_size: usize,
+}
+
 /// Settings of a group member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberOptions {
@@ -315,6 +330,8 @@ pub trait Cluster: Send + Sync + fmt::Debug {
     fn producer(&self, options: &ProducerOptions) -> Box<dyn Producer>;
     /// An admin client.
     fn admin(&self, client: &str) -> Box<dyn Admin>;
+    /// The same cluster for one worker: what arrives for it wakes no other from [`Cluster::wait`].
+    fn for_worker(&self) -> std::sync::Arc<dyn Cluster>;
     /// Waits until something may have arrived, `timeout_ms` at most; the one place where an idle worker sleeps.
     fn wait(&self, timeout_ms: i64);
     /// Whether the cluster is part of this process: there are no servers to connect to.

@@ -16,7 +16,7 @@ use headwater_broker::api::DeleteGroupsRequest;
 use crate::bench::Bench;
 
 /// A cluster whose coordinator forgets the committed offsets so many times.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Forgetful {
     cluster: MemoryCluster,
     times: Arc<AtomicU32>,
@@ -43,6 +43,10 @@ impl Cluster for Forgetful {
 
     fn admin(&self, client: &str) -> Box<dyn Admin> {
         self.cluster.admin(client)
+    }
+
+    fn for_worker(&self) -> Arc<dyn Cluster> {
+        Arc::new(self.clone())
     }
 
     fn wait(&self, timeout_ms: i64) {

@@ -207,6 +207,10 @@ impl Cluster for MemoryCluster {
         Box::new(MemoryAdmin::new(Door::new(self.shared.clone(), client)))
     }
 
+    fn for_worker(&self) -> Arc<dyn Cluster> {
+        Arc::new(self.clone())
+    }
+
     fn wait(&self, timeout_ms: i64) {
         self.shared.wait(timeout_ms);
     }

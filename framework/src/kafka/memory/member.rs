@@ -240,7 +240,7 @@ impl MemoryMember {
         self.give_back(true)
     }
 
-    /// The generation is over: partitions go back first, if there are any.
+    /// The generation is over: what was told to be ours goes back first, be it nothing.
     fn give_back(&mut self, lost: bool) -> Turn {
         match self.standing {
             // It was told already. The session may end meanwhile: heartbeats stop, commits are refused.
@@ -251,6 +251,7 @@ impl MemoryMember {
                 }
                 return Turn::Wait;
             }
+            Standing::Stable => self.standing = Standing::Telling { lost },
             _ if self.owned.is_empty() => self.standing = Standing::Due,
             _ => self.standing = Standing::Telling { lost },
         }
@@ -303,7 +304,7 @@ impl Membership for MemoryMember {
         self.topics = topics;
         match self.standing {
             // What is owned goes back first; then we join with the new topics.
-            Standing::Stable if !self.owned.is_empty() => self.standing = Standing::Telling { lost: false },
+            Standing::Stable => self.standing = Standing::Telling { lost: false },
             Standing::Telling { .. } | Standing::Told { .. } | Standing::Fenced(_) => {}
             _ => self.stop_asking(),
         }
@@ -316,7 +317,7 @@ impl Membership for MemoryMember {
         if self.overslept(now_ms) {
             self.say_farewell(now_ms);
             let told = matches!(self.standing, Standing::Told { .. });
-            let owns = !self.owned.is_empty();
+            let owns = !self.owned.is_empty() || matches!(self.standing, Standing::Stable);
             self.stop_asking();
             self.standing = match (told, owns) {
                 (true, _) => Standing::Told { lost: true },

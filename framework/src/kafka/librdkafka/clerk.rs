@@ -1,0 +1,98 @@
+//! Clerk: a thread that makes the calls of a transaction, which wait, so that the worker does not have to.
+
+use std::mem::{Discriminant, discriminant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+
+use super::bell::Bell;
+use super::raw::{Client, Failure};
+use crate::kafka::{GroupMetadata, OffsetCommit};
+
+/// How long a call waits before it is seen whether anybody still wants its answer.
+const SLICE_MS: i32 = 500;
+
+/// A call that waits.
+#[derive(Debug)]
+pub(super) enum Job {
+    Init,
+    Offsets(Vec<OffsetCommit>, GroupMetadata),
+    Commit,
+    Abort,
+}
+
+impl Job {
+    fn call(&self, client: &Client) -> Result<(), Failure> {
+        match self {
+            Self::Init => client.init_transactions(SLICE_MS),
+            Self::Offsets(offsets, group) => client.send_offsets(offsets, group, SLICE_MS),
+            Self::Commit => client.commit_transaction(SLICE_MS),
+            Self::Abort => client.abort_transaction(SLICE_MS),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Desk {
+    outcome: Mutex<Option<Result<(), Failure>>>,
+    dismissed: AtomicBool,
+}
+
+/// A thread that makes the calls of a transaction, one after the other.
+#[derive(Debug)]
+pub(super) struct Clerk {
+    jobs: Sender<Job>,
+    desk: Arc<Desk>,
+    /// The call under way, or whose answer was not taken.
+    busy: Option<Discriminant<Job>>,
+}
+
+impl Clerk {
+    pub(super) fn new(client: &Arc<Client>, bell: &Arc<Bell>) -> std::io::Result<Self> {
+        let (jobs, inbox) = channel::<Job>();
+        let desk = Arc::new(Desk::default());
+        let (client, bell, shared) = (Arc::clone(client), Arc::clone(bell), Arc::clone(&desk));
+        let work = move || {
+            for job in inbox {
+                let outcome = loop {
+                    match job.call(&client) {
+                        Err(failure) if failure.retriable && !shared.dismissed.load(Ordering::Relaxed) => {
+                            tracing::debug!(code = failure.code, text = failure.text, ?job, "called again");
+                        }
+                        outcome => break outcome,
+                    }
+                };
+                *shared.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+                bell.ring();
+            }
+        };
+        std::thread::Builder::new().name("headwater-clerk".to_owned()).spawn(work)?;
+        Ok(Self { jobs, desk, busy: None })
+    }
+
+    /// Makes a call unless it is under way, and brings its answer, once. The answer to another call that nobody has waited
+    /// for is dropped first.
+    pub(super) fn call(&mut self, job: impl FnOnce() -> Job) -> Poll<Result<(), Failure>> {
+        let job = job();
+        let wanted = discriminant(&job);
+        if self.busy.is_none() {
+            self.busy = self.jobs.send(job).is_ok().then_some(wanted);
+            return Poll::Pending;
+        }
+        match self.desk.outcome.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            None => Poll::Pending,
+            Some(outcome) if self.busy.take() == Some(wanted) => Poll::Ready(outcome),
+            Some(_) => {
+                self.busy = self.jobs.send(job).is_ok().then_some(wanted);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Clerk {
+    fn drop(&mut self) {
+        self.desk.dismissed.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,180 @@
+//! Consumer: partitions in, each from a queue of its own.
+//!
+//! 1. It uses the part of librdkafka that knows no groups: a partition is fetched from the offset that it is told, and nobody
+//!    takes it away. Who may read it is the [`Membership`](crate::kafka::Membership)'s business.
+//! 2. A queue that nobody asks for fills up, and its partition is fetched no more: that is the back-pressure. Nothing is
+//!    ever paused.
+//! 3. A queue is looked into only once its signal was raised.
+//! 4. A partition of which nothing has come for a minute since it was added, not even that there is nothing, is added anew.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rdkafka::bindings::RD_KAFKA_EVENT_ERROR;
+
+use super::bell::Bell;
+use super::raw::{Buffer, Client, Failure, Kind, Queue, Topic};
+use super::{Core, verdict};
+use crate::kafka::{Consumer, Fault, Fetched, Isolation, KafkaError};
+use crate::record::RecordBatch;
+use crate::topic::{TopicName, TopicPartition};
+
+/// Messages that a call brings at most.
+const ROOM: usize = 4_096;
+/// What a message is taken to have before the first was seen, bytes.
+const FIRST_MEAN: usize = 256;
+/// Rule 4.
+const DEAF_MS: i64 = 60_000;
+
+/// A partition that is read.
+#[derive(Debug)]
+struct Reading {
+    queue: Queue,
+    position: i64,
+    /// Bytes of a message, about.
+    mean: usize,
+    /// Since when it is waited for the first message; `None` once it has come.
+    deaf_since: Option<i64>,
+    /// What came behind the messages of the last call.
+    failure: Option<Failure>,
+}
+
+/// A client that lives.
+#[derive(Debug)]
+struct Live {
+    // Before the client: they hold on to it.
+    readings: HashMap<TopicPartition, Reading>,
+    topics: HashMap<TopicName, Topic>,
+    main: Queue,
+}
+
+/// A consumer by librdkafka.
+#[derive(Debug)]
+pub(super) struct KafkaConsumer {
+    live: Result<Live, KafkaError>,
+    core: Arc<Core>,
+    bell: Arc<Bell>,
+    buffer: Buffer,
+}
+
+impl KafkaConsumer {
+    pub(super) fn new(core: &Arc<Core>, bell: &Arc<Bell>, client: &str, isolation: Isolation) -> Self {
+        let settings = core.tuning.consumer(client, isolation);
+        let live = Client::new(Kind::Consumer, &settings, RD_KAFKA_EVENT_ERROR)
+            .map(|client| Live {
+                readings: HashMap::new(),
+                topics: HashMap::new(),
+                main: Queue::main(&client, bell),
+            })
+            .map_err(|failure| failure.because(Fault::Refused));
+        Self { live, core: Arc::clone(core), bell: Arc::clone(bell), buffer: Buffer::new(ROOM) }
+    }
+
+    fn begin(&mut self, partition: &TopicPartition, offset: i64) -> Result<(), Failure> {
+        let Ok(live) = &mut self.live else { return Ok(()) };
+        if !live.topics.contains_key(&partition.topic) {
+            let topic = Topic::new(live.main.client(), &partition.topic)?;
+            live.topics.insert(partition.topic.clone(), topic);
+        }
+        let topic = &live.topics[&partition.topic];
+        topic.start(partition.partition, offset)?;
+        let Some(queue) = topic.queue(partition.partition, &self.bell) else { return Ok(()) };
+        let reading = Reading { queue, position: offset, mean: FIRST_MEAN, deaf_since: None, failure: None };
+        live.readings.insert(partition.clone(), reading);
+        Ok(())
+    }
+}
+
+impl Live {
+    fn listen(&self, core: &Core) {
+        while let Some(event) = self.main.next() {
+            event.failure().into_iter().for_each(|failure| core.report(failure));
+        }
+    }
+
+    fn end(&mut self, partition: &TopicPartition) {
+        if self.readings.remove(partition).is_some()
+            && let Some(topic) = self.topics.get(&partition.topic)
+            && let Err(failure) = topic.stop(partition.partition)
+        {
+            tracing::debug!(%partition, failure.code, "is not read any more");
+        }
+    }
+}
+
+impl Reading {
+    /// Takes what has come, about `max_bytes` of it.
+    fn take(&mut self, (topic, partition): (&Topic, i32), buffer: &mut Buffer, max_bytes: usize) -> Fetched {
+        buffer.limit = (max_bytes / self.mean.max(1)).clamp(1, buffer.room());
+        let mut fetched =
+            Fetched { records: RecordBatch::default(), position: self.position, caught_up: false };
+        let failure = &mut self.failure;
+        let count = topic.consume(partition, buffer, |message| {
+            if let Some(end) = message.end() {
+                fetched.position = fetched.position.max(end);
+                fetched.caught_up = true;
+            } else if let Some(failed) = message.failure() {
+                failure.get_or_insert(failed);
+            } else if message.offset() >= fetched.position {
+                fetched.position = message.offset() + 1;
+                fetched.caught_up = false;
+                message.push_to(&mut fetched.records);
+            }
+        });
+        if count == buffer.limit || self.failure.is_some() {
+            self.queue.signal().keep();
+        }
+        if !fetched.records.is_empty() {
+            self.mean = (fetched.records.byte_len() / fetched.records.len()).max(1);
+        }
+        self.position = fetched.position;
+        fetched
+    }
+}
+
+impl Consumer for KafkaConsumer {
+    fn add(&mut self, partition: &TopicPartition, offset: i64) {
+        self.remove(partition);
+        if let Err(failure) = self.begin(partition, offset) {
+            // Nothing comes, so that it is tried again after a while.
+            tracing::warn!(%partition, offset, code = failure.code, text = failure.text, "cannot be read");
+        }
+    }
+
+    fn remove(&mut self, partition: &TopicPartition) {
+        if let Ok(live) = &mut self.live {
+            live.end(partition);
+        }
+    }
+
+    fn fetch(
+        &mut self,
+        partition: &TopicPartition,
+        max_bytes: usize,
+        now_ms: i64,
+    ) -> Result<Option<Fetched>, KafkaError> {
+        let live = self.live.as_mut().map_err(|error| error.clone())?;
+        live.listen(&self.core);
+        let Some(reading) = live.readings.get_mut(partition) else { return Ok(None) };
+        if !reading.queue.signal().take() {
+            let deaf = reading.deaf_since.is_some_and(|since| now_ms.saturating_sub(since) > DEAF_MS);
+            if deaf {
+                let offset = reading.position;
+                tracing::warn!(%partition, offset, "nothing has come for a minute: it is asked for anew");
+                self.add(partition, offset);
+            }
+            return Ok(None);
+        }
+        if let Some(failure) = reading.failure.take() {
+            let fault = verdict::plain(&failure);
+            let failure = Failure { text: format!("{partition}: {}", failure.text), ..failure };
+            return Err(failure.because(fault));
+        }
+        let before = reading.position;
+        let topic = &live.topics[&partition.topic];
+        let fetched = reading.take((topic, partition.partition), &mut self.buffer, max_bytes);
+        let heard = fetched.caught_up || fetched.position > before;
+        reading.deaf_since = if heard { None } else { reading.deaf_since.or(Some(now_ms)) };
+        Ok(heard.then_some(fetched))
+    }
+}

@@ -1,0 +1,274 @@
+//! Member: a consumer of a group that reads nothing. It tells which partitions are ours, and since when they are not.
+//!
+//! 1. An assignment is answered at once (with an empty one: the worker's [`Consumer`](crate::kafka::Consumer) reads). A
+//!    revocation is answered by [`Membership::release`], when the tasks are gone: until then the coordinator waits, and the
+//!    generation stays the old one.
+//! 2. librdkafka does not tell of a revocation of nothing. Where an assignment follows another, the revocation is told here.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Poll;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rdkafka::bindings::{RD_KAFKA_EVENT_ERROR, RD_KAFKA_EVENT_OFFSET_COMMIT, RD_KAFKA_EVENT_REBALANCE};
+
+use super::bell::Bell;
+use super::questions::Questions;
+use super::raw::{Client, Event, Failure, Kind, Queue};
+use super::{Core, verdict};
+use crate::kafka::{
+    Answer, CommittedOffset, Fault, GroupEvent, GroupMetadata, KafkaError, MemberOptions, Membership,
+    OffsetCommit,
+};
+use crate::topic::{TopicName, TopicPartition};
+
+/// Leaving takes this long at most, in steps.
+const LEAVE_STEPS: u32 = 300;
+const LEAVE_STEP: Duration = Duration::from_millis(10);
+
+/// A client that lives.
+#[derive(Debug)]
+struct Live {
+    events: Queue,
+    commits: Queue,
+    client: Arc<Client>,
+}
+
+/// A member of a group by librdkafka.
+#[derive(Debug)]
+pub(super) struct KafkaMember {
+    live: Result<Live, KafkaError>,
+    core: Arc<Core>,
+    options: MemberOptions,
+    questions: Questions,
+    topics: Vec<TopicName>,
+    /// What is to be told.
+    news: VecDeque<GroupEvent>,
+    /// Whether partitions were told to be ours, and were not released.
+    holding: bool,
+    /// Whether a revocation was told, and the release is waited for: nothing else is told meanwhile.
+    returning: bool,
+    /// Whether librdkafka waits for the answer to a revocation.
+    owes_answer: bool,
+    /// Whether what is revoked next is lost, since we have given it up.
+    gives_up: bool,
+    committing: bool,
+    leaving: Option<JoinHandle<()>>,
+}
+
+impl KafkaMember {
+    pub(super) fn new(core: &Arc<Core>, bell: &Arc<Bell>, options: &MemberOptions) -> Self {
+        let events = RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_OFFSET_COMMIT;
+        let live = Client::new(Kind::Consumer, &core.tuning.member(options), events)
+            .map(|client| Live {
+                events: Queue::member(&client, bell),
+                commits: Queue::answers(&client, bell),
+                client,
+            })
+            .map_err(|failure| failure.because(Fault::Refused));
+        Self {
+            live,
+            core: Arc::clone(core),
+            options: options.clone(),
+            questions: Questions::new(core, bell),
+            topics: Vec::new(),
+            news: VecDeque::new(),
+            holding: false,
+            returning: false,
+            owes_answer: false,
+            gives_up: false,
+            committing: false,
+            leaving: None,
+        }
+    }
+
+    fn client(&self) -> Result<&Arc<Client>, KafkaError> {
+        self.live.as_ref().map(|live| &live.client).map_err(|error| error.clone())
+    }
+
+    fn take_in(&mut self, event: &Event) -> Result<(), KafkaError> {
+        let Some(failure) = event.failure() else { return Ok(()) };
+        if event.kind() != RD_KAFKA_EVENT_REBALANCE {
+            return self.alarmed(failure);
+        }
+        let client = self.client()?;
+        if failure.code == "_ASSIGN_PARTITIONS" {
+            let partitions = event.partitions().into_iter().map(|placed| placed.partition).collect();
+            client.assign_nothing().map_err(|failure| failure.because(Fault::Stale))?;
+            if self.holding {
+                self.news.push_back(GroupEvent::Revoked);
+            }
+            self.holding = true;
+            self.gives_up = false;
+            self.news.push_back(GroupEvent::Assigned(partitions));
+            return Ok(());
+        }
+        let lost = client.is_lost() || std::mem::take(&mut self.gives_up);
+        self.owes_answer = true;
+        self.news.push_back(if lost { GroupEvent::Lost } else { GroupEvent::Revoked });
+        Ok(())
+    }
+
+    fn alarmed(&mut self, failure: Failure) -> Result<(), KafkaError> {
+        if let Some(fatal) = self.client()?.fatal() {
+            return Err(fatal.because(Fault::Stale));
+        }
+        match verdict::plain(&failure) {
+            // Such as a topic that we may not read.
+            Fault::Refused if !verdict::is_turned_away(&failure) && !failure.code.starts_with('_') => {
+                Err(failure.because(Fault::Refused))
+            }
+            _ => {
+                self.core.report(failure);
+                Ok(())
+            }
+        }
+    }
+
+    fn join(&mut self) {
+        let topics = self.topics.iter().map(|topic| &**topic);
+        if let Ok(live) = &self.live
+            && let Err(failure) = live.client.subscribe(topics)
+        {
+            tracing::warn!(code = failure.code, text = failure.text, "cannot subscribe");
+        }
+    }
+}
+
+impl Membership for KafkaMember {
+    fn subscribe(&mut self, topics: &[TopicName]) {
+        self.topics = topics.to_vec();
+        self.join();
+    }
+
+    fn poll(&mut self, _: i64) -> Result<Option<GroupEvent>, KafkaError> {
+        while let Some(event) = self.live.as_ref().map_err(|error| error.clone())?.events.poll() {
+            self.take_in(&event)?;
+        }
+        if self.returning {
+            return Ok(None);
+        }
+        let news = self.news.pop_front();
+        self.returning = matches!(news, Some(GroupEvent::Revoked | GroupEvent::Lost));
+        Ok(news)
+    }
+
+    fn release(&mut self) {
+        self.returning = false;
+        self.holding = self.news.iter().any(|news| matches!(news, GroupEvent::Assigned(_)));
+        if std::mem::take(&mut self.owes_answer)
+            && let Ok(live) = &self.live
+            && let Err(failure) = live.client.unassign()
+        {
+            tracing::warn!(code = failure.code, text = failure.text, "cannot give partitions back");
+        }
+    }
+
+    fn rejoin(&mut self) {
+        let Ok(live) = &self.live else { return };
+        if let Err(failure) = live.client.unsubscribe() {
+            tracing::warn!(code = failure.code, text = failure.text, "cannot unsubscribe");
+        }
+        match self.holding {
+            true => self.gives_up = true,
+            false => self.news.push_back(GroupEvent::Lost),
+        }
+        self.join();
+    }
+
+    fn generation(&self) -> GroupMetadata {
+        let (generation, member) = self.client().map_or((-1, String::new()), |client| client.generation());
+        GroupMetadata {
+            group: self.options.group.clone(),
+            generation,
+            member,
+            instance: self.options.instance.clone(),
+        }
+    }
+
+    fn committed(
+        &mut self,
+        partitions: &[TopicPartition],
+        now_ms: i64,
+    ) -> Answer<Vec<Option<CommittedOffset>>> {
+        self.questions.committed(&self.options.group, partitions, now_ms)
+    }
+
+    fn commit(&mut self, offsets: &[OffsetCommit], _: i64) -> Answer<()> {
+        let live = self.live.as_ref().map_err(|error| error.clone())?;
+        if !self.committing {
+            let asked = live.client.commit(offsets, &live.commits);
+            asked.map_err(|failure| {
+                let fault = verdict::plain(&failure);
+                failure.because(fault)
+            })?;
+            self.committing = true;
+        }
+        let Some(event) = live.commits.next() else { return Poll::Pending };
+        self.committing = false;
+        let parts = event.partitions().into_iter().find_map(|placed| placed.failure);
+        Poll::Ready(match event.failure().or(parts) {
+            None => Ok(()),
+            Some(failure) => {
+                let fault = verdict::plain(&failure);
+                Err(failure.because(fault))
+            }
+        })
+    }
+
+    fn leave(&mut self, _: i64) {
+        let live = std::mem::replace(
+            &mut self.live,
+            Err(KafkaError {
+                code: "UNKNOWN_MEMBER_ID",
+                fault: Fault::Stale,
+                message: "the group was left".to_owned(),
+            }),
+        );
+        let Ok(live) = live else { return };
+        let leave = move || live.leave();
+        match std::thread::Builder::new().name("headwater-leave".to_owned()).spawn(leave) {
+            Ok(thread) => self.leaving = Some(thread),
+            Err(error) => {
+                tracing::warn!(%error, "the group is not left: its other members wait for the session to end")
+            }
+        }
+    }
+}
+
+impl Live {
+    /// Leaves the group, or goes silent where the member is static.
+    fn leave(self) {
+        let bell = Arc::new(Bell::default());
+        let last = Queue::answers(&self.client, &bell);
+        let begun = self.client.unassign().and_then(|()| self.client.close(&last));
+        if let Err(failure) = begun {
+            tracing::debug!(code = failure.code, text = failure.text, "cannot leave the group in order");
+            return;
+        }
+        for _ in 0..LEAVE_STEPS {
+            while let Some(event) = last.poll() {
+                if event.kind() == RD_KAFKA_EVENT_REBALANCE {
+                    let _ = self.client.unassign();
+                }
+            }
+            if self.client.is_closed() {
+                return;
+            }
+            bell.wait(LEAVE_STEP);
+        }
+        tracing::warn!("the group was not left in time: its other members wait for the session to end");
+    }
+}
+
+impl Drop for KafkaMember {
+    /// A process that ends at once would take the message that it leaves with it.
+    fn drop(&mut self) {
+        if let Some(thread) = self.leaving.take()
+            && thread.join().is_err()
+        {
+            tracing::warn!("leaving the group has panicked");
+        }
+    }
+}

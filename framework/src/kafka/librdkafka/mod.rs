@@ -1,0 +1,202 @@
+//! A Kafka cluster by librdkafka (feature `kafka`).
+//!
+//! ```text
+//! questions   topics, offsets, groups: one client for all of a process
+//! member      membership in the group; reads nothing     \
+//! consumer    reads partitions from explicit offsets      > a client each for every worker
+//! producer    writes; a clerk makes the calls that wait  /
+//! raw         the C functions; all `unsafe` is there
+//! ```
+//! librdkafka's threads do the network's work. What they have for a worker lies in queues, and rings the worker's bell.
+
+mod bell;
+mod clerk;
+mod consumer;
+mod member;
+mod producer;
+mod questions;
+#[expect(unsafe_code, reason = "the C functions of librdkafka, all of them")]
+mod raw;
+mod settings;
+mod verdict;
+
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rdkafka::bindings::RD_KAFKA_EVENT_ERROR;
+
+use super::{
+    Admin, Answer, Cluster, ClusterOptions, Consumer, Fault, Isolation, KafkaError, MemberOptions,
+    Membership, NewTopic, Producer, ProducerOptions, TopicInfo,
+};
+use crate::error::{Error, Reaction, Result};
+use crate::topic::{TopicName, TopicPartition};
+
+use bell::Bell;
+use consumer::KafkaConsumer;
+use member::KafkaMember;
+use producer::KafkaProducer;
+use questions::Questions;
+use raw::{Client, Failure, Kind, Queue};
+
+/// librdkafka's default of `batch.size`.
+const BATCH_BYTES: usize = 1_000_000;
+
+/// What every client of a process is told.
+#[derive(Debug)]
+struct Tuning {
+    /// How to reach the cluster, by librdkafka's names.
+    connection: Vec<(String, String)>,
+    max_request_size: usize,
+    /// How large a batch may be; smaller once a topic has refused one.
+    batch_bytes: AtomicUsize,
+}
+
+/// What the clients of a process share.
+#[derive(Debug)]
+struct Core {
+    tuning: Tuning,
+    /// The client for questions, and what it has to say beside answers.
+    client: Arc<Client>,
+    main: Mutex<Queue>,
+    outside: Mutex<Outside>,
+}
+
+/// What was heard of the connections.
+#[derive(Debug, Default)]
+struct Outside {
+    last: Option<String>,
+    turned_away: Option<KafkaError>,
+}
+
+impl Core {
+    fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    fn outside(&self) -> MutexGuard<'_, Outside> {
+        self.outside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what the client for questions has to say.
+    fn listen(&self) {
+        let main = self.main.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(event) = main.next() {
+            event.failure().into_iter().for_each(|failure| self.report(failure));
+        }
+    }
+
+    /// Something is wrong with a connection. librdkafka has logged it, and goes on.
+    fn report(&self, failure: Failure) {
+        let mut outside = self.outside();
+        outside.last = Some(failure.text.clone());
+        if verdict::is_turned_away(&failure) {
+            outside.turned_away = Some(failure.because(Fault::Refused));
+        }
+    }
+
+    /// A broker has answered: credentials and certificates are right.
+    fn answered(&self) {
+        *self.outside() = Outside::default();
+    }
+
+    fn last_report(&self) -> Option<String> {
+        self.outside().last.clone()
+    }
+
+    fn turned_away(&self) -> Option<KafkaError> {
+        self.outside().turned_away.clone()
+    }
+}
+
+/// A Kafka cluster, reached by librdkafka. Clones share a client for questions; each has a bell of its own to sleep by.
+#[derive(Clone, Debug)]
+pub struct KafkaCluster {
+    core: Arc<Core>,
+    bell: Arc<Bell>,
+}
+
+impl KafkaCluster {
+    /// The cluster that `options` name, which [`Config::cluster_options`](crate::Config::cluster_options) makes. Connections are made in the background: that none is there shows later, in what is
+    /// asked of the cluster.
+    ///
+    /// # Errors
+    /// If `bootstrap.servers` is not set, or librdkafka does not take a setting of the connection.
+    pub fn connect(options: &ClusterOptions) -> Result<Self> {
+        if options.servers.is_empty() {
+            return Err(Error::new(Reaction::Stop, "`bootstrap.servers` is not set")
+                .hint("name a broker or several, as `host:port,host:port`"));
+        }
+        let servers = ("bootstrap.servers".to_owned(), options.servers.join(","));
+        let tuning = Tuning {
+            connection: vec![servers],
+            max_request_size: options.max_request_size,
+            batch_bytes: AtomicUsize::new(BATCH_BYTES),
+        };
+        let asking = tuning.admin(&format!("{}-admin", options.client));
+        let client = Client::new(Kind::Producer, &asking, RD_KAFKA_EVENT_ERROR).map_err(|failure| {
+            let error = failure.because(Fault::Refused);
+            Error::new(Reaction::Stop, "the Kafka client cannot be made").because(error)
+        })?;
+        let bell = Arc::new(Bell::default());
+        let main = Mutex::new(Queue::main(&client, &bell));
+        let core = Core { tuning, client, main, outside: Mutex::default() };
+        Ok(Self { core: Arc::new(core), bell })
+    }
+}
+
+impl Cluster for KafkaCluster {
+    fn membership(&self, options: &MemberOptions) -> Box<dyn Membership> {
+        Box::new(KafkaMember::new(&self.core, &self.bell, options))
+    }
+
+    fn consumer(&self, client: &str, isolation: Isolation) -> Box<dyn Consumer> {
+        Box::new(KafkaConsumer::new(&self.core, &self.bell, client, isolation))
+    }
+
+    fn producer(&self, options: &ProducerOptions) -> Box<dyn Producer> {
+        Box::new(KafkaProducer::new(&self.core, &self.bell, options))
+    }
+
+    fn admin(&self, _client: &str) -> Box<dyn Admin> {
+        Box::new(KafkaAdmin { questions: Questions::new(&self.core, &self.bell) })
+    }
+
+    fn for_worker(&self) -> Arc<dyn Cluster> {
+        Arc::new(Self { core: Arc::clone(&self.core), bell: Arc::default() })
+    }
+
+    fn wait(&self, timeout_ms: i64) {
+        self.bell.wait(Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0)));
+    }
+}
+
+/// An admin by the process's client for questions.
+#[derive(Debug)]
+struct KafkaAdmin {
+    questions: Questions,
+}
+
+impl Admin for KafkaAdmin {
+    fn describe(&mut self, names: &[TopicName], _: i64) -> Answer<Vec<Option<TopicInfo>>> {
+        self.questions.describe(names)
+    }
+
+    fn create(&mut self, topics: &[NewTopic], now_ms: i64) -> Answer<()> {
+        self.questions.create(topics, now_ms)
+    }
+
+    fn bounds(
+        &mut self,
+        partitions: &[TopicPartition],
+        isolation: Isolation,
+        _: i64,
+    ) -> Answer<Vec<(i64, i64)>> {
+        self.questions.bounds(partitions, isolation)
+    }
+
+    fn delete_records(&mut self, before: &[(TopicPartition, i64)], _: i64) -> Answer<()> {
+        self.questions.delete_records(before)
+    }
+}

@@ -1,0 +1,353 @@
+//! Producer: records out, in transactions or not, and what became of them.
+//!
+//! 1. Records go to librdkafka at once, up to what its queue holds; what is more waits in our own batches (the backlog) and
+//!    follows as delivery reports make room.
+//! 2. Calls that wait are made by the [`Clerk`]; meanwhile delivery reports are taken here, without which they would not end.
+//! 3. librdkafka takes timestamp 0 for "now": such a record is written with timestamp 1, and that is said once.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Poll, ready};
+
+use bytes::Bytes;
+use rdkafka::bindings::{RD_KAFKA_EVENT_DR, RD_KAFKA_EVENT_ERROR};
+
+use super::bell::Bell;
+use super::clerk::{Clerk, Job};
+use super::raw::{Client, Event, Failure, Kind, Message, Queue, Topic};
+use super::{Core, Tuning, verdict};
+use crate::kafka::{
+    Answer, Fault, GroupMetadata, KafkaError, OffsetCommit, Producer, ProducerOptions, Refusal, RefusedRecord,
+};
+use crate::record::RecordBatch;
+use crate::topic::{TopicName, TopicPartition};
+
+/// A producer that lives.
+#[derive(Debug)]
+struct Live {
+    // Before the client: they hold on to it.
+    topics: HashMap<TopicName, Topic>,
+    main: Queue,
+    clerk: Clerk,
+    client: Arc<Client>,
+}
+
+/// A batch that waits, and how many of its records are sent.
+type Waiting = (TopicPartition, RecordBatch, usize);
+
+/// A producer by librdkafka.
+#[derive(Debug)]
+pub(super) struct KafkaProducer {
+    live: Result<Live, KafkaError>,
+    core: Arc<Core>,
+    transactional: bool,
+    backlog: VecDeque<Waiting>,
+    /// Records in librdkafka's hands, and what all that went there had: their mean size tells what waits.
+    in_flight: usize,
+    handed: (u64, u64),
+    acknowledged: HashMap<TopicPartition, i64>,
+    failed: Option<KafkaError>,
+    refused: Vec<Refusal>,
+    aborting: bool,
+    told_of_zero: bool,
+}
+
+impl KafkaProducer {
+    pub(super) fn new(core: &Arc<Core>, bell: &Arc<Bell>, options: &ProducerOptions) -> Self {
+        let live = || {
+            let settings = core.tuning.producer(options);
+            let client = Client::new(Kind::Producer, &settings, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR)
+                .map_err(|failure| failure.because(Fault::Refused))?;
+            let main = Queue::main(&client, bell);
+            let clerk = Clerk::new(&client, bell).map_err(|error| KafkaError {
+                code: "_FAIL",
+                fault: Fault::Refused,
+                message: format!("a producer's thread cannot be started: {error}"),
+            })?;
+            Ok(Live { topics: HashMap::new(), main, clerk, client })
+        };
+        Self {
+            live: live(),
+            core: Arc::clone(core),
+            transactional: options.transactional_id.is_some(),
+            backlog: VecDeque::new(),
+            in_flight: 0,
+            handed: (0, 0),
+            acknowledged: HashMap::new(),
+            failed: None,
+            refused: Vec::new(),
+            aborting: false,
+            told_of_zero: false,
+        }
+    }
+
+    fn live(&mut self) -> Result<&mut Live, KafkaError> {
+        self.live.as_mut().map_err(|error| error.clone())
+    }
+
+    /// Takes delivery reports in, and hands on what waits.
+    fn pump(&mut self) -> Result<(), KafkaError> {
+        while let Some(event) = self.live()?.main.next() {
+            match event.kind() {
+                RD_KAFKA_EVENT_DR => self.delivered(&event),
+                RD_KAFKA_EVENT_ERROR => self.alarmed(&event),
+                _ => {}
+            }
+        }
+        while let Some((partition, batch, sent)) = self.backlog.pop_front() {
+            let sent = self.hand_on(&partition, &batch, sent)?;
+            if sent < batch.len() {
+                self.backlog.push_front((partition, batch, sent));
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn alarmed(&mut self, event: &Event) {
+        let Some(failure) = event.failure() else { return };
+        let fatal = self.live.as_ref().ok().and_then(|live| live.client.fatal());
+        match fatal {
+            Some(fatal) => {
+                self.failed.get_or_insert(fatal.because(Fault::Fatal));
+            }
+            None => self.core.report(failure),
+        }
+    }
+
+    /// Hands the records of a batch from `from` on to librdkafka; returns the first that it has no room for.
+    fn hand_on(
+        &mut self,
+        partition: &TopicPartition,
+        batch: &RecordBatch,
+        from: usize,
+    ) -> Result<usize, KafkaError> {
+        let transactional = self.transactional;
+        let live = self.live.as_mut().map_err(|error| error.clone())?;
+        let fault = |failure: Failure| {
+            let fault = match transactional {
+                true => verdict::transactional(&failure),
+                false => verdict::plain(&failure),
+            };
+            failure.because(fault)
+        };
+        if !live.topics.contains_key(&partition.topic) {
+            let topic = Topic::new(&live.client, &partition.topic).map_err(fault)?;
+            live.topics.insert(partition.topic.clone(), topic);
+        }
+        let topic = &live.topics[&partition.topic];
+        let mut at = from;
+        let mut bytes = 0;
+        let mut zeros = false;
+        while at < batch.len() {
+            let record = batch.get(at);
+            zeros |= record.timestamp == 0;
+            match topic.produce(partition.partition, &record, stamp(record.timestamp)) {
+                Ok(true) => {
+                    bytes += record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+                    at += 1;
+                }
+                Ok(false) => break,
+                Err(failure) => return Err(fault(failure)),
+            }
+        }
+        self.in_flight += at - from;
+        self.handed.0 += (at - from) as u64;
+        self.handed.1 += bytes as u64;
+        if zeros && !std::mem::replace(&mut self.told_of_zero, true) {
+            tracing::warn!(%partition, "librdkafka cannot write timestamp 0: such records get timestamp 1");
+        }
+        Ok(at)
+    }
+
+    fn delivered(&mut self, event: &Event) {
+        let delivery = event.delivery();
+        self.in_flight = self.in_flight.saturating_sub(delivery.len());
+        let Some((topic, partition)) = delivery.place() else { return };
+        let partition = TopicPartition { topic: topic.as_str().into(), partition };
+        if let Some(offset) = delivery.last_offset() {
+            let next = self.acknowledged.entry(partition.clone()).or_default();
+            *next = (*next).max(offset + 1);
+        }
+        if self.aborting {
+            return;
+        }
+        let several = delivery.len() > 1;
+        for (message, failure) in delivery.failures() {
+            self.undelivered(&partition, message, failure, several);
+        }
+    }
+
+    fn undelivered(
+        &mut self,
+        partition: &TopicPartition,
+        message: Message<'_>,
+        failure: Failure,
+        several: bool,
+    ) {
+        let code = failure.code;
+        if matches!(code, "_PURGE_QUEUE" | "_PURGE_INFLIGHT" | "_INVALID_DIFFERENT_RECORD") {
+            return;
+        }
+        let fatal = self.live.as_ref().ok().and_then(|live| live.client.fatal());
+        // The batch, not the record, may have been too large for the topic: smaller ones until the record is alone.
+        let divide = several && code == "MESSAGE_TOO_LARGE";
+        if divide {
+            self.core.tuning.divide_batches();
+        } else if verdict::is_about_record(code) || verdict::is_about_topic(code) {
+            let bytes = |bytes: Option<&[u8]>| bytes.map(Bytes::copy_from_slice);
+            let record = verdict::is_about_record(code).then(|| RefusedRecord {
+                timestamp: message.timestamp(),
+                key: bytes(message.key()),
+                value: bytes(message.value()),
+            });
+            self.refused.push(Refusal { partition: partition.clone(), code, record });
+        }
+        if self.failed.is_some() {
+            return;
+        }
+        let text = format!("a record for {partition} was not delivered: {}", failure.text);
+        self.failed = Some(match fatal {
+            Some(fatal) => fatal.because(Fault::Fatal),
+            None if divide => KafkaError { code: "BATCH_TOO_LARGE", fault: Fault::Fatal, message: text },
+            None if self.transactional => KafkaError { code, fault: Fault::Abortable, message: text },
+            None if !self.refused.is_empty() => KafkaError { code, fault: Fault::Refused, message: text },
+            // Whoever has sent it has to send it again, with what stood behind it.
+            None => KafkaError { code, fault: Fault::Fatal, message: text },
+        });
+    }
+
+    /// A call that waits: makes it if none is under way, and brings its answer.
+    fn call(&mut self, job: impl FnOnce() -> Job) -> Answer<()> {
+        self.pump()?;
+        let outcome = ready!(self.live()?.clerk.call(job));
+        // What the call has set free is taken in with it.
+        self.pump()?;
+        Poll::Ready(outcome.map_err(|failure| {
+            let fault = verdict::transactional(&failure);
+            failure.because(fault)
+        }))
+    }
+}
+
+/// Rule 3.
+fn stamp(timestamp: i64) -> i64 {
+    if timestamp == 0 { 1 } else { timestamp }
+}
+
+impl Producer for KafkaProducer {
+    fn init(&mut self, _: i64) -> Answer<()> {
+        if !self.transactional {
+            return Poll::Ready(self.live().map(|_| ()));
+        }
+        if let Some(error) = self.core.turned_away() {
+            return Poll::Ready(Err(error));
+        }
+        self.call(|| Job::Init)
+    }
+
+    fn begin(&mut self) -> Result<(), KafkaError> {
+        let begun = self.live()?.client.begin_transaction();
+        begun.map_err(|failure| {
+            let fault = verdict::transactional(&failure);
+            failure.because(fault)
+        })
+    }
+
+    fn send(
+        &mut self,
+        partition: &TopicPartition,
+        batch: &mut RecordBatch,
+        _: i64,
+    ) -> Result<(), KafkaError> {
+        let sent = match self.backlog.is_empty() {
+            true => self.hand_on(partition, batch, 0)?,
+            false => 0,
+        };
+        if sent < batch.len() {
+            self.backlog.push_back((partition.clone(), std::mem::take(batch), sent));
+        } else {
+            batch.clear();
+        }
+        Ok(())
+    }
+
+    fn pending_bytes(&self) -> usize {
+        let (records, bytes) = self.handed;
+        let mean = usize::try_from(bytes / records.max(1)).unwrap_or(0);
+        let waiting = self.backlog.iter().map(|(_, batch, _)| batch.byte_len()).sum::<usize>();
+        self.in_flight * mean + waiting
+    }
+
+    fn poll(&mut self, _: i64) -> Result<(), KafkaError> {
+        self.pump()?;
+        self.failed.take().map_or(Ok(()), Err)
+    }
+
+    fn flush(&mut self, now_ms: i64) -> Answer<()> {
+        self.poll(now_ms)?;
+        if self.backlog.is_empty() && self.in_flight == 0 { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn acknowledged(&mut self) -> Vec<(TopicPartition, i64)> {
+        self.acknowledged.drain().collect()
+    }
+
+    fn refused(&mut self) -> Vec<Refusal> {
+        std::mem::take(&mut self.refused)
+    }
+
+    fn send_offsets(&mut self, offsets: &[OffsetCommit], group: &GroupMetadata, _: i64) -> Answer<()> {
+        self.call(|| Job::Offsets(offsets.to_vec(), group.clone()))
+    }
+
+    fn commit(&mut self, _: i64) -> Answer<()> {
+        if !self.backlog.is_empty() {
+            self.pump()?;
+            if !self.backlog.is_empty() {
+                return Poll::Pending;
+            }
+        }
+        let answer = self.call(|| Job::Commit);
+        if let (Poll::Ready(Err(error)), Some(cause)) = (&answer, self.failed.take())
+            && error.fault == Fault::Abortable
+        {
+            return Poll::Ready(Err(cause));
+        }
+        answer
+    }
+
+    fn abort(&mut self, _: i64) -> Answer<()> {
+        self.backlog.clear();
+        self.aborting = true;
+        let answer = ready!(self.call(|| Job::Abort));
+        self.aborting = false;
+        self.failed = None;
+        self.acknowledged.clear();
+        Poll::Ready(answer)
+    }
+
+    fn tainted(&self) -> bool {
+        self.live.as_ref().is_ok_and(|live| live.client.was_unanswered())
+    }
+}
+
+impl Drop for KafkaProducer {
+    fn drop(&mut self) {
+        if let Ok(live) = &self.live {
+            live.client.purge();
+        }
+    }
+}
+
+impl Tuning {
+    /// A topic refuses a batch of several records as too large: the next producer makes smaller ones.
+    fn divide_batches(&self) {
+        let halve = |bytes: usize| (bytes > 1).then_some(bytes / 2);
+        let halved = self.batch_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, halve);
+        if let Ok(bytes) = halved {
+            tracing::info!(bytes = bytes / 2, "batches become smaller: a topic has refused one as too large");
+        }
+    }
+}

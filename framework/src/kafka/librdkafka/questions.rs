@@ -1,0 +1,305 @@
+//! Questions: one at a time to the cluster, by the process's client for them; the answer comes by a queue of one's own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::task::{Poll, ready};
+
+use super::bell::Bell;
+use super::raw::{Client, Described, Event, Failure, Placed, Queue};
+use super::{Core, verdict};
+use crate::kafka::{Answer, CommittedOffset, Fault, Isolation, KafkaError, NewTopic, TopicInfo};
+use crate::topic::{TopicName, TopicPartition};
+
+/// After this long without an answer a question is asked again, milliseconds.
+const TIMEOUT_MS: i32 = 10_000;
+/// Between two questions whose answer is to become another, milliseconds.
+const PAUSE_MS: i64 = 20;
+/// What Kafka calls the first and the next offset of a partition.
+const EARLIEST: i64 = -2;
+const LATEST: i64 = -1;
+
+/// What is asked, and what is known by then.
+#[derive(Debug, Default)]
+enum Stage {
+    #[default]
+    Nothing,
+    Topics,
+    Configs(Vec<Described>),
+    Creating,
+    Appearing,
+    Starts,
+    Ends(HashMap<TopicPartition, i64>),
+    Deleting,
+    Committed,
+}
+
+/// One who asks the cluster.
+#[derive(Debug)]
+pub(super) struct Questions {
+    core: Arc<Core>,
+    answers: Queue,
+    stage: Stage,
+    not_before_ms: i64,
+}
+
+impl Questions {
+    pub(super) fn new(core: &Arc<Core>, bell: &Arc<Bell>) -> Self {
+        let answers = Queue::answers(core.client(), bell);
+        Self { core: Arc::clone(core), answers, stage: Stage::Nothing, not_before_ms: i64::MIN }
+    }
+
+    /// The answer to what was asked, once it is there.
+    fn answer(&mut self) -> Poll<Result<Event, KafkaError>> {
+        self.core.listen();
+        let Some(event) = self.answers.next() else {
+            return match self.core.turned_away() {
+                // Nobody will answer.
+                Some(error) => Poll::Ready(Err(self.drop_question(error))),
+                None => Poll::Pending,
+            };
+        };
+        match event.failure() {
+            Some(failure) => Poll::Ready(Err(self.fail(failure))),
+            None => {
+                self.core.answered();
+                Poll::Ready(Ok(event))
+            }
+        }
+    }
+
+    /// Drops the question under way: its answer, if one comes, finds nobody.
+    fn drop_question(&mut self, error: KafkaError) -> KafkaError {
+        self.stage = Stage::Nothing;
+        error
+    }
+
+    fn fail(&mut self, failure: Failure) -> KafkaError {
+        let fault = verdict::plain(&failure);
+        let failure = match (fault, self.core.last_report()) {
+            (Fault::Retriable, Some(report)) => {
+                Failure { text: format!("{} (the last that was heard: {report})", failure.text), ..failure }
+            }
+            _ => failure,
+        };
+        self.drop_question(failure.because(fault))
+    }
+
+    /// Asks; what cannot even be asked is an error.
+    fn ask(
+        &mut self,
+        stage: Stage,
+        ask: impl FnOnce(&Client, &Queue) -> Result<(), Failure>,
+    ) -> Result<(), KafkaError> {
+        ask(self.core.client(), &self.answers).map_err(|failure| self.fail(failure))?;
+        self.stage = stage;
+        Ok(())
+    }
+
+    /// See [`Admin::describe`](crate::kafka::Admin::describe).
+    pub(super) fn describe(&mut self, names: &[TopicName]) -> Answer<Vec<Option<TopicInfo>>> {
+        if names.is_empty() {
+            return Poll::Ready(Ok(Vec::new()));
+        }
+        if matches!(self.stage, Stage::Nothing) {
+            self.ask(Stage::Topics, |client, queue| client.describe_topics(names, queue, TIMEOUT_MS))?;
+        }
+        let event = ready!(self.answer())?;
+        let found = match std::mem::take(&mut self.stage) {
+            Stage::Configs(found) => return Poll::Ready(self.with_configs(names, found, &event)),
+            _ => self.existing(event.topics())?,
+        };
+        if found.is_empty() {
+            return Poll::Ready(Ok(vec![None; names.len()]));
+        }
+        let known: Vec<_> = found.iter().map(|topic| topic.name.clone()).collect();
+        self.ask(Stage::Configs(found), |client, queue| client.describe_configs(&known, queue, TIMEOUT_MS))?;
+        Poll::Pending
+    }
+
+    fn existing(&mut self, topics: Vec<Described>) -> Result<Vec<Described>, KafkaError> {
+        let mut found = Vec::with_capacity(topics.len());
+        for mut topic in topics {
+            match topic.failure.take() {
+                None => found.push(topic),
+                Some(failure) if failure.code == "UNKNOWN_TOPIC_OR_PARTITION" => {}
+                Some(failure) => {
+                    let text = format!("topic `{}`: {}", topic.name, failure.text);
+                    return Err(self.fail(Failure { text, ..failure }));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn with_configs(
+        &mut self,
+        names: &[TopicName],
+        found: Vec<Described>,
+        event: &Event,
+    ) -> Result<Vec<Option<TopicInfo>>, KafkaError> {
+        let mut configs = HashMap::new();
+        for listed in event.configs() {
+            match listed.failure {
+                None => drop(configs.insert(listed.name, listed.configs)),
+                // What may not be read demands nothing.
+                Some(failure) if verdict::is_about_topic(failure.code) => {}
+                Some(failure) => return Err(self.fail(failure)),
+            }
+        }
+        let mut topics: HashMap<_, _> = found
+            .into_iter()
+            .map(|topic| {
+                let configs = configs.remove(&topic.name).unwrap_or_default();
+                let Described { name, id, partitions, .. } = topic;
+                (name.clone(), TopicInfo { name, id, partitions, configs })
+            })
+            .collect();
+        Ok(names.iter().map(|name| topics.remove(name)).collect())
+    }
+
+    /// See [`Admin::create`](crate::kafka::Admin::create). Ready once the topics can be seen.
+    pub(super) fn create(&mut self, topics: &[NewTopic], now_ms: i64) -> Answer<()> {
+        if topics.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let names: Vec<_> = topics.iter().map(|topic| topic.name.clone()).collect();
+        match self.stage {
+            Stage::Nothing => {
+                self.ask(Stage::Creating, |client, queue| client.create_topics(topics, queue, TIMEOUT_MS))?;
+            }
+            Stage::Appearing if now_ms < self.not_before_ms => return Poll::Pending,
+            Stage::Appearing if self.not_before_ms > i64::MIN => {
+                self.not_before_ms = i64::MIN;
+                self.ask(Stage::Appearing, |client, queue| {
+                    client.describe_topics(&names, queue, TIMEOUT_MS)
+                })?;
+            }
+            _ => {}
+        }
+        let event = ready!(self.answer())?;
+        if matches!(self.stage, Stage::Creating) {
+            for (name, failure) in event.created() {
+                if let Some(failure) = failure.filter(|failure| failure.code != "TOPIC_ALREADY_EXISTS") {
+                    let text = format!("topic `{name}` cannot be made: {}", failure.text);
+                    return Poll::Ready(Err(self.fail(Failure { text, ..failure })));
+                }
+            }
+        } else if self.existing(event.topics())?.len() == names.len() {
+            self.stage = Stage::Nothing;
+            return Poll::Ready(Ok(()));
+        }
+        // They are made; that every broker knows of them takes a moment.
+        let first = matches!(self.stage, Stage::Creating);
+        self.stage = Stage::Appearing;
+        self.not_before_ms = if first { now_ms } else { now_ms.saturating_add(PAUSE_MS) };
+        self.answers.signal().raise();
+        Poll::Pending
+    }
+
+    /// See [`Admin::bounds`](crate::kafka::Admin::bounds).
+    pub(super) fn bounds(
+        &mut self,
+        partitions: &[TopicPartition],
+        isolation: Isolation,
+    ) -> Answer<Vec<(i64, i64)>> {
+        if partitions.is_empty() {
+            return Poll::Ready(Ok(Vec::new()));
+        }
+        let ask = |what| {
+            move |client: &Client, queue: &Queue| {
+                client.list_offsets((partitions, what), isolation, queue, TIMEOUT_MS)
+            }
+        };
+        if matches!(self.stage, Stage::Nothing) {
+            self.ask(Stage::Starts, ask(EARLIEST))?;
+        }
+        let event = ready!(self.answer())?;
+        let offsets = self.offsets(event.offsets())?;
+        let Stage::Ends(starts) = std::mem::take(&mut self.stage) else {
+            self.ask(Stage::Ends(offsets), ask(LATEST))?;
+            return Poll::Pending;
+        };
+        let bounds = partitions.iter().map(|one| Some((*starts.get(one)?, *offsets.get(one)?)));
+        Poll::Ready(bounds.collect::<Option<_>>().ok_or_else(|| KafkaError {
+            code: "UNKNOWN_TOPIC_OR_PARTITION",
+            fault: Fault::Retriable,
+            message: "the answer lacks a partition that was asked for".to_owned(),
+        }))
+    }
+
+    fn offsets(&mut self, placed: Vec<Placed>) -> Result<HashMap<TopicPartition, i64>, KafkaError> {
+        let mut offsets = HashMap::with_capacity(placed.len());
+        for Placed { partition, offset, failure, .. } in placed {
+            if let Some(failure) = failure {
+                let text = format!("{partition}: {}", failure.text);
+                return Err(self.fail(Failure { text, ..failure }));
+            }
+            offsets.insert(partition, offset);
+        }
+        Ok(offsets)
+    }
+
+    /// See [`Admin::delete_records`](crate::kafka::Admin::delete_records).
+    pub(super) fn delete_records(&mut self, before: &[(TopicPartition, i64)]) -> Answer<()> {
+        if before.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        if matches!(self.stage, Stage::Nothing) {
+            self.ask(Stage::Deleting, |client, queue| client.delete_records(before, queue, TIMEOUT_MS))?;
+        }
+        let _ = ready!(self.answer())?;
+        self.stage = Stage::Nothing;
+        Poll::Ready(Ok(()))
+    }
+
+    /// See [`Membership::committed`](crate::kafka::Membership::committed).
+    pub(super) fn committed(
+        &mut self,
+        group: &str,
+        partitions: &[TopicPartition],
+        now_ms: i64,
+    ) -> Answer<Vec<Option<CommittedOffset>>> {
+        if partitions.is_empty() {
+            return Poll::Ready(Ok(Vec::new()));
+        }
+        if now_ms < self.not_before_ms {
+            return Poll::Pending;
+        }
+        if matches!(self.stage, Stage::Nothing) {
+            self.ask(Stage::Committed, |client, queue| {
+                client.committed(group, partitions, queue, TIMEOUT_MS)
+            })?;
+        }
+        let event = match ready!(self.answer()) {
+            Ok(event) => event,
+            Err(error) => return self.unless_pending(error, now_ms),
+        };
+        let answered = match event.group_offsets() {
+            Ok(answered) => answered,
+            Err(failure) => {
+                let error = self.fail(failure);
+                return self.unless_pending(error, now_ms);
+            }
+        };
+        let mut offsets = HashMap::with_capacity(answered.len());
+        for Placed { partition, offset, metadata, failure } in answered {
+            if let Some(failure) = failure {
+                let error = self.fail(failure);
+                return self.unless_pending(error, now_ms);
+            }
+            let committed = (offset >= 0).then_some(CommittedOffset { offset, metadata });
+            offsets.insert(partition, committed);
+        }
+        self.stage = Stage::Nothing;
+        Poll::Ready(Ok(partitions.iter().map(|one| offsets.remove(one).flatten()).collect()))
+    }
+
+    /// A transaction that would change an offset is pending: it is asked again after a moment.
+    fn unless_pending<T>(&mut self, error: KafkaError, now_ms: i64) -> Answer<T> {
+        if error.code != "UNSTABLE_OFFSET_COMMIT" {
+            return Poll::Ready(Err(error));
+        }
+        self.not_before_ms = now_ms.saturating_add(PAUSE_MS);
+        Poll::Pending
+    }
+}

@@ -1,0 +1,462 @@
+//! Raw: every call of librdkafka's C functions, and nothing else. All `unsafe` of this folder's parent lies here.
+//!
+//! 1. A handle is freed by whoever made it, once, after everything that was made from it: what is made from a [`Client`]
+//!    keeps it alive.
+//! 2. librdkafka's handles may be used by several threads at a time; only a consumer's batches come from one thread.
+//! 3. No function here waits but those of a transaction, which say how long.
+//! 4. What C hands out by pointer is copied, or shown to a closure, before the owner is freed.
+
+mod admin;
+mod hooks;
+mod lists;
+mod records;
+
+pub(super) use admin::Described;
+pub(super) use lists::Placed;
+pub(super) use records::{Buffer, Message, Topic};
+
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rdkafka::bindings as c;
+
+use super::bell::{Bell, Signal};
+use hooks::Hooks;
+use lists::{List, placed};
+
+use crate::kafka::{CommittedOffset, Fault, GroupMetadata, KafkaError};
+use crate::topic::TopicPartition;
+
+/// Room for a message of librdkafka's.
+const TEXT: usize = 512;
+
+/// What is wrong, and what librdkafka says about it.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) code: &'static str,
+    pub(super) text: String,
+    pub(super) fatal: bool,
+    pub(super) abortable: bool,
+    pub(super) retriable: bool,
+}
+
+impl Failure {
+    fn plain(err: c::rd_kafka_resp_err_t, text: String) -> Self {
+        Self { code: code(err), text, fatal: false, abortable: false, retriable: false }
+    }
+
+    /// As an error of this class.
+    pub(super) fn because(self, fault: Fault) -> KafkaError {
+        KafkaError { code: self.code, fault, message: self.text }
+    }
+}
+
+/// Whether a client reads or writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Consumer,
+    Producer,
+}
+
+/// A client of librdkafka.
+#[derive(Debug)]
+pub(super) struct Client {
+    rk: *mut c::rd_kafka_t,
+    hooks: Option<Box<Hooks>>,
+}
+
+// SAFETY: librdkafka's client handle may be used by any number of threads (rdkafka.h, "thread-safe").
+unsafe impl Send for Client {}
+// SAFETY: as above.
+unsafe impl Sync for Client {}
+
+impl Client {
+    /// A client with these settings; `events` are those that come by queue.
+    pub(super) fn new(kind: Kind, settings: &[(String, String)], events: i32) -> Result<Arc<Self>, Failure> {
+        let hooks = Box::<Hooks>::default();
+        let opaque = std::ptr::from_ref::<Hooks>(&hooks).cast_mut().cast::<c_void>();
+        let mut text = [0; TEXT];
+        // SAFETY: `conf` is freed below, or belongs to the client once that is made; `opaque` points to `hooks`, which
+        // outlive the client (see `drop`); the strings are copied by the calls.
+        unsafe {
+            let conf = c::rd_kafka_conf_new();
+            for (name, value) in settings {
+                let (key, set) = (terminated(name)?, terminated(value)?);
+                let result = c::rd_kafka_conf_set(conf, key.as_ptr(), set.as_ptr(), text.as_mut_ptr(), TEXT);
+                if result != c::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK {
+                    c::rd_kafka_conf_destroy(conf);
+                    return Err(configuration(&text));
+                }
+            }
+            c::rd_kafka_conf_set_events(conf, events);
+            c::rd_kafka_conf_set_opaque(conf, opaque);
+            c::rd_kafka_conf_set_log_cb(conf, Some(hooks::on_log));
+            c::rd_kafka_conf_interceptor_add_on_new(conf, hooks::NAME.as_ptr(), Some(hooks::on_new), opaque);
+            let kind = match kind {
+                Kind::Consumer => c::rd_kafka_type_t::RD_KAFKA_CONSUMER,
+                Kind::Producer => c::rd_kafka_type_t::RD_KAFKA_PRODUCER,
+            };
+            let rk = c::rd_kafka_new(kind, conf, text.as_mut_ptr(), TEXT);
+            if rk.is_null() {
+                c::rd_kafka_conf_destroy(conf);
+                return Err(configuration(&text));
+            }
+            Ok(Arc::new(Self { rk, hooks: Some(hooks) }))
+        }
+    }
+
+    /// Whether a request of a transaction was given up without an answer: it may still be on its way.
+    pub(super) fn was_unanswered(&self) -> bool {
+        self.hooks.as_ref().is_some_and(|hooks| hooks.unanswered.load(Ordering::Relaxed))
+    }
+
+    /// The error that has killed the client, if one has.
+    pub(super) fn fatal(&self) -> Option<Failure> {
+        let mut text = [0; TEXT];
+        // SAFETY: the client lives; `text` has room for `TEXT` bytes.
+        let err = unsafe { c::rd_kafka_fatal_error(self.rk, text.as_mut_ptr(), TEXT) };
+        let dead = err != c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+        dead.then(|| Failure { fatal: true, ..Failure::plain(err, until_zero(&text)) })
+    }
+
+    /// Drops everything that waits to be sent or acknowledged.
+    pub(super) fn purge(&self) {
+        let what = c::RD_KAFKA_PURGE_F_QUEUE | c::RD_KAFKA_PURGE_F_INFLIGHT;
+        // SAFETY: the client lives.
+        unsafe { c::rd_kafka_purge(self.rk, what | c::RD_KAFKA_PURGE_F_NON_BLOCKING) };
+    }
+
+    /// Gets a producer epoch; waits `limit_ms` at most.
+    pub(super) fn init_transactions(&self, limit_ms: i32) -> Result<(), Failure> {
+        // SAFETY: the client lives; the error is taken over.
+        settled(unsafe { c::rd_kafka_init_transactions(self.rk, limit_ms) })
+    }
+
+    /// Opens a transaction.
+    pub(super) fn begin_transaction(&self) -> Result<(), Failure> {
+        // SAFETY: as above.
+        settled(unsafe { c::rd_kafka_begin_transaction(self.rk) })
+    }
+
+    /// Adds offsets to the transaction; waits `limit_ms` at most.
+    pub(super) fn send_offsets(
+        &self,
+        offsets: &[(TopicPartition, CommittedOffset)],
+        group: &GroupMetadata,
+        limit_ms: i32,
+    ) -> Result<(), Failure> {
+        let list = List::of_offsets(offsets)?;
+        let (name, member) = (terminated(&group.group)?, terminated(&group.member)?);
+        let instance = group.instance.as_deref().map(terminated).transpose()?;
+        let instance = instance.as_ref().map_or(std::ptr::null(), |text| text.as_ptr());
+        // SAFETY: strings and list live through the calls, which copy them; the metadata is freed, the error taken over.
+        unsafe {
+            let group = c::rd_kafka_consumer_group_metadata_new_with_genid(
+                name.as_ptr(),
+                group.generation,
+                member.as_ptr(),
+                instance,
+            );
+            let error = c::rd_kafka_send_offsets_to_transaction(self.rk, list.0, group, limit_ms);
+            c::rd_kafka_consumer_group_metadata_destroy(group);
+            settled(error)
+        }
+    }
+
+    /// Ends the transaction; waits `limit_ms` at most, and needs delivery reports to be taken meanwhile.
+    pub(super) fn commit_transaction(&self, limit_ms: i32) -> Result<(), Failure> {
+        // SAFETY: the client lives; the error is taken over.
+        settled(unsafe { c::rd_kafka_commit_transaction(self.rk, limit_ms) })
+    }
+
+    /// Aborts the transaction; as [`Client::commit_transaction`].
+    pub(super) fn abort_transaction(&self, limit_ms: i32) -> Result<(), Failure> {
+        // SAFETY: as above.
+        settled(unsafe { c::rd_kafka_abort_transaction(self.rk, limit_ms) })
+    }
+
+    /// Joins the group to read these topics.
+    pub(super) fn subscribe<'a>(&self, topics: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
+        let list = List::new();
+        for topic in topics {
+            list.add(topic, -1)?;
+        }
+        // SAFETY: the client lives; the list is copied.
+        checked(unsafe { c::rd_kafka_subscribe(self.rk, list.0) })
+    }
+
+    /// Gives up the subscription, and with it the group.
+    pub(super) fn unsubscribe(&self) -> Result<(), Failure> {
+        // SAFETY: the client lives.
+        checked(unsafe { c::rd_kafka_unsubscribe(self.rk) })
+    }
+
+    /// Answers an assignment: this client reads nothing itself.
+    pub(super) fn assign_nothing(&self) -> Result<(), Failure> {
+        // SAFETY: the client lives; the list is copied.
+        checked(unsafe { c::rd_kafka_assign(self.rk, List::new().0) })
+    }
+
+    /// Answers a revocation.
+    pub(super) fn unassign(&self) -> Result<(), Failure> {
+        // SAFETY: the client lives; null means nothing.
+        checked(unsafe { c::rd_kafka_assign(self.rk, std::ptr::null()) })
+    }
+
+    /// Whether the assignment was lost, not only revoked.
+    pub(super) fn is_lost(&self) -> bool {
+        // SAFETY: the client lives.
+        unsafe { c::rd_kafka_assignment_lost(self.rk) != 0 }
+    }
+
+    /// Generation and member id; -1 and empty before the first join.
+    pub(super) fn generation(&self) -> (i32, String) {
+        // SAFETY: the metadata is freed after its strings were copied.
+        unsafe {
+            let group = c::rd_kafka_consumer_group_metadata(self.rk);
+            if group.is_null() {
+                return (-1, String::new());
+            }
+            let generation = c::rd_kafka_consumer_group_metadata_generation_id(group);
+            let member = text(c::rd_kafka_consumer_group_metadata_member_id(group));
+            c::rd_kafka_consumer_group_metadata_destroy(group);
+            (generation, member)
+        }
+    }
+
+    /// Commits offsets; the answer comes by the queue.
+    pub(super) fn commit(
+        &self,
+        offsets: &[(TopicPartition, CommittedOffset)],
+        queue: &Queue,
+    ) -> Result<(), Failure> {
+        let list = List::of_offsets(offsets)?;
+        // SAFETY: the list is copied; without a callback the answer is an event of the queue, which lives.
+        checked(unsafe { c::rd_kafka_commit_queue(self.rk, list.0, queue.rkqu, None, std::ptr::null_mut()) })
+    }
+
+    /// Begins to leave the group; what there is to answer comes by the queue.
+    pub(super) fn close(&self, queue: &Queue) -> Result<(), Failure> {
+        // SAFETY: client and queue live; the error is taken over.
+        settled(unsafe { c::rd_kafka_consumer_close_queue(self.rk, queue.rkqu) })
+    }
+
+    /// Whether it has left the group.
+    pub(super) fn is_closed(&self) -> bool {
+        // SAFETY: the client lives.
+        unsafe { c::rd_kafka_consumer_closed(self.rk) != 0 }
+    }
+}
+
+impl Drop for Client {
+    /// Freeing waits for librdkafka's threads, for seconds where a broker does not answer: a thread of its own does.
+    fn drop(&mut self) {
+        let (rk, hooks) = (self.rk as usize, self.hooks.take());
+        let free = move || {
+            // SAFETY: nobody else has the handle any more (rule 1); the hooks go after the threads that call them.
+            unsafe {
+                c::rd_kafka_destroy_flags(rk as *mut c::rd_kafka_t, c::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE)
+            };
+            drop(hooks);
+        };
+        if let Err(error) = std::thread::Builder::new().name("headwater-reaper".to_owned()).spawn(free) {
+            tracing::warn!(%error, "a client of librdkafka is not freed");
+        }
+    }
+}
+
+/// A queue of events.
+#[derive(Debug)]
+pub(super) struct Queue {
+    rkqu: *mut c::rd_kafka_queue_t,
+    signal: Arc<Signal>,
+    client: Arc<Client>,
+}
+
+// SAFETY: a queue may be used by any thread; it is in the hands of one at a time.
+unsafe impl Send for Queue {}
+
+impl Queue {
+    /// What is for the client as a whole: errors, delivery reports.
+    pub(super) fn main(client: &Arc<Client>, bell: &Arc<Bell>) -> Self {
+        // SAFETY: the client lives, and is kept by the queue.
+        Self::of(client, unsafe { c::rd_kafka_queue_get_main(client.rk) }, bell)
+    }
+
+    /// What is for a member of a group.
+    pub(super) fn member(client: &Arc<Client>, bell: &Arc<Bell>) -> Self {
+        // SAFETY: as above; errors of the client come here as well.
+        let rkqu = unsafe {
+            c::rd_kafka_poll_set_consumer(client.rk);
+            c::rd_kafka_queue_get_consumer(client.rk)
+        };
+        Self::of(client, rkqu, bell)
+    }
+
+    /// A queue for answers.
+    pub(super) fn answers(client: &Arc<Client>, bell: &Arc<Bell>) -> Self {
+        // SAFETY: as above.
+        Self::of(client, unsafe { c::rd_kafka_queue_new(client.rk) }, bell)
+    }
+
+    fn of(client: &Arc<Client>, rkqu: *mut c::rd_kafka_queue_t, bell: &Arc<Bell>) -> Self {
+        let signal = Arc::new(Signal::new(bell));
+        let opaque = Arc::as_ptr(&signal).cast_mut().cast::<c_void>();
+        // SAFETY: the signal lives until `drop` has taken the callback away.
+        unsafe { c::rd_kafka_queue_cb_event_enable(rkqu, Some(hooks::on_event), opaque) };
+        Self { rkqu, signal, client: Arc::clone(client) }
+    }
+
+    /// Its client.
+    pub(super) fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    /// What tells that there is something.
+    pub(super) fn signal(&self) -> &Signal {
+        &self.signal
+    }
+
+    /// The next event, if the signal was raised.
+    pub(super) fn next(&self) -> Option<Event> {
+        if self.signal.take() { self.poll() } else { None }
+    }
+
+    /// The next event. For a member of a group it also says that the member is alive.
+    pub(super) fn poll(&self) -> Option<Event> {
+        // SAFETY: the queue lives; the event is taken over.
+        let rkev = unsafe { c::rd_kafka_queue_poll(self.rkqu, 0) };
+        if rkev.is_null() {
+            return None;
+        }
+        self.signal.keep();
+        Some(Event { rkev })
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: the callback runs under the queue's lock, so that it does not any more once it is taken away.
+        unsafe {
+            c::rd_kafka_queue_cb_event_enable(self.rkqu, None, std::ptr::null_mut());
+            c::rd_kafka_queue_destroy(self.rkqu);
+        }
+    }
+}
+
+/// Something that a queue has brought.
+#[derive(Debug)]
+pub(super) struct Event {
+    rkev: *mut c::rd_kafka_event_t,
+}
+
+impl Event {
+    /// One of `RD_KAFKA_EVENT_*`.
+    pub(super) fn kind(&self) -> i32 {
+        // SAFETY: the event lives.
+        unsafe { c::rd_kafka_event_type(self.rkev) }
+    }
+
+    /// Its error, if it has one. Assignments and revocations are told by one as well.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        // SAFETY: the event lives; its text is copied.
+        unsafe {
+            let err = c::rd_kafka_event_error(self.rkev);
+            let failed = err != c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+            failed.then(|| Failure::plain(err, text(c::rd_kafka_event_error_string(self.rkev))))
+        }
+    }
+
+    /// The partitions that it is about.
+    pub(super) fn partitions(&self) -> Vec<Placed> {
+        // SAFETY: the list belongs to the event, and is copied.
+        unsafe { placed(c::rd_kafka_event_topic_partition_list(self.rkev)) }
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        // SAFETY: the event is ours.
+        unsafe { c::rd_kafka_event_destroy(self.rkev) };
+    }
+}
+
+/// librdkafka's name of an error.
+pub(super) fn code(err: c::rd_kafka_resp_err_t) -> &'static str {
+    // SAFETY: the names are static.
+    let name = unsafe { CStr::from_ptr(c::rd_kafka_err2name(err)) };
+    super::verdict::kafka_name(name.to_str().unwrap_or("UNKNOWN"))
+}
+
+/// The failure of a code, if it is one.
+fn failed(err: c::rd_kafka_resp_err_t) -> Option<Failure> {
+    let failed = err != c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+    // SAFETY: the texts are static.
+    failed.then(|| Failure::plain(err, unsafe { text(c::rd_kafka_err2str(err)) }))
+}
+
+fn checked(err: c::rd_kafka_resp_err_t) -> Result<(), Failure> {
+    failed(err).map_or(Ok(()), Err)
+}
+
+/// Takes over an error; null is none.
+fn settled(error: *mut c::rd_kafka_error_t) -> Result<(), Failure> {
+    if error.is_null() {
+        return Ok(());
+    }
+    // SAFETY: the error is ours, and freed after it was copied.
+    unsafe {
+        let failure = shown(error);
+        c::rd_kafka_error_destroy(error);
+        Err(failure)
+    }
+}
+
+/// Copies an error.
+///
+/// # Safety
+/// `error` lives.
+unsafe fn shown(error: *const c::rd_kafka_error_t) -> Failure {
+    // SAFETY: the caller's.
+    unsafe {
+        Failure {
+            code: code(c::rd_kafka_error_code(error)),
+            text: text(c::rd_kafka_error_string(error)),
+            fatal: c::rd_kafka_error_is_fatal(error) != 0,
+            abortable: c::rd_kafka_error_txn_requires_abort(error) != 0,
+            retriable: c::rd_kafka_error_is_retriable(error) != 0,
+        }
+    }
+}
+
+fn terminated(text: &str) -> Result<CString, Failure> {
+    CString::new(text).map_err(|_| Failure {
+        code: "_INVALID_ARG",
+        text: format!("`{}` holds a zero byte", text.escape_debug()),
+        fatal: false,
+        abortable: false,
+        retriable: false,
+    })
+}
+
+fn configuration(said: &[c_char]) -> Failure {
+    Failure::plain(c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__INVALID_ARG, until_zero(said))
+}
+
+/// Copies a text; null is empty.
+///
+/// # Safety
+/// `text` is null or ends in zero.
+unsafe fn text(text: *const c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: the caller's.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
+
+fn until_zero(text: &[c_char]) -> String {
+    let bytes = text.iter().take_while(|byte| **byte != 0).map(|byte| byte.to_ne_bytes()[0]);
+    String::from_utf8_lossy(&bytes.collect::<Vec<_>>()).into_owned()
+}

@@ -1,0 +1,311 @@
+//! Records across the border, in batches: a partition's messages in, messages out, and what became of them.
+
+use std::ffi::{CString, c_void};
+use std::ptr::null_mut;
+use std::sync::Arc;
+
+use rdkafka::bindings as c;
+
+use super::{Client, Event, Failure, Queue, checked, failed, settled, terminated};
+use crate::kafka::librdkafka::bell::Bell;
+use crate::record::{RawRecord, RecordBatch};
+
+/// A topic as a client knows it.
+#[derive(Debug)]
+pub(in super::super) struct Topic {
+    rkt: *mut c::rd_kafka_topic_t,
+    name: CString,
+    client: Arc<Client>,
+}
+
+// SAFETY: a topic's handle may be used by any thread.
+unsafe impl Send for Topic {}
+
+impl Topic {
+    pub(in super::super) fn new(client: &Arc<Client>, name: &str) -> Result<Self, Failure> {
+        let name = terminated(name)?;
+        // SAFETY: the client lives, and is kept; the name is copied.
+        let rkt = unsafe { c::rd_kafka_topic_new(client.rk, name.as_ptr(), null_mut()) };
+        if rkt.is_null() {
+            // SAFETY: what went wrong last on this thread.
+            return Err(failed(unsafe { c::rd_kafka_last_error() }).unwrap_or_else(|| unknown(&name)));
+        }
+        Ok(Self { rkt, name, client: Arc::clone(client) })
+    }
+
+    /// The queue of a partition's messages; to know when some have come.
+    pub(in super::super) fn queue(&self, partition: i32, bell: &Arc<Bell>) -> Option<Queue> {
+        // SAFETY: client and topic live.
+        let rkqu = unsafe { c::rd_kafka_queue_get_partition(self.client.rk, self.name.as_ptr(), partition) };
+        (!rkqu.is_null()).then(|| Queue::of(&self.client, rkqu, bell))
+    }
+
+    /// Starts to fetch a partition, from `offset` on.
+    pub(in super::super) fn start(&self, partition: i32, offset: i64) -> Result<(), Failure> {
+        // SAFETY: the topic lives.
+        self.answered(unsafe { c::rd_kafka_consume_start(self.rkt, partition, offset) })
+    }
+
+    /// Stops to fetch a partition; waits for the thread that fetches.
+    pub(in super::super) fn stop(&self, partition: i32) -> Result<(), Failure> {
+        // SAFETY: the topic lives.
+        self.answered(unsafe { c::rd_kafka_consume_stop(self.rkt, partition) })
+    }
+
+    fn answered(&self, result: i32) -> Result<(), Failure> {
+        if result == 0 {
+            return Ok(());
+        }
+        // SAFETY: what went wrong last on this thread.
+        Err(failed(unsafe { c::rd_kafka_last_error() }).unwrap_or_else(|| unknown(&self.name)))
+    }
+
+    /// Shows what has come for a partition, in order, `buffer.limit` messages at most. Returns how many.
+    pub(in super::super) fn consume(
+        &self,
+        partition: i32,
+        buffer: &mut Buffer,
+        mut show: impl FnMut(Message<'_>),
+    ) -> usize {
+        let room = buffer.limit.min(buffer.messages.len());
+        // SAFETY: the buffer has that much room; without time to wait only what is there is taken.
+        let count =
+            unsafe { c::rd_kafka_consume_batch(self.rkt, partition, 0, buffer.messages.as_mut_ptr(), room) };
+        let count = usize::try_from(count).unwrap_or(0);
+        for message in &buffer.messages[..count] {
+            // SAFETY: the first `count` are messages, each ours, freed once it was shown.
+            unsafe {
+                show(Message { it: &**message });
+                c::rd_kafka_message_destroy(*message);
+            }
+        }
+        count
+    }
+
+    /// Queues a record with this timestamp (0: now); `false` if the client's queue is full.
+    pub(in super::super) fn produce(
+        &self,
+        partition: i32,
+        record: &RawRecord<'_>,
+        timestamp: i64,
+    ) -> Result<bool, Failure> {
+        use c::rd_kafka_vtype_t as V;
+        let bytes = |bytes: Option<&[u8]>| {
+            let ptr = bytes.map_or(null_mut(), |bytes| bytes.as_ptr().cast_mut().cast::<c_void>());
+            c::rd_kafka_vu_s__bindgen_ty_1 {
+                mem: c::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr, size: bytes.map_or(0, <[u8]>::len) },
+            }
+        };
+        let vu = |vtype, u| c::rd_kafka_vu_s { vtype, u };
+        let headers = if record.has_headers() { self.headers(record) } else { null_mut() };
+        let fields = [
+            vu(V::RD_KAFKA_VTYPE_RKT, c::rd_kafka_vu_s__bindgen_ty_1 { rkt: self.rkt }),
+            vu(V::RD_KAFKA_VTYPE_PARTITION, c::rd_kafka_vu_s__bindgen_ty_1 { i32_: partition }),
+            vu(V::RD_KAFKA_VTYPE_MSGFLAGS, c::rd_kafka_vu_s__bindgen_ty_1 { i: c::RD_KAFKA_MSG_F_COPY }),
+            vu(V::RD_KAFKA_VTYPE_TIMESTAMP, c::rd_kafka_vu_s__bindgen_ty_1 { i64_: timestamp }),
+            vu(V::RD_KAFKA_VTYPE_KEY, bytes(record.key)),
+            vu(V::RD_KAFKA_VTYPE_VALUE, bytes(record.value)),
+            vu(V::RD_KAFKA_VTYPE_HEADERS, c::rd_kafka_vu_s__bindgen_ty_1 { headers }),
+        ];
+        let count = fields.len() - usize::from(headers.is_null());
+        // SAFETY: key and value are copied (`MSG_F_COPY`); the headers belong to the client unless it refuses them.
+        unsafe {
+            let error = c::rd_kafka_produceva(self.client.rk, fields.as_ptr(), count);
+            if error.is_null() {
+                return Ok(true);
+            }
+            if !headers.is_null() {
+                c::rd_kafka_headers_destroy(headers);
+            }
+            let full = c::rd_kafka_error_code(error) == c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__QUEUE_FULL;
+            let failure = settled(error);
+            if full { Ok(false) } else { failure.map(|()| true) }
+        }
+    }
+
+    fn headers(&self, record: &RawRecord<'_>) -> *mut c::rd_kafka_headers_t {
+        // SAFETY: names and values are copied.
+        unsafe {
+            let headers = c::rd_kafka_headers_new(4);
+            for (name, value) in record.headers() {
+                let (ptr, len) = value.map_or((std::ptr::null(), 0), |value| (value.as_ptr(), value.len()));
+                c::rd_kafka_header_add(
+                    headers,
+                    name.as_ptr().cast(),
+                    name.len().cast_signed(),
+                    ptr.cast(),
+                    len.cast_signed(),
+                );
+            }
+            headers
+        }
+    }
+}
+
+impl Drop for Topic {
+    fn drop(&mut self) {
+        // SAFETY: the handle is ours; messages keep the topic by themselves.
+        unsafe { c::rd_kafka_topic_destroy(self.rkt) };
+    }
+}
+
+fn unknown(name: &CString) -> Failure {
+    Failure {
+        code: "UNKNOWN_TOPIC_OR_PARTITION",
+        text: format!("topic `{}` cannot be used", name.to_string_lossy()),
+        fatal: false,
+        abortable: false,
+        retriable: false,
+    }
+}
+
+/// Room for the messages of one call.
+#[derive(Debug)]
+pub(in super::super) struct Buffer {
+    messages: Vec<*mut c::rd_kafka_message_t>,
+    pub(in super::super) limit: usize,
+}
+
+// SAFETY: between two calls it holds nothing.
+unsafe impl Send for Buffer {}
+
+impl Buffer {
+    pub(in super::super) fn new(room: usize) -> Self {
+        Self { messages: vec![null_mut(); room], limit: room }
+    }
+
+    /// The most that a call may bring.
+    pub(in super::super) fn room(&self) -> usize {
+        self.messages.len()
+    }
+}
+
+/// A message, while it is shown.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Message<'a> {
+    it: &'a c::rd_kafka_message_t,
+}
+
+impl<'a> Message<'a> {
+    /// The end of the partition, if that is what it tells.
+    pub(in super::super) fn end(self) -> Option<i64> {
+        let is_end = self.it.err == c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF;
+        is_end.then_some(self.it.offset)
+    }
+
+    /// What is wrong, if it tells that.
+    pub(in super::super) fn failure(self) -> Option<Failure> {
+        let mut failure = failed(self.it.err)?;
+        if !self.it.payload.is_null() {
+            // SAFETY: the payload of an error is its text.
+            let text = unsafe { std::slice::from_raw_parts(self.it.payload.cast(), self.it.len) };
+            failure.text = String::from_utf8_lossy(text).into_owned();
+        }
+        Some(failure)
+    }
+
+    /// Where the partition has it.
+    pub(in super::super) fn offset(self) -> i64 {
+        self.it.offset
+    }
+
+    /// Key, `None` for null.
+    pub(in super::super) fn key(self) -> Option<&'a [u8]> {
+        // SAFETY: the message lives as long as it is shown; an empty key has a pointer, a null one has none.
+        unsafe { bytes(self.it.key, self.it.key_len) }
+    }
+
+    /// Value, `None` for null.
+    pub(in super::super) fn value(self) -> Option<&'a [u8]> {
+        // SAFETY: as above.
+        unsafe { bytes(self.it.payload, self.it.len) }
+    }
+
+    /// Milliseconds; -1 where it has none.
+    pub(in super::super) fn timestamp(self) -> i64 {
+        // SAFETY: the message lives; null says that the kind of time is not asked for.
+        unsafe { c::rd_kafka_message_timestamp(self.it, null_mut()) }
+    }
+
+    /// Adds it to a batch.
+    pub(in super::super) fn push_to(self, batch: &mut RecordBatch) {
+        batch.push(self.timestamp(), self.key(), self.value(), self.offset());
+        let mut headers = null_mut();
+        // SAFETY: the headers belong to the message.
+        let err = unsafe { c::rd_kafka_message_headers(self.it, &raw mut headers) };
+        if err != c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return;
+        }
+        for index in 0.. {
+            let (mut name, mut value, mut len) = (std::ptr::null(), std::ptr::null(), 0);
+            // SAFETY: as above; beyond the last header there is an error.
+            unsafe {
+                let err =
+                    c::rd_kafka_header_get_all(headers, index, &raw mut name, &raw mut value, &raw mut len);
+                if err != c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                    return;
+                }
+                batch.push_header(&super::text(name), bytes(value, len));
+            }
+        }
+    }
+}
+
+/// The bytes at a place; null is none.
+///
+/// # Safety
+/// `at` is null, or has `len` bytes that live for `'a`.
+unsafe fn bytes<'a>(at: *const c_void, len: usize) -> Option<&'a [u8]> {
+    // SAFETY: the caller's.
+    (!at.is_null()).then(|| unsafe { std::slice::from_raw_parts(at.cast(), len) })
+}
+
+/// What became of messages that were sent: one partition's, in order.
+#[derive(Debug)]
+pub(in super::super) struct Delivery<'a> {
+    messages: Vec<*const c::rd_kafka_message_t>,
+    event: std::marker::PhantomData<&'a Event>,
+}
+
+impl Delivery<'_> {
+    /// How many.
+    pub(in super::super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Topic and partition.
+    pub(in super::super) fn place(&self) -> Option<(String, i32)> {
+        let message = *self.messages.first()?;
+        // SAFETY: the messages live as long as their event; the topic's name is copied.
+        unsafe { Some((super::text(c::rd_kafka_topic_name((*message).rkt)), (*message).partition)) }
+    }
+
+    /// The first message, and why it was not delivered, if any was not.
+    pub(in super::super) fn failures(&self) -> impl Iterator<Item = (Message<'_>, Failure)> {
+        // SAFETY: as above.
+        let messages = self.messages.iter().map(|message| unsafe { &**message });
+        messages.filter_map(|it| Some((Message { it }, failed(it.err)?)))
+    }
+
+    /// The offset of the last one, if it was delivered.
+    pub(in super::super) fn last_offset(&self) -> Option<i64> {
+        // SAFETY: as above.
+        let last = unsafe { &**self.messages.last()? };
+        (checked(last.err).is_ok() && last.offset >= 0).then_some(last.offset)
+    }
+}
+
+impl Event {
+    /// What became of messages, if it tells that.
+    pub(in super::super) fn delivery(&self) -> Delivery<'_> {
+        // SAFETY: the array has room for all messages of the event, which it keeps.
+        let messages = unsafe {
+            let count = c::rd_kafka_event_message_count(self.rkev);
+            let mut messages = vec![std::ptr::null(); count];
+            let count = c::rd_kafka_event_message_array(self.rkev, messages.as_mut_ptr(), count);
+            messages.truncate(count);
+            messages
+        };
+        Delivery { messages, event: std::marker::PhantomData }
+    }
+}

@@ -1,0 +1,143 @@
+//! Verdict: what librdkafka's errors are called by Kafka, and which class they are of.
+
+use super::raw::Failure;
+use crate::kafka::Fault;
+
+/// Kafka's name of an error, where librdkafka has one of its own.
+pub(super) fn kafka_name(name: &'static str) -> &'static str {
+    match name {
+        "MSG_SIZE_TOO_LARGE" => "MESSAGE_TOO_LARGE",
+        "UNKNOWN_TOPIC_OR_PART" | "_UNKNOWN_TOPIC" | "_UNKNOWN_PARTITION" => "UNKNOWN_TOPIC_OR_PARTITION",
+        "TOPIC_EXCEPTION" => "INVALID_TOPIC_EXCEPTION",
+        "_AUTO_OFFSET_RESET" => "OFFSET_OUT_OF_RANGE",
+        "_FENCED" => "PRODUCER_FENCED",
+        "NOT_LEADER_FOR_PARTITION" => "NOT_LEADER_OR_FOLLOWER",
+        other => other,
+    }
+}
+
+/// Answers after which the same question may be answered otherwise.
+const RETRIABLE: &[&str] = &[
+    "_ALL_BROKERS_DOWN",
+    "_NODE_UPDATE",
+    "_RESOLVE",
+    "_TIMED_OUT",
+    "_TIMED_OUT_QUEUE",
+    "_TRANSPORT",
+    "_WAIT_CACHE",
+    "_WAIT_COORD",
+    "BROKER_NOT_AVAILABLE",
+    "CONCURRENT_TRANSACTIONS",
+    "COORDINATOR_LOAD_IN_PROGRESS",
+    "COORDINATOR_NOT_AVAILABLE",
+    "FENCED_LEADER_EPOCH",
+    "KAFKA_STORAGE_ERROR",
+    "LEADER_NOT_AVAILABLE",
+    "NETWORK_EXCEPTION",
+    "NOT_CONTROLLER",
+    "NOT_COORDINATOR",
+    "NOT_ENOUGH_REPLICAS",
+    "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
+    "NOT_LEADER_OR_FOLLOWER",
+    "REBALANCE_IN_PROGRESS",
+    "REPLICA_NOT_AVAILABLE",
+    "REQUEST_TIMED_OUT",
+    "THROTTLING_QUOTA_EXCEEDED",
+    "UNKNOWN_LEADER_EPOCH",
+    "UNSTABLE_OFFSET_COMMIT",
+];
+
+/// Answers by which the group says that it has moved on.
+const STALE: &[&str] = &["FENCED_INSTANCE_ID", "ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID"];
+
+/// What an answer means outside of a transaction.
+pub(super) fn plain(failure: &Failure) -> Fault {
+    match failure.code {
+        code if STALE.contains(&code) => Fault::Stale,
+        _ if failure.fatal => Fault::Fatal,
+        code if failure.retriable || RETRIABLE.contains(&code) => Fault::Retriable,
+        _ => Fault::Refused,
+    }
+}
+
+/// What an answer in a transaction means, in the order that librdkafka's manual gives: fatal, to be aborted, to be
+/// repeated, and else fatal.
+pub(super) fn transactional(failure: &Failure) -> Fault {
+    match failure {
+        Failure { fatal: true, .. } => Fault::Fatal,
+        Failure { abortable: true, code, .. } if STALE.contains(code) => Fault::Stale,
+        Failure { abortable: true, .. } => Fault::Abortable,
+        Failure { retriable: true, .. } => Fault::Retriable,
+        _ => Fault::Fatal,
+    }
+}
+
+/// Whether the brokers will not talk to us, however often we try: credentials, certificates.
+pub(super) fn is_turned_away(failure: &Failure) -> bool {
+    matches!(failure.code, "_AUTHENTICATION" | "_SSL" | "SASL_AUTHENTICATION_FAILED" | "_UNSUPPORTED_FEATURE")
+}
+
+/// Whether a record that was refused so is at fault itself, not the broker's state; `false` for one that the topic as a
+/// whole refuses.
+pub(super) fn is_about_record(code: &str) -> bool {
+    matches!(code, "MESSAGE_TOO_LARGE" | "RECORD_LIST_TOO_LARGE" | "INVALID_RECORD" | "INVALID_TIMESTAMP")
+}
+
+/// Whether a topic refuses whatever we write.
+pub(super) fn is_about_topic(code: &str) -> bool {
+    matches!(code, "TOPIC_AUTHORIZATION_FAILED" | "POLICY_VIOLATION" | "INVALID_TOPIC_EXCEPTION")
+}
+
+/// A log line without its numbers: lines that differ in nothing else are the same.
+pub(super) fn same_line(line: &str) -> String {
+    let mut same = String::with_capacity(line.len());
+    for letter in line.chars() {
+        match letter {
+            digit if digit.is_ascii_digit() => {
+                if !same.ends_with('#') {
+                    same.push('#');
+                }
+            }
+            other => same.push(other),
+        }
+    }
+    same
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `runtime.md` 1.3 as data: code, flags of librdkafka, what it means in a transaction and outside.
+    #[test]
+    fn errors_have_their_class() {
+        let cases = [
+            ("INVALID_PRODUCER_EPOCH", "f", Fault::Fatal, Fault::Fatal),
+            ("PRODUCER_FENCED", "f", Fault::Fatal, Fault::Fatal),
+            ("ILLEGAL_GENERATION", "a", Fault::Stale, Fault::Stale),
+            ("UNKNOWN_MEMBER_ID", "a", Fault::Stale, Fault::Stale),
+            ("FENCED_INSTANCE_ID", "a", Fault::Stale, Fault::Stale),
+            ("TOPIC_AUTHORIZATION_FAILED", "a", Fault::Abortable, Fault::Refused),
+            ("_TIMED_OUT", "r", Fault::Retriable, Fault::Retriable),
+            ("COORDINATOR_NOT_AVAILABLE", "r", Fault::Retriable, Fault::Retriable),
+            ("_STATE", "", Fault::Fatal, Fault::Refused),
+            ("UNKNOWN_TOPIC_OR_PARTITION", "", Fault::Fatal, Fault::Refused),
+        ];
+        for (code, flags, inside, outside) in cases {
+            let failure = Failure {
+                code,
+                text: String::new(),
+                fatal: flags == "f",
+                abortable: flags == "a",
+                retriable: flags == "r",
+            };
+            assert_eq!((transactional(&failure), plain(&failure)), (inside, outside), "{code}");
+        }
+    }
+
+    #[test]
+    fn lines_that_differ_in_numbers_are_the_same() {
+        assert_eq!(same_line("failed (after 12ms, 3 times)"), same_line("failed (after 7ms, 45 times)"));
+        assert_ne!(same_line("failed"), same_line("refused"));
+    }
+}
