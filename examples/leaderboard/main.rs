@@ -66,6 +66,9 @@ struct Arguments {
     /// Where the final boards go, as JSON lines.
     #[arg(long)]
     boards: Option<PathBuf>,
+    /// The folder of state on disk; or as the property `state.dir` says.
+    #[arg(long)]
+    state_dir: Option<String>,
     /// The Kafka cluster, as host:port; `embedded`: a broker within this process.
     #[arg(long, value_name = "embedded|ADDRESS", default_value = "embedded")]
     bootstrap: String,
@@ -132,6 +135,9 @@ fn run(arguments: Arguments) -> Fallible<()> {
         .environment(std::env::vars_os());
     if arguments.bootstrap != EMBEDDED {
         properties = properties.set("bootstrap.servers", arguments.bootstrap.as_str());
+    }
+    if let Some(folder) = &arguments.state_dir {
+        properties = properties.set("state.dir", folder.as_str());
     }
     let config = properties.build()?;
     let cluster = cluster(&arguments, &config)?;
@@ -215,8 +221,9 @@ fn on_kafka(_config: &Config) -> Fallible<Arc<dyn Cluster>> {
 }
 
 #[cfg(feature = "rocksdb")]
-fn on_disk(_config: &Config) -> Fallible<Arc<dyn StateBackend>> {
-    Err("not yet".into())
+fn on_disk(config: &Config) -> Fallible<Arc<dyn StateBackend>> {
+    use headwater::state::{RocksBackend, RocksOptions};
+    Ok(Arc::new(RocksBackend::open_folder(&RocksOptions::new(config.settings()))?))
 }
 
 #[cfg(not(feature = "rocksdb"))]

@@ -147,7 +147,15 @@ const STATE: &[Case] = &[
     ("state.flush.interval.ms", field!(state_flush_interval_ms), "60000", &[("1", "1")]),
     ("state.flush.bytes", field!(state_flush_bytes), "67108864", &[("8m", "8388608"), ("5", "5")]),
     ("memory.max", field!(memory_max), "268435456", &[("2 GiB", "2147483648")]),
+    ("state.dir", in_temporary, "\"TEMPORARY/headwater\"", &[("/var/lib/app", "\"/var/lib/app\"")]),
+    ("state.cleanup.delay.ms", field!(state_cleanup_delay_ms), "600000", &[("0", "0")]),
 ];
+
+/// `state.dir`, whatever this machine's folder for temporary files is.
+fn in_temporary(settings: &Settings) -> String {
+    let temporary = std::env::temp_dir().display().to_string();
+    format!("{:?}", settings.state_dir).replace(&temporary, "TEMPORARY")
+}
 
 /// What else has to be set where `name` is set to `value`.
 fn company(name: &str, value: &str) -> &'static str {
@@ -300,9 +308,13 @@ fn kafkas_other_names_say_what_to_do_instead() {
              task",
         ),
         (
-            "state.dir",
-            "state on disk comes with the feature `rocksdb`, which this version does not have: state lives in memory \
-             and is rebuilt from its changelogs at every start; leave it out",
+            "rocksdb.config.setter",
+            "there is one database for all stores, which is set up by the framework and bounded as a whole; set \
+             `memory.max`, a quarter of which is for it",
+        ),
+        (
+            "allow.os.group.write.access",
+            "state is written by one process, and the group of its user may read it; leave it out",
         ),
         ("cache.max.bytes.buffering", memory),
         ("statestore.cache.max.bytes", memory),

@@ -70,7 +70,8 @@ impl Application {
             application: settings.application_id.clone(),
             additional_retention_ms: settings.windowstore_changelog_additional_retention_ms,
         })?;
-        let process = process_name();
+        config.check_folder(backend.folder())?;
+        let process = backend.process_name().map_or_else(process_name, str::to_owned);
         Ok(Self {
             plan: Arc::new(plan),
             config,
@@ -86,8 +87,9 @@ impl Application {
     /// part of the transactional ids, by which a restart ends the transaction that a crash has left open; two processes of
     /// the same name fence each other until one of them fails.
     ///
-    /// Without a name it has a new one at each start: state lives in memory only, so nothing is there to be taken over (but
-    /// readers wait for `transaction.timeout.ms` where a crash has left a transaction open).
+    /// Without this it has the name that is kept with its state. Where state lives in memory only it has a new one at each
+    /// start, so nothing is there to be taken over (but readers wait for `transaction.timeout.ms` where a crash has left a
+    /// transaction open).
     #[must_use]
     pub fn process(mut self, name: impl Into<String>) -> Self {
         self.process = name.into();

@@ -9,6 +9,7 @@ use crate::error::{Error, Reaction, Result};
 use crate::kafka::{Answer, Fault, GroupMetadata, Membership, OffsetCommit};
 use crate::produce::{Outbox, Sender};
 use crate::record::RecordBatch;
+use crate::state::StateBackend;
 use crate::task::Task;
 use crate::telemetry::Counters;
 use crate::time::Clock;
@@ -38,6 +39,8 @@ pub struct CommitDesk<'a> {
     pub sender: &'a mut Sender,
     /// What waits to be sent.
     pub outbox: &'a mut Outbox,
+    /// Where the byte stores of the tasks lie.
+    pub backend: &'a dyn StateBackend,
     /// The membership whose generation goes along.
     pub membership: &'a mut dyn Membership,
     /// A test's hook.

@@ -1,4 +1,7 @@
 //! The flush: what is committed goes to the byte stores, and memory is given back.
+//!
+//! What is in the byte stores is on its way to disk then, where they have one: a crash of the process replays what came
+//! after the last flush whose way has ended. Nobody waits for that but who gives tasks up for good.
 
 use std::collections::BTreeMap;
 
@@ -71,7 +74,7 @@ impl Flusher {
     /// # Errors
     /// If a byte store cannot be written; then its task must not go on.
     pub fn flush(&mut self, desk: &mut CommitDesk<'_>) -> Result<()> {
-        let CommitDesk { tasks, probe, wall_ms, now_ms, .. } = desk;
+        let CommitDesk { tasks, backend, probe, wall_ms, now_ms, .. } = desk;
         let mut window = Window::FirstApplied;
         for (id, task) in tasks.iter_mut().filter(|(_, task)| task.is_unflushed()) {
             let changes = task.unflushed(*wall_ms).map_err(|error| match error.reaction() {
@@ -88,6 +91,9 @@ impl Flusher {
             task.flushed();
             probe.at(window)?;
             window = Window::BetweenTasks;
+        }
+        if window == Window::BetweenTasks {
+            backend.persist(false)?;
         }
         self.last_ms = Some(*now_ms);
         self.bytes = 0;

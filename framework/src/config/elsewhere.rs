@@ -124,9 +124,14 @@ const NAMES: &[Elsewhere] = &[
         "name every stateful operator",
     ),
     (
-        &["default.dsl.store", "dsl.store.suppliers.class", "dsl.store.format", "rocksdb.config.setter"],
+        &["default.dsl.store", "dsl.store.suppliers.class", "dsl.store.format"],
         "which store is used is decided in the topology",
         "choose the store where it is made",
+    ),
+    (
+        &["rocksdb.config.setter"],
+        "there is one database for all stores, which is set up by the framework and bounded as a whole",
+        "set `memory.max`, a quarter of which is for it",
     ),
     (
         &[
@@ -167,8 +172,13 @@ const NAMES: &[Elsewhere] = &[
     ),
     (&["enable.transactional.statestores"], "state never holds what is not committed", LEAVE_OUT),
     (
-        &["state.cleanup.delay.ms", "state.cleanup.dir.max.age.ms", "allow.os.group.write.access"],
-        "state is kept in no folder",
+        &["state.cleanup.dir.max.age.ms"],
+        "the age of state is decided task by task, as it is taken up again",
+        "set `state.cleanup.delay.ms`",
+    ),
+    (
+        &["allow.os.group.write.access"],
+        "state is written by one process, and the group of its user may read it",
         LEAVE_OUT,
     ),
     (
@@ -176,13 +186,7 @@ const NAMES: &[Elsewhere] = &[
         "outer joins emit as soon as their window closes",
         LEAVE_OUT,
     ),
-    // Not there. Refused and not only warned of, since whoever sets it counts on state that outlives the process.
-    (
-        &["state.dir"],
-        "state on disk comes with the feature `rocksdb`, which this version does not have: state lives in memory and is \
-         rebuilt from its changelogs at every start",
-        LEAVE_OUT,
-    ),
+    // Not there.
     (&["application.server"], "stores are queried inside the process", LEAVE_OUT),
     (
         &["ssl.", "sasl.", "security."],

@@ -22,12 +22,13 @@ mod table;
 mod values;
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 pub use builder::{ConfigBuilder, RESERVED_VARIABLES};
 pub use settings::{DefaultTimestampExtractor, ExceptionHandler, ProcessingGuarantee, Settings};
 pub use source::ENVIRONMENT_PREFIX;
 
-use crate::error::Result;
+use crate::error::{Error, Reaction, Result};
 use crate::kafka::{Cluster, ClusterOptions, MemberOptions, ProducerOptions};
 use values::Values;
 
@@ -182,6 +183,27 @@ impl Config {
                  feature `kafka`, which this version does not have"
             )
         })
+    }
+
+    /// Refuses `state.dir` where the state of the program lies elsewhere, in `folder` or in memory: who sets it counts on
+    /// state that is there after a restart.
+    ///
+    /// # Errors
+    /// As said.
+    pub fn check_folder(&self, folder: Option<&Path>) -> Result<()> {
+        let name = "state.dir";
+        if !self.values.is_given(name)
+            || folder.is_some_and(|folder| folder.starts_with(&self.settings.state_dir))
+        {
+            return Ok(());
+        }
+        let place =
+            folder.map_or_else(|| "in memory".to_owned(), |folder| format!("in `{}`", folder.display()));
+        let told = self.values.told(name);
+        let message = format!("{told} is not used: the program keeps its state {place}");
+        Err(Error::new(Reaction::Stop, message).hint(
+            "let the program open a `RocksBackend` with these settings (feature `rocksdb`), or leave it out",
+        ))
     }
 
     /// All properties with their values, where these come from, and what they decide.

@@ -1,6 +1,8 @@
 //! The settings of an application, typed. Every field is a property of the same name;
 //! [`Config`](super::Config) checks them.
 
+use std::path::PathBuf;
+
 use super::values::{DEAD_LETTER_TOPIC, Values};
 use crate::kafka::StartAt;
 use crate::topic::TopicName;
@@ -104,6 +106,10 @@ pub struct Settings {
     pub state_flush_bytes: usize,
     /// `memory.max`.
     pub memory_max: usize,
+    /// `state.dir`.
+    pub state_dir: PathBuf,
+    /// `state.cleanup.delay.ms`.
+    pub state_cleanup_delay_ms: i64,
 }
 
 impl Settings {
@@ -152,6 +158,8 @@ impl Settings {
             state_flush_interval_ms: values.number("state.flush.interval.ms"),
             state_flush_bytes: size(values, "state.flush.bytes"),
             memory_max: size(values, "memory.max"),
+            state_dir: required("state.dir").into(),
+            state_cleanup_delay_ms: values.number("state.cleanup.delay.ms"),
         }
     }
 }

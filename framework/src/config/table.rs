@@ -283,6 +283,22 @@ const STATE: &[Property] = &[
         Kind::Bytes(1),
         Fallback::Text("256 MiB"),
         "how much memory records and state of the workers may take before they commit and flush early, drop what they \
-         can read again, and fetch only what a task has nothing of; what large values hold is estimated",
+         can read again, and fetch only what a task has nothing of; what large values hold is estimated; a quarter of it is \
+         for state on disk, where there is",
+    ),
+    // Kafka Streams' default is `kafka-streams` below the same folder.
+    Property::new(
+        "state.dir",
+        Kind::Line(4_096),
+        Fallback::Derived("`headwater` in the folder for temporary files"),
+        "in which folder state on disk lies, in a folder named by application.id; each process of an application needs one \
+         of its own, on a disk that keeps it",
+    ),
+    Property::new(
+        "state.cleanup.delay.ms",
+        Kind::number(0, LONG, MS),
+        Fallback::Text("600000"),
+        "how long the state of a task that has moved elsewhere stays on disk, so that it need not be restored as a whole \
+         when the task comes back",
     ),
 ];

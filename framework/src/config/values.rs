@@ -109,6 +109,8 @@ impl Values {
         self.unless_given("request.timeout.ms", Value::Number(request_ms));
         let flush_bytes = (self.number("memory.max") / 4).clamp(1, 64 << 20);
         self.unless_given("state.flush.bytes", Value::Number(flush_bytes));
+        let state_dir = std::env::temp_dir().join("headwater");
+        self.unless_given("state.dir", Value::Text(state_dir.display().to_string()));
     }
 
     fn unless_given(&mut self, name: &str, value: Value) {

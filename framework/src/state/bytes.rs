@@ -1,7 +1,9 @@
-//! The byte store: ordered bytes on the far side of the overlay. A port; [`MemoryBackend`] is its in-memory side.
+//! The byte store: ordered bytes on the far side of the overlay. A port; [`MemoryBackend`] is its in-memory side,
+//! `RocksBackend` (feature `rocksdb`) the one on disk.
 //!
 //! 1. A byte store holds committed data only, and with it the changelog offsets up to which it is complete.
-//! 2. [`ByteStore::apply`] is atomic: a crash shows all of a batch or nothing of it.
+//! 2. [`ByteStore::apply`] is atomic: a crash shows all of a batch or nothing of it. What survives a crash of the process
+//!    is what was applied before [`StateBackend::persist`], at least.
 //! 3. One backend serves a process; a task sees its own keys only, split into spaces (one per store, [`META`] for the task).
 //! 4. A task's store belongs to whoever opened it last. Another worker of the process may not have heard yet that it has
 //!    lost the task: what it still wants to write is older, and is refused.
@@ -9,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -50,11 +53,25 @@ pub trait ByteStore {
     /// If the store cannot be written; then it must not be used any more. With [`Reaction::Rejoin`] if the task was
     /// opened again since.
     fn apply(&self, changes: Vec<Change>) -> Result<()>;
-    /// Deletes everything of the task: its state has to be rebuilt.
+    /// As [`ByteStore::apply`], for a restore, which brings much at once and in any order: changes may be held back until
+    /// there are many of them. Every other call sees them; a crash, and whoever drops the store, loses those that are held
+    /// back as a whole. So offsets have to come in one call with the data that they speak of.
+    ///
+    /// # Errors
+    /// As [`ByteStore::apply`]. Where changes are held back their error comes with any later call.
+    fn load(&self, changes: Vec<Change>) -> Result<()> {
+        self.apply(changes)
+    }
+    /// Deletes everything of the task: its state has to be rebuilt. No crash brings it back.
     ///
     /// # Errors
     /// As [`ByteStore::apply`].
     fn wipe(&self) -> Result<()>;
+    /// Whether the task may have had data here that had to be given up because it could not be read any more; till the
+    /// first change or [`ByteStore::wipe`].
+    fn is_lost(&self) -> bool {
+        false
+    }
 }
 
 /// Shown an entry; returns whether to go on.
@@ -76,6 +93,33 @@ pub trait StateBackend: Send + Sync + fmt::Debug {
     /// # Errors
     /// If it cannot be opened.
     fn open(&self, task: TaskId) -> Result<Rc<dyn ByteStore>>;
+    /// Sees to it that what was applied, by whatever worker, survives a crash of the process: begins to, or with `wait`
+    /// has done so on return. What goes wrong after it was begun is told by a later call.
+    ///
+    /// # Errors
+    /// If the state cannot be written. Nothing is lost by that: the changelogs have it.
+    fn persist(&self, wait: bool) -> Result<()>;
+    /// Deletes the data of tasks that nobody of the process has had open for `delay_ms`, as far as calls of this saw it.
+    /// Returns them. `now_ms` must not go back.
+    ///
+    /// # Errors
+    /// If the state cannot be written.
+    fn clean_up(&self, _now_ms: i64, _delay_ms: i64) -> Result<Vec<TaskId>> {
+        Ok(Vec::new())
+    }
+    /// A name of the process that is kept with its state: the same whenever it starts again from there, another one for
+    /// each process. `None` where nothing outlives the process.
+    fn process_name(&self) -> Option<&str> {
+        None
+    }
+    /// Where the state lies on disk, if it does.
+    fn folder(&self) -> Option<&Path> {
+        None
+    }
+    /// What the backend may take of `memory.max`; workers share the rest.
+    fn memory_bytes(&self) -> usize {
+        0
+    }
 }
 
 #[derive(Debug, Default)]
@@ -111,6 +155,11 @@ impl StateBackend for MemoryBackend {
             kept.opened
         };
         Ok(Rc::new(MemoryStore { task, kept, number }))
+    }
+
+    /// A crash of a worker leaves all of it, one of the process nothing; neither can be helped.
+    fn persist(&self, _wait: bool) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -15,12 +15,16 @@ mod key_value;
 mod leaderboard;
 mod overlay;
 mod ranking;
+#[cfg(feature = "rocksdb")]
+mod rocksdb;
 mod session;
 mod session_slots;
 mod weight;
 mod window;
 mod window_index;
 
+#[cfg(feature = "rocksdb")]
+pub use self::rocksdb::{RocksBackend, RocksFigures, RocksOptions};
 pub use board::{Board, BoardRow, FloatScore};
 pub use bytes::{ByteStore, Change, KeyRange, META, MemoryBackend, Space, StateBackend, Visit};
 pub use due::DueBoards;

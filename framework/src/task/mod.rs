@@ -375,6 +375,14 @@ impl Task {
         self.assembly.bytes().apply(changes).map_err(|error| error.in_task(self.id))
     }
 
+    /// As [`Task::apply`], for what a restore brings.
+    ///
+    /// # Errors
+    /// As [`Task::apply`].
+    pub fn load(&self, changes: Vec<Change>) -> Result<()> {
+        self.assembly.bytes().load(changes).map_err(|error| error.in_task(self.id))
+    }
+
     /// What [`Task::unflushed`] told has been applied.
     pub fn flushed(&mut self) {
         self.unflushed = false;

@@ -4,7 +4,8 @@
 //! 2. *Then* the high watermark of every changelog: whatever belongs to those offsets lies below it. The last stable
 //!    offset would not do: the marker of a committed transaction may reach the changelog later than the group's log.
 //! 3. A local offset that cannot be trusted (another topic of the same name, past the end, before the start, so old that
-//!    deletions may be gone) costs the task its local state; it is counted, with the cause, and rebuilt.
+//!    deletions may be gone) costs the task its local state; it is counted, with the cause, and rebuilt. So is state that
+//!    the byte store had to give up.
 //! 4. A read_committed consumer reads from the local offset until its position reaches the watermark; while a foreign
 //!    transaction is open below it, that means waiting. Each batch is applied together with the offset behind it.
 //! 5. Stores forget their memory, times come from the offsets' metadata, lanes go to the committed offsets.
@@ -320,7 +321,11 @@ impl Restore {
         (start, end): (i64, i64),
     ) -> Option<Rebuild> {
         let known = &self.known[&id];
-        if !known.fits(&desk.tasks.get(&id)?.layout) {
+        let task = desk.tasks.get(&id)?;
+        if task.assembly.bytes().is_lost() {
+            return Some(Rebuild::Corrupt);
+        }
+        if !known.fits(&task.layout) {
             return Some(Rebuild::OtherStores);
         }
         let local = known.number("offset", &partition.topic)?;
@@ -390,7 +395,7 @@ impl Restore {
                 task.stores[reading.store].offset = reading.position;
                 task.stores[reading.store].put_offset(&mut changes);
                 changes.extend(checkpoint::put_header(&task.layout, task.fingerprint, desk.wall_ms));
-                task.apply(changes)?;
+                task.load(changes)?;
                 restored.progress.push(reading.progress(desk.now_ms - self.started_ms));
             }
         }

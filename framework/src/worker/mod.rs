@@ -90,6 +90,8 @@ pub struct Worker {
     /// it is answered.
     unanswered: Option<Vec<TopicPartition>>,
     purge: stations::Purge,
+    /// When state was looked for that nobody has.
+    cleaned_ms: Option<i64>,
     trouble_since: Option<i64>,
     /// Since when a record waits that cannot be read for want of an answer from elsewhere.
     head_waits_since: Option<i64>,
@@ -131,7 +133,8 @@ impl Worker {
             flush: FlushOptions {
                 interval_ms: settings.state_flush_interval_ms,
                 bytes: settings.state_flush_bytes,
-                memory: settings.memory_max / settings.num_stream_threads.max(1),
+                memory: settings.memory_max.saturating_sub(backend.memory_bytes())
+                    / settings.num_stream_threads.max(1),
             },
             planted: options.planted,
         };
@@ -165,6 +168,7 @@ impl Worker {
             out_of_range: None,
             unanswered: None,
             purge: stations::Purge::default(),
+            cleaned_ms: None,
             trouble_since: None,
             head_waits_since: None,
             steady: SteadyTime::default(),
@@ -218,6 +222,7 @@ impl Worker {
             self.commit(now_ms, &mut progress)?;
             self.purge(now_ms);
         }
+        self.clean_up(now_ms);
         self.conclude(now_ms, &mut progress);
         self.trouble_since = None;
         Ok(progress)

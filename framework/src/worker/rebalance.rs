@@ -127,6 +127,7 @@ impl Worker {
         }
         if self.restore.as_ref().is_some_and(Restore::is_done) {
             self.figures.restored += self.restore.take().map_or(0, |restore| restore.records());
+            self.backend.persist(false)?;
             progress.busy = true;
             self.go(WorkerState::Running);
         }
@@ -150,6 +151,9 @@ impl Worker {
         }
         if self.leaving.stop {
             self.drop_tasks();
+            if let Err(error) = self.backend.persist(true) {
+                tracing::error!(worker = self.number, %error, "state is not all on disk: the next start replays more");
+            }
             self.membership.leave(now_ms);
             self.go(WorkerState::Stopped);
             progress.busy = true;

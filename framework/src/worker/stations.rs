@@ -25,6 +25,8 @@ const PENDING_BYTES: usize = 64 << 20;
 const DELETED: &str = "was the topic deleted? create it, then start again: `auto.offset.reset` says where";
 /// Steps between two looks at memory.
 const MEMORY_STEPS: u64 = 64;
+/// How often in `state.cleanup.delay.ms` one looks for state that nobody has: it is deleted so much later at most.
+const CLEAN_UPS: i64 = 10;
 /// The part of the memory that may come in between two looks.
 const MEMORY_PART: usize = 16;
 
@@ -181,6 +183,7 @@ impl Worker {
             tasks: &mut self.tasks,
             sender: &mut self.sender,
             outbox: &mut self.outbox,
+            backend: self.backend.as_ref(),
             membership: self.membership.as_mut(),
             probe: &mut self.probe,
             wall_ms: self.wall_ms,
@@ -237,6 +240,22 @@ impl Worker {
         self.over_budget = self.is_over_budget();
         if self.over_budget {
             self.committer.request_flush();
+        }
+    }
+
+    /// Deletes state that nobody has taken up again for `state.cleanup.delay.ms`. One worker does it for all of the process.
+    /// Whether that works is nobody's concern but the disk's.
+    pub(super) fn clean_up(&mut self, now_ms: i64) {
+        let delay_ms = self.settings.state_cleanup_delay_ms;
+        let since = *self.cleaned_ms.get_or_insert(now_ms);
+        if self.number > 0 || now_ms.saturating_sub(since) < (delay_ms / CLEAN_UPS).max(1) {
+            return;
+        }
+        self.cleaned_ms = Some(now_ms);
+        match self.backend.clean_up(now_ms, delay_ms) {
+            Ok(tasks) if tasks.is_empty() => {}
+            Ok(tasks) => tracing::info!(?tasks, "the state of tasks that are elsewhere is deleted"),
+            Err(error) => tracing::warn!(%error, "the state of tasks that are elsewhere stays"),
         }
     }
 
