@@ -9,6 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::commit::Window;
 use crate::config::Config;
 use crate::error::{Error, Reaction, Result};
 use crate::kafka::Cluster;
@@ -49,7 +50,11 @@ pub struct Application {
     clock: Arc<dyn Clock>,
     process: String,
     observer: Option<Arc<dyn Observer>>,
+    probe: Option<Arc<Hook>>,
 }
+
+/// A test's hook into the windows of each worker's commits, told the worker's number.
+type Hook = dyn Fn(usize, Window) -> bool + Send + Sync;
 
 impl Application {
     /// An application; nothing happens before it is started.
@@ -80,6 +85,7 @@ impl Application {
             clock: Arc::new(SystemClock::new()),
             process,
             observer: None,
+            probe: None,
         })
     }
 
@@ -107,6 +113,14 @@ impl Application {
     #[must_use]
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = Some(observer);
+        self
+    }
+
+    /// Tells `hook` the windows of each commit, for tests that kill the process in them; where it returns true the worker ends.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn probe(mut self, hook: Arc<Hook>) -> Self {
+        self.probe = Some(hook);
         self
     }
 
@@ -169,8 +183,15 @@ impl Application {
             Arc::clone(&self.backend),
         );
         let options = options.named(self.process.clone(), number).clock(Arc::clone(&self.clock));
-        match &self.observer {
+        let options = match &self.observer {
             Some(observer) => options.observer(Arc::clone(observer)),
+            None => options,
+        };
+        match &self.probe {
+            Some(hook) => {
+                let hook = Arc::clone(hook);
+                options.probe(Box::new(move |window| hook(number, window)))
+            }
             None => options,
         }
     }

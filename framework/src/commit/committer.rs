@@ -127,6 +127,12 @@ impl Committer {
         self.stage != Stage::Idle
     }
 
+    /// How many flushes there were.
+    #[must_use]
+    pub fn flushes(&self) -> u64 {
+        self.flusher.number()
+    }
+
     /// The worker's share of `memory.max`.
     #[must_use]
     pub fn budget(&self) -> usize {

@@ -29,6 +29,7 @@ pub struct Flusher {
     last_ms: Option<i64>,
     bytes: usize,
     requested: bool,
+    number: u64,
     stale: BTreeMap<TaskId, Vec<Change>>,
 }
 
@@ -36,7 +37,15 @@ impl Flusher {
     /// A flusher that has not flushed yet.
     #[must_use]
     pub fn new(options: FlushOptions, planted: Planted) -> Self {
-        Self { options, planted, last_ms: None, bytes: 0, requested: false, stale: BTreeMap::new() }
+        Self {
+            options,
+            planted,
+            last_ms: None,
+            bytes: 0,
+            requested: false,
+            number: 0,
+            stale: BTreeMap::new(),
+        }
     }
 
     /// Asks for a flush with the next commit.
@@ -55,6 +64,12 @@ impl Flusher {
         self.requested
             || self.bytes >= self.options.bytes
             || now_ms.saturating_sub(since) >= self.options.interval_ms
+    }
+
+    /// How many flushes there were.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// The worker's share of `memory.max`.
@@ -98,6 +113,7 @@ impl Flusher {
         self.last_ms = Some(*now_ms);
         self.bytes = 0;
         self.requested = false;
+        self.number += 1;
         self.evict(tasks);
         probe.at(Window::Flushed)
     }

@@ -173,6 +173,19 @@ impl Worker {
 
     /// Commits when it is time, and goes on with a commit that is under way.
     pub(super) fn commit(&mut self, now_ms: i64, progress: &mut Progress) -> Result<()> {
+        let flushes = self.committer.flushes();
+        self.advance_commit(now_ms, progress)?;
+        if self.committer.flushes() > flushes
+            && let Some(observer) = &self.observer
+        {
+            let stores = self.tasks.values().filter(|task| task.is_running()).flat_map(Task::stores);
+            let offsets = stores.filter_map(|store| Some((store.partition.clone()?, store.offset)));
+            observer.flushed(self.number, &offsets.collect::<Vec<_>>());
+        }
+        Ok(())
+    }
+
+    fn advance_commit(&mut self, now_ms: i64, progress: &mut Progress) -> Result<()> {
         self.watch_memory();
         let begun = self.committer.is_busy();
         let due = !begun && self.committer.is_due(&self.sender, now_ms);

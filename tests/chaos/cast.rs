@@ -1,0 +1,112 @@
+//! The cast: the instances as processes, started, killed and started again.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use crate::Fallible;
+use crate::diary::Diary;
+
+/// What all instances are told.
+pub(crate) struct Role<'a> {
+    pub(crate) bootstrap: &'a str,
+    pub(crate) application: &'a str,
+    pub(crate) guarantee: &'a str,
+}
+
+/// An instance, alive or not.
+pub(crate) struct Instance {
+    pub(crate) number: usize,
+    folder: PathBuf,
+    bootstrap: String,
+    application: String,
+    guarantee: String,
+    child: Option<Child>,
+}
+
+impl Instance {
+    pub(crate) fn new(number: usize, folder: PathBuf, role: &Role<'_>) -> Fallible<Self> {
+        std::fs::create_dir_all(&folder)?;
+        let [bootstrap, application, guarantee] =
+            [role.bootstrap, role.application, role.guarantee].map(str::to_owned);
+        Ok(Self { number, folder, bootstrap, application, guarantee, child: None })
+    }
+
+    fn diary_path(&self) -> PathBuf {
+        self.folder.join("diary")
+    }
+
+    fn append(&self, name: &str) -> Fallible<File> {
+        Ok(OpenOptions::new().create(true).append(true).open(self.folder.join(name))?)
+    }
+
+    /// Starts it; it dies by itself where `die_at` says.
+    pub(crate) fn start(&mut self, die_at: Option<&str>) -> Fallible<()> {
+        let mut diary = self.append("diary")?;
+        // Behind a line that a kill may have cut off.
+        writeln!(diary, "\nstarts")?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .args(["instance", "--bootstrap", &self.bootstrap, "--application", &self.application])
+            .args(["--guarantee", &self.guarantee])
+            .args(["--number", &self.number.to_string()])
+            .arg("--state-dir")
+            .arg(self.folder.join("state"))
+            .args(die_at.iter().flat_map(|window| ["--die-at", window]))
+            .stdin(Stdio::null())
+            .stdout(diary)
+            .stderr(self.append("log")?);
+        self.child = Some(command.spawn()?);
+        Ok(())
+    }
+
+    /// Kills it with -9.
+    pub(crate) fn kill(&mut self) -> Fallible<()> {
+        if let Some(mut child) = self.child.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// How it has ended, if it has.
+    pub(crate) fn ended(&mut self) -> Fallible<Option<ExitStatus>> {
+        Ok(match &mut self.child {
+            Some(child) => child.try_wait()?,
+            None => None,
+        })
+    }
+
+    /// Sends it a signal by name.
+    pub(crate) fn signal(&self, name: &str) -> Fallible<()> {
+        let Some(child) = &self.child else { return Err("the instance is not alive".into()) };
+        let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status()?;
+        if status.success() { Ok(()) } else { Err(format!("kill -{name} has failed").into()) }
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn wait(&mut self) -> Fallible<ExitStatus> {
+        let child = self.child.as_mut().ok_or("the instance is not alive")?;
+        Ok(child.wait()?)
+    }
+
+    /// What it has told.
+    pub(crate) fn diary(&self) -> Fallible<Diary> {
+        Diary::read(&self.diary_path())
+    }
+
+    /// The last lines of its log, for an error.
+    pub(crate) fn last_words(&self) -> String {
+        let text = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        let lines: Vec<_> = text.lines().rev().take(5).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // A loop that has failed leaves nobody behind.
+        let _ = self.kill();
+    }
+}

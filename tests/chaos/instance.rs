@@ -1,0 +1,122 @@
+//! An instance: the application, with state on disk, telling what it does line by line.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use headwater::commit::{CommitRecord, Window};
+use headwater::kafka::KafkaCluster;
+use headwater::state::{RocksBackend, RocksOptions};
+use headwater::task::{Rebuild, RestoreProgress};
+use headwater::topic::{TaskId, TopicPartition};
+use headwater::worker::{Observer, WorkerState};
+use headwater::{Application, Config};
+
+use crate::{Fallible, topology};
+
+/// Settings of an instance.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The cluster.
+    #[arg(long)]
+    bootstrap: String,
+    /// Name of the application.
+    #[arg(long)]
+    application: String,
+    /// Number of the instance: part of its static id.
+    #[arg(long)]
+    number: usize,
+    /// Folder of its state.
+    #[arg(long)]
+    state_dir: PathBuf,
+    /// `session.timeout.ms`.
+    #[arg(long, default_value_t = 6_000)]
+    session_timeout_ms: u32,
+    /// `state.flush.interval.ms`.
+    #[arg(long, default_value_t = 2_000)]
+    flush_interval_ms: u32,
+    /// `processing.guarantee`.
+    #[arg(long, default_value = "exactly_once_v2")]
+    guarantee: String,
+    /// Dies, as by kill -9, when it passes this window of a commit for the given time: `Ending:3`.
+    #[arg(long)]
+    die_at: Option<String>,
+}
+
+/// Runs until it is told to stop, or killed.
+pub(crate) fn run(arguments: &Arguments) -> Fallible<()> {
+    let level = std::env::var("HEADWATER_LOG").ok().and_then(|level| level.parse().ok());
+    let level = level.unwrap_or(tracing_subscriber::filter::LevelFilter::WARN);
+    tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(std::io::stderr).init();
+    let config = Config::builder()
+        .set("application.id", arguments.application.as_str())
+        .set("bootstrap.servers", arguments.bootstrap.as_str())
+        .set("processing.guarantee", arguments.guarantee.as_str())
+        .set("commit.interval.ms", "100")
+        .set("group.instance.id", format!("{}-{}", arguments.application, arguments.number))
+        .set("session.timeout.ms", arguments.session_timeout_ms.to_string())
+        .set("heartbeat.interval.ms", "1000")
+        .set("state.dir", arguments.state_dir.display().to_string())
+        .set("state.flush.interval.ms", arguments.flush_interval_ms.to_string())
+        .build()?;
+    let topology = topology::build(&arguments.application)?;
+    let cluster = Arc::new(KafkaCluster::connect(&config.cluster_options())?);
+    let backend = Arc::new(RocksBackend::open_folder(&RocksOptions::new(config.settings()))?);
+    let mut application = Application::new(&topology, config, cluster, backend)?.observer(Arc::new(Teller));
+    if let Some(when) = &arguments.die_at {
+        let (window, times) = when.split_once(':').ok_or("`--die-at` is WINDOW:TIMES")?;
+        let window =
+            Window::ALL.into_iter().find(|one| format!("{one:?}") == window).ok_or("no such window")?;
+        let left = AtomicU32::new(times.parse()?);
+        application = application.probe(Arc::new(move |_, at| {
+            if at == window && left.fetch_sub(1, Ordering::Relaxed) == 1 {
+                tell(format_args!("dies {window:?}"));
+                // Neither destructors nor buffers: as by kill -9.
+                std::process::abort();
+            }
+            false
+        }));
+    }
+    application.start()?.until_signal()?;
+    Ok(())
+}
+
+fn tell(line: std::fmt::Arguments<'_>) {
+    let mut out = std::io::stdout().lock();
+    // Whoever listened is gone: nothing is lost by that.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Tells on standard output; the diary reads it.
+struct Teller;
+
+impl Observer for Teller {
+    fn state(&self, _: usize, _: WorkerState, to: WorkerState) {
+        tell(format_args!("state {to:?}"));
+    }
+
+    fn restored(&self, _: usize, progress: &RestoreProgress) {
+        let RestoreProgress { changelog, records, remaining, .. } = progress;
+        tell(format_args!("restored {changelog} {records} {remaining}"));
+    }
+
+    fn rebuilt(&self, _: usize, task: TaskId, cause: Rebuild) {
+        tell(format_args!("rebuilt {task} {cause:?}"));
+    }
+
+    fn flushed(&self, _: usize, offsets: &[(TopicPartition, i64)]) {
+        let offsets: Vec<_> =
+            offsets.iter().map(|(partition, offset)| format!("{partition}={offset}")).collect();
+        tell(format_args!("flushed {}", offsets.join(" ")));
+    }
+
+    fn committed(&self, _: usize, commit: &CommitRecord) {
+        let intervals: Vec<_> = commit
+            .intervals
+            .iter()
+            .map(|one| format!("{}={}..{}", one.partition, one.from, one.to))
+            .collect();
+        tell(format_args!("committed {} {}", commit.generation, intervals.join(" ")));
+    }
+}

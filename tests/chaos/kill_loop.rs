@@ -1,0 +1,325 @@
+//! The kill loop.
+//!
+//! 1. Every instance has a static id and a folder of its own, so that one that comes back within its session has its
+//!    partitions and its state as before.
+//! 2. The first kills are deaths in the windows of a commit, three in each; the others come at random moments.
+//! 3. After each the instance starts again. What it restores is no more than what came after the last flush that is on disk
+//!    for certain, and everything that was written before the kill is decided soon.
+//! 4. One instance is stopped (SIGSTOP) for longer than its session and woken: it is a zombie by then.
+//! 5. In the end the feed stops, everything is processed, and the output is compared.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use headwater::commit::Window;
+use headwater::kafka::Isolation;
+
+use crate::Fallible;
+use crate::cast::{Instance, Role};
+use crate::check::{self, Found};
+use crate::cluster::Kafka;
+use crate::feed::{Feed, Feeding};
+use crate::topology::{COUNTS, ECHO, INPUT, STORE, named};
+
+/// How often an instance dies in each window.
+const DEATHS_EACH: usize = 3;
+/// `transaction.timeout.ms` of the instances, and what the coordinator may take beside.
+const DECIDED_MS: i64 = 10_000 + 20_000;
+/// The longest that a start, or a death in a window, may take.
+const PATIENCE_MS: i64 = 60_000;
+
+/// Settings of the loop.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The cluster.
+    #[arg(long)]
+    bootstrap: String,
+    /// How many kills.
+    #[arg(long, default_value_t = 200)]
+    kills: usize,
+    /// How many instances.
+    #[arg(long, default_value_t = 3)]
+    instances: usize,
+    /// Partitions of each topic.
+    #[arg(long, default_value_t = 6)]
+    partitions: i32,
+    /// Records a second.
+    #[arg(long, default_value_t = 2_000)]
+    rate: u64,
+    /// Copies of each topic.
+    #[arg(long, default_value_t = 1)]
+    replicas: i16,
+    /// Chooses keys, instances and moments.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The guarantee of the instances; the check fails under `at_least_once`, which shows that it can.
+    #[arg(long, default_value = "exactly_once_v2")]
+    guarantee: String,
+    /// Folder of states and logs.
+    #[arg(long, default_value = "target/chaos")]
+    dir: PathBuf,
+    /// Begins the names of application and topics; by default a new name.
+    #[arg(long)]
+    application: Option<String>,
+    /// Stops and wakes one instance as well.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    zombie: bool,
+    /// Kills and restarts brokers in turn as well, by this command (it gets `kill N` or `restart N`).
+    #[arg(long)]
+    broker: Option<String>,
+    /// How many brokers there are.
+    #[arg(long, default_value_t = 3)]
+    brokers: usize,
+}
+
+struct Loop<'a> {
+    arguments: &'a Arguments,
+    application: String,
+    kafka: Kafka,
+    instances: Vec<Instance>,
+    chance: fastrand::Rng,
+    feeding: Option<Feeding>,
+    deaths: usize,
+    restored: i64,
+}
+
+/// Kills, and checks.
+pub(crate) fn run(arguments: &Arguments) -> Fallible<()> {
+    let mut run = Loop::begin(arguments)?;
+    for kill in 0..arguments.kills {
+        run.kill(kill)?;
+    }
+    if arguments.zombie {
+        run.zombie()?;
+    }
+    run.finish()
+}
+
+impl<'a> Loop<'a> {
+    fn begin(arguments: &'a Arguments) -> Fallible<Self> {
+        let mut kafka = Kafka::connect(&arguments.bootstrap, arguments.partitions)?;
+        let application =
+            arguments.application.clone().unwrap_or_else(|| format!("chaos-{:x}", kafka.now_ms()));
+        kafka.create(&[INPUT, ECHO, COUNTS].map(|topic| named(&application, topic)), arguments.replicas)?;
+        let folder = arguments.dir.join(&application);
+        let feed = Feed {
+            topic: named(&application, INPUT),
+            partitions: arguments.partitions,
+            rate: arguments.rate,
+            seed: arguments.seed,
+        };
+        let feeding = Some(feed.start(&kafka.cluster));
+        let role = Role {
+            bootstrap: &arguments.bootstrap,
+            application: &application,
+            guarantee: &arguments.guarantee,
+        };
+        let mut instances = Vec::new();
+        for number in 0..arguments.instances {
+            let folder = folder.join(number.to_string());
+            let mut instance = Instance::new(number, folder, &role)?;
+            instance.start(None)?;
+            instances.push(instance);
+        }
+        println!(
+            "{application}: {} instances, {} partitions, {} records/s",
+            arguments.instances, arguments.partitions, arguments.rate
+        );
+        let chance = fastrand::Rng::with_seed(arguments.seed);
+        let mut run =
+            Self { arguments, application, kafka, instances, chance, feeding, deaths: 0, restored: 0 };
+        for number in 0..run.instances.len() {
+            run.until_running(number)?;
+        }
+        Ok(run)
+    }
+
+    /// Waits until an instance runs; one that has ended is an error.
+    fn until_running(&mut self, number: usize) -> Fallible<()> {
+        let begin = self.kafka.now_ms();
+        while self.instances[number].diary()?.state != "Running" {
+            let instance = &mut self.instances[number];
+            if let Some(status) = instance.ended()? {
+                let words = instance.last_words();
+                return Err(format!("instance {number} has ended ({status}) at its start:\n{words}").into());
+            }
+            if self.kafka.now_ms() - begin > PATIENCE_MS {
+                return Err(format!("instance {number} does not run:\n{}", instance.last_words()).into());
+            }
+            self.kafka.pause(20);
+        }
+        if self.feeding.as_ref().is_some_and(Feeding::has_failed) {
+            let failed = self.feeding.take().map(Feeding::stop);
+            failed.transpose()?;
+        }
+        Ok(())
+    }
+
+    /// One kill, and what follows.
+    fn kill(&mut self, kill: usize) -> Fallible<()> {
+        let number = self.chance.usize(..self.instances.len());
+        let window = Window::ALL.get(kill / DEATHS_EACH);
+        let how = match window {
+            Some(window) => {
+                let times = match window {
+                    // There is a flush every two seconds, and a commit every tenth.
+                    Window::FirstApplied | Window::BetweenTasks | Window::Flushed => self.chance.u32(1..3),
+                    _ => self.chance.u32(5..30),
+                };
+                self.die_at(number, &format!("{window:?}:{times}"))?;
+                format!("in window {window:?}")
+            }
+            None => {
+                let moment = self.chance.i64(50..1_500);
+                self.kafka.pause(moment);
+                self.broker(kill)?;
+                self.instances[number].kill()?;
+                "at a random moment".to_owned()
+            }
+        };
+        self.deaths += 1;
+        let topics = check::written(&self.application);
+        let until = self.kafka.ends(&topics, Isolation::ReadUncommitted)?;
+        let before = self.instances[number].diary()?;
+        self.instances[number].start(None)?;
+        self.until_running(number)?;
+        let restored = self.restored(number, &before)?;
+        let decided = check::decided(&mut self.kafka, &topics, &until, DECIDED_MS)?;
+        println!(
+            "kill {}/{}: instance {number} {how}; {restored}; all decided after {decided} ms",
+            kill + 1,
+            self.arguments.kills
+        );
+        Ok(())
+    }
+
+    /// Every tenth kill a broker is killed as well, and started again with the next one.
+    fn broker(&self, kill: usize) -> Fallible<()> {
+        let Some(command) = &self.arguments.broker else { return Ok(()) };
+        let number = (kill / 10 % self.arguments.brokers + 1).to_string();
+        let what = match kill % 10 {
+            0 => "kill",
+            5 => "restart",
+            _ => return Ok(()),
+        };
+        let mut words = command.split(' ');
+        let status = Command::new(words.next().unwrap_or_default())
+            .arg(what)
+            .arg(&number)
+            .args(words)
+            .stdout(std::process::Stdio::null())
+            .status()?;
+        println!("broker {number}: {what}");
+        if status.success() { Ok(()) } else { Err(format!("`{command} {what} {number}` has failed").into()) }
+    }
+
+    /// Starts the instance anew so that it dies in a window, and waits until it has.
+    fn die_at(&mut self, number: usize, die_at: &str) -> Fallible<()> {
+        let instance = &mut self.instances[number];
+        instance.kill()?;
+        self.deaths += 1;
+        instance.start(Some(die_at))?;
+        let begin = self.kafka.now_ms();
+        while self.instances[number].ended()?.is_none() {
+            if self.kafka.now_ms() - begin > PATIENCE_MS {
+                return Err(format!("instance {number} has not died at {die_at}").into());
+            }
+            self.kafka.pause(10);
+        }
+        let instance = &mut self.instances[number];
+        if instance.diary()?.dies.is_none() {
+            let words = instance.last_words();
+            return Err(format!("instance {number} has ended, but not at {die_at}:\n{words}").into());
+        }
+        instance.kill()
+    }
+
+    /// What was restored, which is no more than was not on disk.
+    fn restored(&mut self, number: usize, before: &crate::diary::Diary) -> Fallible<String> {
+        let ends = self
+            .kafka
+            .ends(&[named(&self.application, &format!("{STORE}-changelog"))], Isolation::ReadUncommitted)?;
+        let restored = self.instances[number].diary()?.restored;
+        let all: i64 = restored.values().sum();
+        let mut most = 0;
+        for partition in restored.keys() {
+            let (_, index) = partition.rsplit_once('-').ok_or("a changelog without number")?;
+            most += ends[index.parse::<usize>()?] - before.on_disk(partition);
+        }
+        self.restored += all;
+        if all > most {
+            return Err(format!(
+                "instance {number} has restored {all} records, and only {most} are later than its last flush"
+            )
+            .into());
+        }
+        Ok(format!("restored {all} records, at most {most}"))
+    }
+
+    /// An instance that sleeps for longer than its session lasts is a zombie when it wakes.
+    fn zombie(&mut self) -> Fallible<()> {
+        let number = self.chance.usize(..self.instances.len());
+        self.instances[number].signal("STOP")?;
+        self.kafka.pause(15_000);
+        self.instances[number].signal("CONT")?;
+        self.kafka.pause(2_000);
+        // It goes on, or says why not and ends; what it had in hand is committed by others.
+        match self.instances[number].ended()? {
+            None => println!("zombie: instance {number} was stopped for 15 s, woke, and goes on"),
+            Some(status) => {
+                println!("zombie: instance {number} was stopped for 15 s, woke, and has ended ({status})");
+                self.instances[number].start(None)?;
+            }
+        }
+        self.until_running(number)
+    }
+
+    fn finish(mut self) -> Fallible<()> {
+        let sent = self.feeding.take().map_or(Ok(0), Feeding::stop)?;
+        let input = named(&self.application, INPUT);
+        let ends = self.kafka.ends(std::slice::from_ref(&input), Isolation::ReadUncommitted)?;
+        let begin = self.kafka.now_ms();
+        loop {
+            let committed = self.kafka.committed(&self.application, &input)?;
+            if committed == ends {
+                break;
+            }
+            if self.kafka.now_ms() - begin > PATIENCE_MS {
+                return Err(format!("{committed:?} of {ends:?} are processed, and no more").into());
+            }
+            self.kafka.pause(100);
+        }
+        for instance in &mut self.instances {
+            instance.signal("TERM")?;
+            let status = instance.wait()?;
+            if !status.success() {
+                let words = instance.last_words();
+                return Err(format!("instance {} ends with {status}:\n{words}", instance.number).into());
+            }
+        }
+        let mut found = Found::default();
+        let diaries = self.instances.iter().map(Instance::diary).collect::<Fallible<Vec<_>>>()?;
+        check::outputs(&self.kafka, &self.application, &mut found)?;
+        check::intervals(&diaries, self.deaths, &mut found);
+        check::wipes(&diaries, &mut found);
+        let topics = check::written(&self.application);
+        let until = self.kafka.ends(&topics, Isolation::ReadUncommitted)?;
+        check::decided(&mut self.kafka, &topics, &until, DECIDED_MS)?;
+        println!(
+            "{sent} records in, {} out, {} commits, {} deaths, {} records restored, wipes: {}",
+            found.records,
+            found.commits,
+            self.deaths,
+            self.restored,
+            diaries.iter().map(|diary| diary.wipes).sum::<usize>()
+        );
+        for problem in &found.problems {
+            println!("PROBLEM: {problem}");
+        }
+        if found.problems.is_empty() {
+            println!("exactly once: equal to an undisturbed run, record by record");
+            return Ok(());
+        }
+        Err(format!("{} problems", found.problems.len()).into())
+    }
+}

@@ -1,0 +1,43 @@
+//! Chaos: instances of an application on a real Kafka cluster, killed with -9 again and again. Its output has to be that of
+//! an undisturbed run, record by record.
+//!
+//! `chaos kill-loop --bootstrap ADDRESS --kills 200` starts the instances (which are this program as well), feeds them, kills
+//! them at random moments and at each window of a commit, and checks what they have written.
+
+mod cast;
+mod check;
+mod cluster;
+mod diary;
+mod feed;
+mod instance;
+mod kill_loop;
+mod topology;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// A result of the program.
+type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
+
+#[derive(Parser)]
+enum Command {
+    /// Kills instances, and checks what they have written.
+    KillLoop(kill_loop::Arguments),
+    /// An instance; the loop starts them.
+    Instance(instance::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Command::parse() {
+        Command::KillLoop(arguments) => kill_loop::run(&arguments),
+        Command::Instance(arguments) => instance::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("chaos: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
