@@ -2,9 +2,11 @@
 #
 #   make setup     make this machine ready: missing Debian packages, the check's Python environment; the others call it
 #   make demo      replay a month of flights, show the live leaderboard, check it against DuckDB
+#   make demo-kafka  the same on a real Kafka, state on disk, by several processes (INSTANCES=3)
 #   make test      all tests; they need no Kafka cluster
 #   make bench     what a record costs, in nanoseconds, allocations and instructions (those by valgrind)
 #   make soak      the long forms: 1,000 seeds of the simulation (SEEDS=n), kept under tests/results/
+#   make chaos     kill instances with -9 on a real Kafka and compare every record (KILLS=200)
 #   make kafka     start Apache Kafka on this machine, in the background (KAFKA="--brokers 3"); make kafka-stop ends it
 #   make data      get the whole year of flights (the repository ships January)
 #   make help      this list
@@ -20,10 +22,12 @@ BOARDS := $(or $(CARGO_TARGET_DIR),target)/leaderboard-boards.jsonl
 SEEDS ?= 1000
 # Arguments of tests/kafka/start.
 KAFKA ?=
+INSTANCES ?= 3
+KILLS ?= 200
 # Debian's folder of compilers behind a cache; where it is not there nothing changes.
 export PATH := /usr/lib/ccache:$(PATH)
 
-.PHONY: help setup demo test bench soak kafka kafka-stop data
+.PHONY: help setup demo demo-kafka test bench soak chaos kafka kafka-stop data
 
 help:
 	@awk '/^# ?Headwater/ { on = 1 } on && !/^#/ { exit } on { sub(/^# ?/, ""); print }' $(MAKEFILE_LIST)
@@ -34,6 +38,11 @@ setup:
 demo: setup
 	$(CARGO) run --quiet $(DEMO_FLAGS) --bin leaderboard -- --boards $(abspath $(BOARDS))
 	@$(MAKE) --no-print-directory -C examples/leaderboard check BOARDS=$(abspath $(BOARDS))
+
+demo-kafka: setup
+	@tests/setup kafka
+	$(CARGO) build --quiet --release --package headwater-examples --bin leaderboard
+	examples/leaderboard/on-kafka $(INSTANCES)
 
 test: setup
 	$(CARGO) test --workspace
@@ -53,6 +62,11 @@ kafka:
 
 kafka-stop:
 	@tests/kafka/stop
+
+chaos: setup
+	@tests/setup kafka
+	$(CARGO) build --quiet --release --package headwater-tests --bin chaos
+	tests/chaos/run --kills $(KILLS)
 
 data:
 	$(MAKE) -C examples/leaderboard data

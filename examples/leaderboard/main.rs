@@ -32,6 +32,8 @@ use view::View;
 /// A result of the example.
 type Fallible<T> = Result<T, Box<dyn Error>>;
 
+/// Brokers delete records of windows by their own clock, and the flights are of 2013: a hundred years, milliseconds.
+const SINCE_2013_MS: &str = "3155760000000";
 /// Instead of an address: the broker within this process.
 const EMBEDDED: &str = "embedded";
 /// How often the boards are told, and drawn.
@@ -97,6 +99,8 @@ enum Store {
 enum Role {
     /// Everything.
     All,
+    /// It makes the topics, and ends.
+    Topics,
     /// It replays the flights, shows the boards and ends with the last one.
     Replay,
     /// It makes boards of flights until it is told to stop (Ctrl-C, SIGTERM).
@@ -132,6 +136,7 @@ fn run(arguments: Arguments) -> Fallible<()> {
         .set("application.id", format!("{}leaderboard", arguments.prefix))
         .set("processing.guarantee", "exactly_once_v2")
         .set("num.stream.threads", arguments.threads.to_string())
+        .set("windowstore.changelog.additional.retention.ms", SINCE_2013_MS)
         .environment(std::env::vars_os());
     if arguments.bootstrap != EMBEDDED {
         properties = properties.set("bootstrap.servers", arguments.bootstrap.as_str());
@@ -146,6 +151,7 @@ fn run(arguments: Arguments) -> Fallible<()> {
             let figures = application(&arguments, config, &cluster)?.start()?.until_signal()?;
             Ok(writeln!(stdout(), "{}", figures.total())?)
         }
+        Role::Topics => Topics::new(&cluster, &arguments.prefix, arguments.partitions).map(drop),
         Role::All | Role::Replay => replay(arguments, config, &cluster),
     }
 }

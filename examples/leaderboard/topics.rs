@@ -59,7 +59,8 @@ impl Topics {
             name,
             partitions: self.partitions,
             replication_factor: None,
-            configs: Vec::new(),
+            // The flights are of 2013: by a broker's default of a week such records are deleted within minutes.
+            configs: vec![("retention.ms".to_owned(), "-1".to_owned())],
         });
         self.answer("to create topics", |now_ms| admin.create(&new, now_ms))?;
         let partitions: Vec<_> = names.iter().flat_map(|name| self.partitions_of(name)).collect();

@@ -52,7 +52,8 @@ impl Kafka {
                 name: name.as_str().into(),
                 partitions,
                 replication_factor: Some(replicas),
-                configs: Vec::new(),
+                // Event times are of 2020: by the brokers' default such records are deleted within minutes.
+                configs: vec![("retention.ms".to_owned(), "-1".to_owned())],
             })
             .collect();
         let Self { admin, clock, cluster, .. } = self;
