@@ -35,9 +35,14 @@ pub(super) fn task_of(key: &[u8]) -> Option<TaskId> {
 /// Writes a key of the database over what is in `whole`.
 pub(super) fn write(task: TaskId, space: Space, key: &[u8], whole: &mut Vec<u8>) {
     whole.clear();
-    whole.extend_from_slice(&task_start(task));
-    whole.extend_from_slice(&space.to_be_bytes());
-    whole.extend_from_slice(key);
+    append(task, space, key, whole);
+}
+
+/// Writes a key of the database behind what is in `bytes`.
+pub(super) fn append(task: TaskId, space: Space, key: &[u8], bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(&task_start(task));
+    bytes.extend_from_slice(&space.to_be_bytes());
+    bytes.extend_from_slice(key);
 }
 
 /// A key of the database.

@@ -8,6 +8,7 @@ mod database;
 mod failure;
 mod figures;
 mod folder;
+mod gathered;
 mod keys;
 mod load;
 mod owners;

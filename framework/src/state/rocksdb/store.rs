@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use rocksdb::{ReadOptions, WriteBatch};
 
 use super::database::Database;
+use super::gathered::Gathered;
 use super::owners::{Owner, lock};
 use super::{keys, load};
 use crate::error::{Error, Reaction, Result};
@@ -15,7 +16,7 @@ use crate::topic::TaskId;
 
 /// Changes of a restore are held back until there are so many bytes of them, all stores together: the more at once, the
 /// fewer files there are to be merged. Measured with records of 100 bytes.
-const LOAD_BYTES: usize = 32 << 20;
+const LOAD_BYTES: usize = 16 << 20;
 /// Fewer bytes are no file of their own.
 const FILE_BYTES: usize = 2 << 20;
 
@@ -29,8 +30,7 @@ pub(super) struct RocksStore {
     /// Whether it is somebody's, and not only a look.
     owned: bool,
     /// Changes of a restore that wait for more.
-    held: RefCell<Vec<Change>>,
-    held_bytes: RefCell<usize>,
+    held: RefCell<Gathered>,
     /// Memory for a key.
     key: RefCell<Vec<u8>>,
 }
@@ -51,8 +51,8 @@ impl RocksStore {
 
     fn new(database: Arc<Database>, task: TaskId, number: u64, owned: bool) -> Self {
         let owner = database.owners.of(task);
-        let (held, held_bytes, key) = Default::default();
-        Self { task, database, owner, number, owned, held, held_bytes, key }
+        let (held, key) = (RefCell::new(Gathered::new(task)), RefCell::default());
+        Self { task, database, owner, number, owned, held, key }
     }
 
     /// What is known of the task, for its owner; nobody takes the task meanwhile.
@@ -77,11 +77,10 @@ impl RocksStore {
         LOAD_BYTES.min(self.database.tuning.memory_bytes / 2) / loading
     }
 
-    /// Takes what is held back, all of it or nothing of it having been written.
-    fn take_held(&self) -> Vec<Change> {
-        let held = self.held.take();
+    /// Takes what is held back.
+    fn take_held(&self) -> Gathered {
+        let held = self.held.replace(Gathered::new(self.task));
         if !held.is_empty() {
-            self.held_bytes.replace(0);
             self.database.loading.fetch_sub(1, Ordering::Relaxed);
         }
         held
@@ -92,14 +91,13 @@ impl RocksStore {
         if self.held.borrow().is_empty() {
             return Ok(());
         }
-        let bytes = *self.held_bytes.borrow();
-        let held = self.take_held();
-        if bytes < FILE_BYTES {
-            return self.write(load::batch(self.task, &held));
+        let mut held = self.take_held();
+        if held.byte_len() < FILE_BYTES {
+            return self.write(load::sorted_batch(&mut held));
         }
         let mut owner = self.own()?;
         (owner.stored, owner.lost) = (true, false);
-        load::ingest(&self.database, self.task, &held).map_err(|error| error.in_task(self.task))
+        load::ingest(&self.database, &mut held).map_err(|error| error.in_task(self.task))
     }
 
     fn failed(&self, error: rocksdb::Error) -> Error {
@@ -142,16 +140,19 @@ impl ByteStore for RocksStore {
     }
 
     fn load(&self, changes: Vec<Change>) -> Result<()> {
-        if changes.iter().any(|change| matches!(change, Change::DeleteRange(..))) {
+        drop(self.own()?);
+        let (added, bytes) = {
+            let mut held = self.held.borrow_mut();
+            let was_empty = held.is_empty();
+            let added = held.push_all(&changes);
+            if was_empty && !held.is_empty() {
+                self.database.loading.fetch_add(1, Ordering::Relaxed);
+            }
+            (added, held.byte_len())
+        };
+        if !added {
             return self.apply(changes);
         }
-        drop(self.own()?);
-        if self.held.borrow().is_empty() && !changes.is_empty() {
-            self.database.loading.fetch_add(1, Ordering::Relaxed);
-        }
-        let bytes = *self.held_bytes.borrow() + changes.iter().map(load::size).sum::<usize>();
-        self.held_bytes.replace(bytes);
-        self.held.borrow_mut().extend(changes);
         if bytes >= self.load_bytes() { self.settle() } else { Ok(()) }
     }
 
