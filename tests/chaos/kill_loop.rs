@@ -158,7 +158,8 @@ impl<'a> Loop<'a> {
     /// One kill, and what follows.
     fn kill(&mut self, kill: usize) -> Fallible<()> {
         let number = self.chance.usize(..self.instances.len());
-        let window = Window::ALL.get(kill / DEATHS_EACH);
+        let in_window = kill < Window::ALL.len() * DEATHS_EACH;
+        let window = in_window.then(|| Window::ALL[kill % Window::ALL.len()]);
         let how = match window {
             Some(window) => {
                 let times = match window {
