@@ -89,6 +89,29 @@ impl Application {
         })
     }
 
+    /// An application on the Kafka cluster at `bootstrap.servers`, with its state on disk, in `state.dir`.
+    ///
+    /// ```no_run
+    /// use headwater::{Application, Config, StreamsBuilder};
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, String>("lines").map_values(|line| line.to_uppercase()).to("shouts");
+    /// let properties = [("application.id", "shouting"), ("bootstrap.servers", "localhost:9092")];
+    /// let config = Config::from_properties(properties)?;
+    /// Application::on_kafka(&builder.build()?, config)?.start()?.until_signal()?;
+    /// # Ok::<(), headwater::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Application::new`]; if `bootstrap.servers` is not set; if the folder cannot be used.
+    #[cfg(all(feature = "kafka", feature = "rocksdb"))]
+    pub fn on_kafka(topology: &Topology, config: Config) -> Result<Self> {
+        let cluster = crate::kafka::KafkaCluster::connect(&config.cluster_options())?;
+        let options = crate::state::RocksOptions::new(config.settings());
+        let backend = crate::state::RocksBackend::open_folder(&options)?;
+        Self::new(topology, config, Arc::new(cluster), Arc::new(backend))
+    }
+
     /// Names the process: the same name whenever it starts again, another one for each process of the application. It is
     /// part of the transactional ids, by which a restart ends the transaction that a crash has left open; two processes of
     /// the same name fence each other until one of them fails.
