@@ -81,6 +81,7 @@ struct Loop<'a> {
     feeding: Option<Feeding>,
     deaths: usize,
     restored: i64,
+    broker_down: Option<usize>,
 }
 
 /// Kills, and checks.
@@ -126,8 +127,17 @@ impl<'a> Loop<'a> {
             arguments.instances, arguments.partitions, arguments.rate
         );
         let chance = fastrand::Rng::with_seed(arguments.seed);
-        let mut run =
-            Self { arguments, application, kafka, instances, chance, feeding, deaths: 0, restored: 0 };
+        let mut run = Self {
+            arguments,
+            application,
+            kafka,
+            instances,
+            chance,
+            feeding,
+            deaths: 0,
+            restored: 0,
+            broker_down: None,
+        };
         for number in 0..run.instances.len() {
             run.until_running(number)?;
         }
@@ -194,19 +204,30 @@ impl<'a> Loop<'a> {
         Ok(())
     }
 
-    /// Every tenth kill a broker is killed as well, and started again with the next one.
-    fn broker(&self, kill: usize) -> Fallible<()> {
+    /// Every tenth kill a broker is killed as well, the next one each time, and started again five kills later.
+    fn broker(&mut self, kill: usize) -> Fallible<()> {
+        match (kill % 10, self.broker_down) {
+            (0, None) => {
+                let number = kill / 10 % self.arguments.brokers + 1;
+                self.disturb("kill", number)?;
+                self.broker_down = Some(number);
+                Ok(())
+            }
+            (5, Some(number)) => self.restart_broker(number),
+            _ => Ok(()),
+        }
+    }
+
+    fn restart_broker(&mut self, number: usize) -> Fallible<()> {
+        self.broker_down = None;
+        self.disturb("restart", number)
+    }
+
+    fn disturb(&self, what: &str, number: usize) -> Fallible<()> {
         let Some(command) = &self.arguments.broker else { return Ok(()) };
-        let number = (kill / 10 % self.arguments.brokers + 1).to_string();
-        let what = match kill % 10 {
-            0 => "kill",
-            5 => "restart",
-            _ => return Ok(()),
-        };
         let mut words = command.split(' ');
         let status = Command::new(words.next().unwrap_or_default())
-            .arg(what)
-            .arg(&number)
+            .args([what, &number.to_string()])
             .args(words)
             .stdout(std::process::Stdio::null())
             .status()?;
@@ -276,6 +297,7 @@ impl<'a> Loop<'a> {
     }
 
     fn finish(mut self) -> Fallible<()> {
+        self.broker_down.map_or(Ok(()), |number| self.restart_broker(number))?;
         let sent = self.feeding.take().map_or(Ok(0), Feeding::stop)?;
         let input = named(&self.application, INPUT);
         let ends = self.kafka.ends(std::slice::from_ref(&input), Isolation::ReadUncommitted)?;
