@@ -134,6 +134,7 @@ fn what_belongs_to_one_place_is_named_there_only() {
                 "framework/src/state/mod.rs",
                 "framework/src/config/elsewhere.rs",
                 "framework/src/config/mod.rs",
+                "framework/src/application/mod.rs",
             ],
         ),
     ];
