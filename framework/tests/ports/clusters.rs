@@ -31,14 +31,21 @@ pub(crate) fn on_each(test: impl Fn(&Scene)) {
 }
 
 fn clusters() -> Vec<Arc<dyn Cluster>> {
-    let mut clusters: Vec<Arc<dyn Cluster>> = vec![Arc::new(MemoryCluster::new())];
-    #[cfg(feature = "kafka")]
-    if let Ok(servers) = std::env::var("HEADWATER_TEST_BOOTSTRAP") {
-        let properties = [("application.id", "ports"), ("bootstrap.servers", &servers)];
-        let config = headwater::Config::from_properties(properties).unwrap();
-        clusters.push(Arc::new(headwater::kafka::KafkaCluster::connect(&config.cluster_options()).unwrap()));
-    }
-    clusters
+    let memory: Arc<dyn Cluster> = Arc::new(MemoryCluster::new());
+    std::iter::once(memory).chain(kafka()).collect()
+}
+
+#[cfg(feature = "kafka")]
+fn kafka() -> Option<Arc<dyn Cluster>> {
+    let servers = std::env::var("HEADWATER_TEST_BOOTSTRAP").ok()?;
+    let properties = [("application.id", "ports"), ("bootstrap.servers", &servers)];
+    let config = headwater::Config::from_properties(properties).unwrap();
+    Some(Arc::new(headwater::kafka::KafkaCluster::connect(&config.cluster_options()).unwrap()))
+}
+
+#[cfg(not(feature = "kafka"))]
+fn kafka() -> Option<Arc<dyn Cluster>> {
+    None
 }
 
 /// Names of earlier runs may still be there on a real cluster.
