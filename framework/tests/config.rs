@@ -195,6 +195,24 @@ fn in_table_order(cases: &[&Case]) -> Vec<String> {
 }
 
 #[test]
+fn a_state_folder_that_is_not_used_is_refused() {
+    let check = |properties: &str, folder: Option<&str>| {
+        let checked = configure(properties).unwrap().check_folder(folder.map(std::path::Path::new));
+        checked.map_err(|error| error.to_string())
+    };
+    assert_eq!(check("application.id=app", None), Ok(()));
+    let set = "application.id=app\nstate.dir=/state";
+    assert_eq!(check(set, Some("/state/app")), Ok(()));
+    let advice =
+        "let the program open a `RocksBackend` with these settings (feature `rocksdb`), or leave it out";
+    for (folder, place) in [(None, "in memory"), (Some("/states/app"), "in `/states/app`")] {
+        let message =
+            format!("`state.dir` (/state, code) is not used: the program keeps its state {place}; {advice}");
+        assert_eq!(check(set, folder), Err(message));
+    }
+}
+
+#[test]
 fn defaults_follow_other_settings() {
     let eos = "processing.guarantee=exactly_once_v2\n";
     let cases: &[(String, Read, &str)] = &[

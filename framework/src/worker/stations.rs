@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::task::Poll;
 
-use super::{Progress, Recovery, Worker};
+use super::{Progress, Recovery, Worker, WorkerState};
 use crate::commit::{CommitDesk, CommitRecord};
 use crate::error::{Error, Reaction, Result};
 use crate::kafka::{Fault, Isolation, StartAt};
@@ -256,12 +256,13 @@ impl Worker {
         }
     }
 
-    /// Deletes state that nobody has taken up again for `state.cleanup.delay.ms`. One worker does it for all of the process.
-    /// Whether that works is nobody's concern but the disk's.
+    /// Deletes state that nobody has taken up again for `state.cleanup.delay.ms`. One worker does it for all of the process,
+    /// and not while tasks are being given out. Whether that works is nobody's concern but the disk's.
     pub(super) fn clean_up(&mut self, now_ms: i64) {
         let delay_ms = self.settings.state_cleanup_delay_ms;
         let since = *self.cleaned_ms.get_or_insert(now_ms);
-        if self.number > 0 || now_ms.saturating_sub(since) < (delay_ms / CLEAN_UPS).max(1) {
+        let runs = self.number == 0 && self.state == WorkerState::Running;
+        if !runs || now_ms.saturating_sub(since) < (delay_ms / CLEAN_UPS).max(1) {
             return;
         }
         self.cleaned_ms = Some(now_ms);

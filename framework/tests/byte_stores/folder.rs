@@ -220,6 +220,9 @@ fn corruption_that_is_found_late_stops_the_process_and_the_next_start_rebuilds()
         "{text}"
     );
     assert_eq!(names(&place.folder()), ["corrupt", "db", "identity", "load", "lock"]);
+    let deleted = place.as_after_a_crash();
+    fs::remove_dir_all(deleted.folder().join("db")).unwrap();
+    assert!(deleted.open().unwrap().open(TASK).unwrap().is_lost());
     let backend = place.open().unwrap();
     assert!(backend.open(TASK).unwrap().is_lost());
     assert_eq!(count(&backend), 0);

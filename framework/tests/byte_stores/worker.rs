@@ -117,7 +117,7 @@ impl Bench {
     /// What the worker has begun to write comes to disk without anybody who waits for it.
     fn wait_for_disk(&self) {
         let written = Self::offset(&self.backend);
-        for _ in 0..10_000 {
+        for _ in 0..500 {
             let on_disk = self.place.as_after_a_crash();
             if Self::offset(&on_disk.open().unwrap()) == written {
                 return;

@@ -64,10 +64,7 @@ impl Folder {
     /// An empty folder for files on their way into the database.
     pub(super) fn empty_load(&self) -> Result<PathBuf> {
         let path = self.path.join("load");
-        let emptied = match fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => make(&path),
-        };
+        let emptied = if_there(fs::remove_dir_all(&path)).and_then(|()| make(&path));
         emptied.map_err(|error| of_folder("cannot empty", &path, error))?;
         Ok(path)
     }
@@ -82,29 +79,20 @@ impl Folder {
 
     /// Why the database has to be given up, if so.
     pub(super) fn condemned(&self) -> Option<String> {
-        let noted = fs::read_to_string(self.path.join("corrupt")).ok();
-        let database = self.database();
-        noted.or_else(|| {
-            // Without this file RocksDB would take the folder for a new one, and delete the data.
-            let headless = !database.join("CURRENT").exists() && has_tables(&database);
-            headless.then(|| "the file CURRENT is gone".to_owned())
-        })
+        fs::read_to_string(self.path.join("corrupt")).ok()
     }
 
     /// Moves the database aside, in place of one that was moved there before.
     pub(super) fn set_aside(&self, why: &str) -> Result<()> {
         let aside = self.path.join("db.corrupt");
-        let moved = match fs::remove_dir_all(&aside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => fs::rename(self.database(), &aside),
-        };
-        moved.map_err(|error| of_folder("cannot move the corrupt database to", &aside, error))?;
-        match fs::remove_file(self.path.join("corrupt")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(of_folder("cannot write to the state folder", &self.path, error));
-            }
-            _ => {}
+        // Somebody may have deleted it already.
+        if self.database().exists() {
+            let moved =
+                if_there(fs::remove_dir_all(&aside)).and_then(|()| fs::rename(self.database(), &aside));
+            moved.map_err(|error| of_folder("cannot move the corrupt database to", &aside, error))?;
         }
+        if_there(fs::remove_file(self.path.join("corrupt")))
+            .map_err(|error| of_folder("cannot write to the state folder", &self.path, error))?;
         tracing::error!(
             why,
             aside = %aside.display(),
@@ -124,9 +112,9 @@ fn make(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-fn has_tables(database: &Path) -> bool {
-    let entries = fs::read_dir(database).into_iter().flatten().flatten();
-    entries.into_iter().any(|entry| entry.path().extension().is_some_and(|extension| extension == "sst"))
+/// What was done to something that need not be there.
+fn if_there(done: io::Result<()>) -> io::Result<()> {
+    done.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 /// A folder that was there before us must not be touched. All that a start that went wrong may leave are these two files.
