@@ -28,6 +28,11 @@ fn file(name: &str, text: &str) -> PathBuf {
     path
 }
 
+/// Whether a property says how to connect: `connection.rs` tests its values.
+fn connects(name: &str) -> bool {
+    ["security.", "sasl.", "ssl.", "compression."].iter().any(|group| name.starts_with(group))
+}
+
 /// The names of all properties.
 fn names() -> Vec<String> {
     let help = Config::help();
@@ -190,6 +195,7 @@ fn every_property_has_its_default_and_its_values() {
 /// The names of all properties, those of `cases` in the order of `cases`: equal to them where none is missing.
 fn in_table_order(cases: &[&Case]) -> Vec<String> {
     let mut names = names();
+    names.retain(|name| !connects(name));
     names.sort_by_key(|name| cases.iter().position(|(tested, ..)| tested == name));
     names
 }
@@ -291,7 +297,8 @@ fn every_misspelt_name_leads_back() {
         for misspelt in
             [format!("{name}s"), name[1..].to_owned(), name.replacen('e', "", 1), name.replace('.', "-")]
         {
-            if misspelt != name {
+            // Which is another name of it.
+            if misspelt != name && misspelt != "sasl.mechanisms" {
                 refused(
                     &format!("{misspelt}=1"),
                     &format!("unknown property `{misspelt}`; did you mean `{name}`?"),
@@ -348,12 +355,40 @@ fn kafkas_other_names_say_what_to_do_instead() {
         ),
         ("rack.aware.assignment.non_overlap_cost", "assignment knows no racks; leave it out"),
         (
-            "producer.sasl.jaas.config",
-            "connections are neither encrypted nor authenticated so far; use a listener of kind PLAINTEXT",
-        ),
-        (
             "topic.min.insync.replicas",
             "internal topics take the brokers' defaults, but for `topic.max.message.bytes`; set `replication.factor`, or the brokers' defaults",
+        ),
+    ];
+    for (name, why) in cases {
+        refused(&format!("{name}=1"), &format!("`{name}` is not a property here: {why}"));
+    }
+}
+
+#[test]
+fn kafkas_other_names_of_security_say_what_to_do_instead() {
+    let cases = [
+        (
+            "sasl.kerberos.service.name",
+            "logins are by PLAIN or SCRAM, with a user's name and password; set `sasl.mechanism`, `sasl.username` and \
+             `sasl.password`",
+        ),
+        (
+            "ssl.truststore.password",
+            "a truststore is a file of certificates in PEM, which has no password; leave it out, or name the \
+             certificates by `ssl.ca.location`",
+        ),
+        (
+            "enable.ssl.certificate.verification",
+            "brokers always have to show a certificate that verifies; name their authority by `ssl.ca.location`; \
+             `ssl.endpoint.identification.algorithm` may be `none`",
+        ),
+        (
+            "ssl.enabled.protocols",
+            "versions and ciphers are OpenSSL's default; set them for the machine, in its `openssl_conf`",
+        ),
+        (
+            "ssl.engine.factory.class",
+            "there are no classes to name in a configuration; OpenSSL makes the connections; leave it out",
         ),
     ];
     for (name, why) in cases {
@@ -692,18 +727,4 @@ fn every_property_names_its_decision_its_values_and_its_default() {
         assert!(values.contains("; default: ") || values.ends_with("; required"), "{values}");
         assert!(!name.ends_with(".ms") || values.contains("milliseconds"), "{values}");
     }
-}
-
-#[test]
-fn servers_that_nobody_connects_to_are_warned_of() {
-    let with = configure("application.id=app\nbootstrap.servers=kafka:9092").unwrap();
-    let without = configure("application.id=app").unwrap();
-    let cluster = headwater::kafka::memory::MemoryCluster::new();
-    let warning = with.unused_servers(&cluster).unwrap();
-    assert_eq!(
-        warning,
-        "`bootstrap.servers` (kafka:9092, code) is not used: the program runs on the in-process cluster, and the client \
-         for Kafka comes with the feature `kafka`, which this version does not have"
-    );
-    assert_eq!(without.unused_servers(&cluster), None);
 }

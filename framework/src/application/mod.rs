@@ -67,7 +67,7 @@ impl Application {
         cluster: Arc<dyn Cluster>,
         backend: Arc<dyn StateBackend>,
     ) -> Result<Self> {
-        if let Some(warning) = config.unused_servers(cluster.as_ref()) {
+        if let Some(warning) = config.unused_connection(cluster.as_ref()) {
             tracing::warn!("{warning}");
         }
         let settings = config.settings();

@@ -13,17 +13,25 @@ use super::property::{Fallback, Property, Value};
 use super::source::{ENVIRONMENT_PREFIX, Source};
 use super::table::properties;
 use super::values::{HANDLERS, Values};
-use super::{Config, check, file, name};
+use super::{Config, check, file, name, security};
 use crate::error::Result;
+use crate::kafka::Secret;
 
 /// Variables that begin like properties and are none: they steer the project's tests and logs.
-pub const RESERVED_VARIABLES: &[&str] = &["HEADWATER_SUITES", "HEADWATER_TEST_BOOTSTRAP", "HEADWATER_LOG"];
+pub const RESERVED_VARIABLES: &[&str] = &[
+    "HEADWATER_SUITES",
+    "HEADWATER_TEST_BOOTSTRAP",
+    "HEADWATER_TEST_KAFKA",
+    "HEADWATER_TEST_SECURE",
+    "HEADWATER_LOG",
+];
 
 /// A property as it was written somewhere.
 #[derive(Clone, Debug)]
 struct Given {
     name: String,
-    value: String,
+    /// Whatever its property, which is not known yet: it may be one that is never shown.
+    value: Secret,
     source: Source,
     /// Which call gave it; all of code is one place.
     place: usize,
@@ -48,7 +56,8 @@ impl ConfigBuilder {
     /// # Ok::<(), headwater::Error>(())
     /// ```
     pub fn set(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.given.push(Given { name: name.into(), value: value.into(), source: Source::Code, place: 0 });
+        let value = Secret::new(value);
+        self.given.push(Given { name: name.into(), value, source: Source::Code, place: 0 });
         self
     }
 
@@ -74,7 +83,7 @@ impl ConfigBuilder {
             match entry {
                 Ok(file::Entry { line, name, value }) => {
                     let source = Source::File { path: shown.clone(), line };
-                    self.given.push(Given { name, value, source, place: self.places });
+                    self.given.push(Given { name, value: Secret::new(value), source, place: self.places });
                 }
                 Err(file::Malformed { line, why }) => {
                     let hint = "the syntax is that of java.util.Properties";
@@ -118,7 +127,7 @@ impl ConfigBuilder {
                 continue;
             };
             let source = Source::Environment { variable: variable.into_owned() };
-            self.given.push(Given { name, value, source, place: self.places });
+            self.given.push(Given { name, value: Secret::new(value), source, place: self.places });
         }
         self
     }
@@ -156,11 +165,16 @@ impl ConfigBuilder {
         }
         values.derive();
         problems.extend(check::contradictions(&values));
+        let security = security::of(&values, &mut problems);
         match problem::error(problems) {
             Some(error) => Err(error),
-            None => Ok(Config::new(values)),
+            None => Ok(Config::new(values, security)),
         }
     }
+}
+
+fn text(given: &Given) -> &str {
+    given.value.reveal().trim()
 }
 
 /// Puts the value of `property` that wins into `values`.
@@ -181,33 +195,30 @@ fn choose<'a>(
     };
     let in_code_again = |rival: &Given| winner.source == Source::Code && rival.name == winner.name;
     let rival = given
-        .filter(|rival| rank(rival) == rank(&winner) && rival.value.trim() != winner.value.trim())
+        .filter(|rival| rank(rival) == rank(&winner) && text(rival) != text(winner))
         .find(|rival| !in_code_again(rival));
     if let Some(rival) = rival {
-        let (lead, value, name) = (winner.source.lead(), winner.value.trim(), &winner.name);
-        let message = format!(
-            "{lead}`{name}` is `{value}`, but `{}` ({}) is `{}`",
-            rival.name,
-            rival.source,
-            rival.value.trim()
-        );
+        let shown = |given: &Given| property.kind.shown(given.value.reveal());
+        let (lead, value, name) = (winner.source.lead(), shown(winner), &winner.name);
+        let (other, from) = (&rival.name, &rival.source);
+        let message = format!("{lead}`{name}` is `{value}`, but `{other}` ({from}) is `{}`", shown(rival));
         return Err(Problem::new(
             message,
             format!("they are the same setting: give `{}` once", property.name),
         ));
     }
-    let Some(value) = property.kind.parse(&winner.value) else {
-        let (lead, value, name) = (winner.source.lead(), winner.value.trim(), &winner.name);
-        let message = match value {
+    let Some(value) = property.kind.parse(winner.value.reveal()) else {
+        let (lead, name) = (winner.source.lead(), &winner.name);
+        let message = match text(winner) {
             "" => format!("{lead}`{name}` has no value"),
-            value => format!("{lead}`{name}` cannot be `{value}`"),
+            value => format!("{lead}`{name}` cannot be `{}`", property.kind.shown(value)),
         };
         return Err(Problem::new(message, format!("allowed: {}", property.kind)));
     };
     let chosen = values.get_mut(property.name);
     chosen.dead_letters_if_possible = HANDLERS.contains(&property.name)
         && value == Value::Text("continue".to_owned())
-        && !winner.value.trim().eq_ignore_ascii_case("continue");
+        && !text(winner).eq_ignore_ascii_case("continue");
     chosen.value = value;
     chosen.source = winner.source.clone();
     Ok(())

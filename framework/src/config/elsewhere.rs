@@ -90,7 +90,7 @@ const NAMES: &[Elsewhere] = &[
         "set `buffered.records.per.partition`",
     ),
     (
-        &["linger.ms", "batch.size", "buffer.memory", "compression.type", "poll.ms", "fetch."],
+        &["linger.ms", "batch.size", "buffer.memory", "poll.ms", "fetch."],
         "batches are sized by the framework",
         LEAVE_OUT,
     ),
@@ -188,10 +188,47 @@ const NAMES: &[Elsewhere] = &[
     ),
     // Not there.
     (&["application.server"], "stores are queried inside the process", LEAVE_OUT),
+    // Security: what OpenSSL decides, or what librdkafka is built without.
     (
-        &["ssl.", "sasl.", "security."],
-        "connections are neither encrypted nor authenticated so far",
-        "use a listener of kind PLAINTEXT",
+        &["sasl.kerberos.", "sasl.oauthbearer.", "sasl.login.", "sasl.client.", "sasl.server."],
+        "logins are by PLAIN or SCRAM, with a user's name and password",
+        "set `sasl.mechanism`, `sasl.username` and `sasl.password`",
+    ),
+    (
+        &["ssl.truststore.password"],
+        "a truststore is a file of certificates in PEM, which has no password",
+        "leave it out, or name the certificates by `ssl.ca.location`",
+    ),
+    (
+        &["enable.ssl.certificate.verification"],
+        "brokers always have to show a certificate that verifies",
+        "name their authority by `ssl.ca.location`; `ssl.endpoint.identification.algorithm` may be `none`",
+    ),
+    (
+        &[
+            "ssl.protocol",
+            "ssl.enabled.protocols",
+            "ssl.cipher.suites",
+            "ssl.curves.list",
+            "ssl.sigalgs.list",
+            "ssl.crl.location",
+            "ssl.ca.certificate.stores",
+            "ssl.secure.random.implementation",
+        ],
+        "versions and ciphers are OpenSSL's default",
+        "set them for the machine, in its `openssl_conf`",
+    ),
+    (
+        &[
+            "ssl.provider",
+            "ssl.providers",
+            "ssl.keymanager.algorithm",
+            "ssl.trustmanager.algorithm",
+            "ssl.engine.",
+            "security.providers",
+        ],
+        "there are no classes to name in a configuration; OpenSSL makes the connections",
+        LEAVE_OUT,
     ),
     (
         &[

@@ -13,9 +13,12 @@ mod builder;
 mod check;
 mod elsewhere;
 mod file;
+mod jaas;
 mod name;
+mod pem;
 mod problem;
 mod property;
+mod security;
 mod settings;
 mod source;
 mod table;
@@ -29,7 +32,7 @@ pub use settings::{DefaultTimestampExtractor, ExceptionHandler, ProcessingGuaran
 pub use source::ENVIRONMENT_PREFIX;
 
 use crate::error::{Error, Reaction, Result};
-use crate::kafka::{Cluster, ClusterOptions, MemberOptions, ProducerOptions};
+use crate::kafka::{Cluster, ClusterOptions, MemberOptions, ProducerOptions, Security};
 use values::Values;
 
 /// The configuration of an application: typed, checked, and able to say where each value comes from.
@@ -46,6 +49,7 @@ use values::Values;
 pub struct Config {
     values: Values,
     settings: Settings,
+    security: Security,
 }
 
 impl Config {
@@ -90,8 +94,8 @@ impl Config {
             .build()
     }
 
-    fn new(values: Values) -> Self {
-        Self { settings: Settings::new(&values), values }
+    fn new(values: Values, security: Security) -> Self {
+        Self { settings: Settings::new(&values), values, security }
     }
 
     /// The settings, typed.
@@ -107,6 +111,8 @@ impl Config {
             servers: self.settings.bootstrap_servers.clone(),
             client: self.settings.client_id.clone(),
             max_request_size: self.settings.max_request_size,
+            compression: self.values.text("compression.type").unwrap_or("none").to_owned(),
+            security: self.security.clone(),
         }
     }
 
@@ -171,17 +177,27 @@ impl Config {
         format!("{}-{worker:03}-{process}", self.settings.client_id)
     }
 
-    /// What to warn of where the application runs on `cluster` and `bootstrap.servers` says otherwise. It is not refused:
-    /// every properties file of a Kafka user has it, and it is the program that decides where it runs.
+    /// What to warn of where the application runs on `cluster`, and settings say how another one is reached. They are not
+    /// refused: every properties file of a Kafka user has them, and it is the program that decides where it runs.
     #[must_use]
-    pub fn unused_servers(&self, cluster: &dyn Cluster) -> Option<String> {
-        let name = "bootstrap.servers";
-        (cluster.is_in_process() && self.values.is_given(name)).then(|| {
-            let told = self.values.told(name);
-            format!(
-                "{told} is not used: the program runs on the in-process cluster, and the client for Kafka comes with the \
-                 feature `kafka`, which this version does not have"
-            )
+    pub fn unused_connection(&self, cluster: &dyn Cluster) -> Option<String> {
+        let names = table::CONNECTION.iter().map(|property| property.name);
+        let told: Vec<_> =
+            names.filter(|name| self.values.is_given(name)).map(|name| self.values.told(name)).collect();
+        let are = match told.as_slice() {
+            [_, _, ..] => "are",
+            [_] => "is",
+            [] => return None,
+        };
+        let instead = match cfg!(feature = "kafka") {
+            true => "`KafkaCluster::connect` reaches another one",
+            false => {
+                "the client for Kafka comes with the feature `kafka`, which this program was built without"
+            }
+        };
+        cluster.is_in_process().then(|| {
+            let told = told.join(", ");
+            format!("{told} {are} not used: the program runs on the in-process cluster; {instead}")
         })
     }
 

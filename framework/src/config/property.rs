@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use super::pem;
+use crate::kafka::Secret;
+
 /// One row of the table of properties.
 #[derive(Debug)]
 pub(super) struct Property {
@@ -66,6 +69,7 @@ pub(super) enum Value {
     Unset,
     Text(String),
     Number(i64),
+    Secret(Secret),
 }
 
 impl fmt::Display for Value {
@@ -74,6 +78,7 @@ impl fmt::Display for Value {
             Self::Unset => f.write_str("not set"),
             Self::Text(text) => f.write_str(text),
             Self::Number(number) => write!(f, "{number}"),
+            Self::Secret(secret) => write!(f, "{secret}"),
         }
     }
 }
@@ -96,6 +101,10 @@ pub(super) enum Kind {
     Number { min: i64, max: i64, also: Option<i64>, unit: &'static str },
     /// A number of bytes, at least this many, with or without a unit of 1024s.
     Bytes(i64),
+    /// Any text, taken as it is and never shown.
+    Secret,
+    /// Certificates or a key as text, never shown.
+    Pem,
 }
 
 impl Kind {
@@ -104,13 +113,30 @@ impl Kind {
         Self::Number { min, max, also: None, unit }
     }
 
+    /// `text` as it may be shown.
+    pub(super) fn shown(&self, text: &str) -> String {
+        match self {
+            Self::Secret | Self::Pem => Secret::new(text).to_string(),
+            _ => text.trim().to_owned(),
+        }
+    }
+
+    fn has_empty_word(&self) -> bool {
+        matches!(self, Self::Choice(words) if words.iter().any(|(_, others)| others.contains(&"")))
+    }
+
     /// The value that `text` stands for; `None` where it is not allowed.
     pub(super) fn parse(&self, text: &str) -> Option<Value> {
+        if let Self::Secret = self {
+            return (!text.is_empty()).then(|| Value::Secret(Secret::new(text)));
+        }
         let text = text.trim();
-        if text.is_empty() {
+        if text.is_empty() && !self.has_empty_word() {
             return None;
         }
         match self {
+            Self::Secret => unreachable!("it was taken as it is"),
+            Self::Pem => pem::with_lines(text).map(|lines| Value::Secret(Secret::new(lines))),
             Self::Name(longest) => legal_name(text, *longest).then(|| Value::Text(text.to_owned())),
             Self::Line(longest) => (text.chars().count() <= *longest && !text.chars().any(char::is_control))
                 .then(|| Value::Text(text.to_owned())),
@@ -152,6 +178,8 @@ impl fmt::Display for Kind {
                     "a number of bytes, {least} or more, as in 1048576, 1024k, 64m, 2g, 64 MiB or 2 GiB"
                 )
             }
+            Self::Secret => f.write_str("any text, which is never shown"),
+            Self::Pem => f.write_str("text in PEM (-----BEGIN ...), which is never shown"),
         }
     }
 }

@@ -13,6 +13,8 @@ const LONG: i64 = i64::MAX;
 /// Brokers refuse longer transactions unless their `transaction.max.timeout.ms` is raised.
 pub(super) const LONGEST_TRANSACTION_MS: i64 = 900_000;
 
+/// The longest path that Linux takes.
+const PATH: usize = 4_096;
 const MS: &str = "milliseconds";
 const CONSUMER: &[&str] = &["consumer.", "main.consumer."];
 const PRODUCER: &[&str] = &["producer."];
@@ -32,6 +34,13 @@ const ON_PROCESSING: &[Word] = &[
 ];
 const ON_PRODUCTION: &[Word] =
     &[("fail", &["DefaultProductionExceptionHandler"]), ("continue", &[]), ("dead-letter", &[])];
+const PROTOCOLS: &[Word] = &[("PLAINTEXT", &[]), ("SSL", &[]), ("SASL_PLAINTEXT", &[]), ("SASL_SSL", &[])];
+const MECHANISMS: &[Word] = &[("PLAIN", &[]), ("SCRAM-SHA-256", &[]), ("SCRAM-SHA-512", &[])];
+/// For Java, nothing is the word for none.
+const ENDPOINTS: &[Word] = &[("https", &[]), ("none", &[""])];
+const STORES: &[Word] = &[("PEM", &[]), ("PKCS12", &["PKCS#12"]), ("JKS", &[])];
+const COMPRESSIONS: &[Word] =
+    &[("none", &["uncompressed"]), ("gzip", &[]), ("snappy", &[]), ("lz4", &[]), ("zstd", &[])];
 const EXTRACTORS: &[Word] = &[
     ("fail-on-invalid-timestamp", &["FailOnInvalidTimestamp"]),
     ("log-and-skip-on-invalid-timestamp", &["LogAndSkipOnInvalidTimestamp"]),
@@ -40,7 +49,8 @@ const EXTRACTORS: &[Word] = &[
 ];
 
 /// Every known property, in the order in which they are listed.
-pub(super) const PROPERTIES: &[&[Property]] = &[IDENTITY, COMMITS, MEMBERSHIP, INTAKE, TOPICS, ERRORS, STATE];
+pub(super) const PROPERTIES: &[&[Property]] =
+    &[IDENTITY, CONNECTION, COMMITS, MEMBERSHIP, INTAKE, TOPICS, ERRORS, STATE];
 
 /// The property called `name`, or known as `name`.
 pub(super) fn property(name: &str) -> Option<&'static Property> {
@@ -60,15 +70,6 @@ const IDENTITY: &[Property] = &[
         Fallback::Required,
         "names the consumer group and the internal topics: processes with the same id share the work",
     ),
-    // Not refused where it does nothing, since every properties file of a Kafka user has it: the program decides which
-    // cluster it runs on, and an application on the in-process one warns that nobody connects to these.
-    Property::new(
-        "bootstrap.servers",
-        Kind::Servers,
-        Fallback::Unset("the cluster that the program was given"),
-        "which Kafka cluster the program connects to; on the in-process cluster it does nothing, and a start \
-         warns of it",
-    ),
     Property::new(
         "client.id",
         Kind::Line(200),
@@ -82,6 +83,136 @@ const IDENTITY: &[Property] = &[
         Fallback::Text("1"),
         "how many workers of this process share its tasks, each with a thread, a consumer and a producer",
     ),
+];
+
+/// How to reach a cluster. They do nothing on the in-process one, and a start warns of it.
+pub(super) const CONNECTION: &[Property] = &[
+    // Not refused where it does nothing, since every properties file of a Kafka user has it: the program decides which
+    // cluster it runs on, and an application on the in-process one warns that nobody connects to these.
+    Property::new(
+        "bootstrap.servers",
+        Kind::Servers,
+        Fallback::Unset("the cluster that the program was given"),
+        "which Kafka cluster the program connects to: on the in-process one it does nothing, and a \
+         start warns of it, as of all that says how to connect",
+    ),
+    Property::new(
+        "security.protocol",
+        Kind::Choice(PROTOCOLS),
+        Fallback::Text("PLAINTEXT"),
+        "whether connections are encrypted (SSL) and log in (SASL): as the listener behind bootstrap.servers wants it",
+    ),
+    Property::new(
+        "sasl.mechanism",
+        Kind::Choice(MECHANISMS),
+        Fallback::Unset("no login"),
+        "how the password is shown: as it is, or by a challenge",
+    )
+    .also("sasl.mechanisms"),
+    Property::new("sasl.username", Kind::Line(1_000), Fallback::Unset("no login"), "who logs in"),
+    Property::new(
+        "sasl.password",
+        Kind::Secret,
+        Fallback::Unset("no login"),
+        "the password of sasl.username",
+    ),
+    Property::new(
+        "sasl.jaas.config",
+        Kind::Secret,
+        Fallback::Unset("no login"),
+        "user and password as Java clients write them: PlainLoginModule or ScramLoginModule with username and password",
+    ),
+    Property::new(
+        "ssl.endpoint.identification.algorithm",
+        Kind::Choice(ENDPOINTS),
+        Fallback::Text("https"),
+        "whether a broker's certificate has to name the host that is connected to",
+    ),
+    Property::new(
+        "ssl.ca.location",
+        Kind::Line(PATH),
+        Fallback::Unset("the system's certificates"),
+        "the file in PEM with the certificates of the authorities whose word counts for a broker",
+    ),
+    Property::new(
+        "ssl.ca.pem",
+        Kind::Pem,
+        Fallback::Unset("the system's certificates"),
+        "the same certificates as text",
+    )
+    .also("ssl.truststore.certificates"),
+    Property::new(
+        "ssl.certificate.location",
+        Kind::Line(PATH),
+        Fallback::Unset("no certificate is shown"),
+        "the file in PEM with our own certificate, for brokers that want to see one",
+    ),
+    Property::new(
+        "ssl.certificate.pem",
+        Kind::Pem,
+        Fallback::Unset("no certificate is shown"),
+        "the same certificate as text",
+    )
+    .also("ssl.keystore.certificate.chain"),
+    Property::new(
+        "ssl.key.location",
+        Kind::Line(PATH),
+        Fallback::Unset("no certificate is shown"),
+        "the file in PEM with the key of our own certificate",
+    ),
+    Property::new(
+        "ssl.key.pem",
+        Kind::Pem,
+        Fallback::Unset("no certificate is shown"),
+        "the same key as text",
+    )
+    .also("ssl.keystore.key"),
+    Property::new(
+        "ssl.key.password",
+        Kind::Secret,
+        Fallback::Unset("the key is not encrypted"),
+        "what the key of our own certificate is encrypted with",
+    ),
+    // Java's names for files of certificates and keys, of the kinds that OpenSSL reads as well.
+    Property::new(
+        "ssl.truststore.location",
+        Kind::Line(PATH),
+        Fallback::Unset("the system's certificates"),
+        "as ssl.ca.location; a truststore in JKS or PKCS12 is refused with the command that converts it",
+    ),
+    Property::new(
+        "ssl.truststore.type",
+        Kind::Choice(STORES),
+        Fallback::Derived("what the file holds"),
+        "in which form ssl.truststore.location is",
+    ),
+    Property::new(
+        "ssl.keystore.location",
+        Kind::Line(PATH),
+        Fallback::Unset("no certificate is shown"),
+        "the file in PEM or PKCS12 with our own certificate and its key; one in JKS is refused with the command that \
+         converts it",
+    ),
+    Property::new(
+        "ssl.keystore.type",
+        Kind::Choice(STORES),
+        Fallback::Derived("what the file holds"),
+        "in which form ssl.keystore.location is",
+    ),
+    Property::new(
+        "ssl.keystore.password",
+        Kind::Secret,
+        Fallback::Unset("the file is not encrypted"),
+        "what ssl.keystore.location, in PKCS12, is encrypted with",
+    ),
+    Property::new(
+        "compression.type",
+        Kind::Choice(COMPRESSIONS),
+        Fallback::Text("none"),
+        "how producers compress batches: less network and disk of the brokers for more work of this process",
+    )
+    .of(PRODUCER)
+    .also("compression.codec"),
 ];
 
 const COMMITS: &[Property] = &[

@@ -3,6 +3,7 @@
 use super::property::{Fallback, Property, Value};
 use super::source::Source;
 use super::table::{LONGEST_TRANSACTION_MS, properties};
+use crate::kafka::Secret;
 
 /// The value of one property.
 #[derive(Clone, Debug)]
@@ -51,7 +52,7 @@ impl Values {
     pub(super) fn number(&self, name: &str) -> i64 {
         match self.get(name).value {
             Value::Number(number) => number,
-            Value::Unset | Value::Text(_) => unreachable!("{name} is a number with a default"),
+            _ => unreachable!("{name} is a number with a default"),
         }
     }
 
@@ -60,7 +61,7 @@ impl Values {
         match self.get(name).value {
             Value::Number(number) => Some(number),
             Value::Unset => None,
-            Value::Text(_) => unreachable!("{name} is a number"),
+            Value::Text(_) | Value::Secret(_) => unreachable!("{name} is a number"),
         }
     }
 
@@ -69,7 +70,16 @@ impl Values {
         match &self.get(name).value {
             Value::Text(text) => Some(text),
             Value::Unset => None,
-            Value::Number(_) => unreachable!("{name} is a text"),
+            Value::Number(_) | Value::Secret(_) => unreachable!("{name} is a text"),
+        }
+    }
+
+    /// The value of the property `name`, whose kind is a text that is never shown.
+    pub(super) fn secret(&self, name: &str) -> Option<&Secret> {
+        match &self.get(name).value {
+            Value::Secret(secret) => Some(secret),
+            Value::Unset => None,
+            Value::Number(_) | Value::Text(_) => unreachable!("{name} is a secret"),
         }
     }
 

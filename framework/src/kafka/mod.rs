@@ -10,10 +10,12 @@ mod fault;
 mod librdkafka;
 pub mod memory;
 mod rules;
+mod security;
 
 #[cfg(feature = "kafka")]
 pub use librdkafka::KafkaCluster;
 pub use rules::TopicRules;
+pub use security::{Identity, Login, Mechanism, Pem, Secret, Security, Tls};
 
 use std::fmt;
 use std::task::Poll;
@@ -288,6 +290,10 @@ pub struct ClusterOptions {
     pub client: String,
     /// `max.request.size`: the largest record.
     pub max_request_size: usize,
+    /// `compression.type`, by Kafka's name.
+    pub compression: String,
+    /// How connections are made.
+    pub security: Security,
 }
 
 /// Settings of a group member.

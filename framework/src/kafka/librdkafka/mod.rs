@@ -39,6 +39,7 @@ use member::KafkaMember;
 use producer::KafkaProducer;
 use questions::Questions;
 use raw::{Client, Failure, Kind, Queue};
+use settings::Connection;
 
 /// librdkafka's default of `batch.size`.
 const BATCH_BYTES: usize = 1_000_000;
@@ -46,9 +47,9 @@ const BATCH_BYTES: usize = 1_000_000;
 /// What every client of a process is told.
 #[derive(Debug)]
 struct Tuning {
-    /// How to reach the cluster, by librdkafka's names.
-    connection: Vec<(String, String)>,
+    connection: Connection,
     max_request_size: usize,
+    compression: String,
     /// How large a batch may be; smaller once a topic has refused one.
     batch_bytes: AtomicUsize,
 }
@@ -128,10 +129,10 @@ impl KafkaCluster {
             return Err(Error::new(Reaction::Stop, "`bootstrap.servers` is not set")
                 .hint("name a broker or several, as `host:port,host:port`"));
         }
-        let servers = ("bootstrap.servers".to_owned(), options.servers.join(","));
         let tuning = Tuning {
-            connection: vec![servers],
+            connection: Connection::new(options),
             max_request_size: options.max_request_size,
+            compression: options.compression.clone(),
             batch_bytes: AtomicUsize::new(BATCH_BYTES),
         };
         let asking = tuning.admin(&format!("{}-admin", options.client));

@@ -1,9 +1,12 @@
 //! Settings: what librdkafka is told, by its own names.
 
+use std::fmt;
 use std::sync::atomic::Ordering;
 
 use super::Tuning;
-use crate::kafka::{Isolation, MemberOptions, ProducerOptions};
+use crate::kafka::{
+    ClusterOptions, Identity, Isolation, MemberOptions, Pem, ProducerOptions, Secret, Security, Tls,
+};
 
 type Pairs = Vec<(String, String)>;
 
@@ -20,9 +23,71 @@ fn pairs<const N: usize>(all: [(&str, &str); N]) -> Pairs {
     all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
+/// How to reach the cluster. Passwords are among it.
+pub(super) struct Connection(Pairs);
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+impl Connection {
+    pub(super) fn new(options: &ClusterOptions) -> Self {
+        let Security { tls, login } = &options.security;
+        let protocol = match (tls, login) {
+            (None, None) => "plaintext",
+            (Some(_), None) => "ssl",
+            (None, Some(_)) => "sasl_plaintext",
+            (Some(_), Some(_)) => "sasl_ssl",
+        };
+        let servers = options.servers.join(",");
+        let mut all = pairs([("bootstrap.servers", &*servers), ("security.protocol", protocol)]);
+        if let Some(tls) = tls {
+            encryption(tls, &mut all);
+        }
+        if let Some(login) = login {
+            all.extend(pairs([
+                ("sasl.mechanism", login.mechanism.name()),
+                ("sasl.username", &login.username),
+                ("sasl.password", login.password.reveal()),
+            ]));
+        }
+        Self(all)
+    }
+}
+
+fn encryption(tls: &Tls, all: &mut Pairs) {
+    let mut pem = |file: &str, text: &str, pem: &Pem| {
+        let (name, value) = match pem {
+            Pem::File(path) => (file, path.as_str()),
+            Pem::Text(lines) => (text, lines.reveal()),
+        };
+        all.extend(pairs([(name, value)]));
+    };
+    tls.trust.iter().for_each(|trust| pem("ssl.ca.location", "ssl.ca.pem", trust));
+    if let Some(Identity::Pem { certificate, key, .. }) = &tls.identity {
+        pem("ssl.certificate.location", "ssl.certificate.pem", certificate);
+        pem("ssl.key.location", "ssl.key.pem", key);
+    }
+    let hidden = |name: &str, password: &Option<Secret>| {
+        password.as_ref().map(|password| (name.to_owned(), password.reveal().to_owned()))
+    };
+    match &tls.identity {
+        None => {}
+        Some(Identity::Pem { password, .. }) => all.extend(hidden("ssl.key.password", password)),
+        Some(Identity::Store { file, password }) => {
+            all.extend(pairs([("ssl.keystore.location", file.as_str())]));
+            all.extend(hidden("ssl.keystore.password", password));
+        }
+    }
+    let names_host = if tls.names_host { "https" } else { "none" };
+    all.extend(pairs([("ssl.endpoint.identification.algorithm", names_host)]));
+}
+
 impl Tuning {
     fn common(&self, client: &str) -> Pairs {
-        let mut common = self.connection.clone();
+        let mut common = self.connection.0.clone();
         common.extend(pairs([
             ("client.id", client),
             ("log.connection.close", "false"),
@@ -98,6 +163,7 @@ impl Tuning {
         settings.extend(pairs([
             ("batch.num.messages", "10000"),
             ("batch.size", &batch),
+            ("compression.type", &self.compression),
             ("enable.idempotence", "true"),
             ("linger.ms", "5"),
             ("message.max.bytes", &largest),
@@ -115,5 +181,88 @@ impl Tuning {
             None => settings.extend(pairs([("message.timeout.ms", "0")])),
         }
         settings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::{Login, Mechanism};
+
+    fn connection(security: Security) -> Connection {
+        Connection::new(&ClusterOptions {
+            servers: vec!["a:1".to_owned(), "b:2".to_owned()],
+            client: "c".to_owned(),
+            max_request_size: 1,
+            compression: "none".to_owned(),
+            security,
+        })
+    }
+
+    fn lines(connection: &Connection) -> Vec<String> {
+        connection.0.iter().skip(1).map(|(name, value)| format!("{name}={value}")).collect()
+    }
+
+    fn text(text: &str) -> Pem {
+        Pem::Text(Secret::new(text))
+    }
+
+    #[test]
+    fn security_is_told_by_librdkafkas_names() {
+        let password = || Some(Secret::new("p"));
+        let file = |path: &str| Pem::File(path.to_owned());
+        let tls = |trust, identity, names_host| Some(Tls { trust, identity, names_host });
+        let login =
+            |mechanism| Some(Login { mechanism, username: "u".to_owned(), password: Secret::new("p") });
+        let pem = |certificate, key, password| Some(Identity::Pem { certificate, key, password });
+        let store = Identity::Store { file: "store".to_owned(), password: password() };
+        let cases = [
+            (None, None, "security.protocol=plaintext"),
+            (
+                tls(None, None, true),
+                None,
+                "security.protocol=ssl ssl.endpoint.identification.algorithm=https",
+            ),
+            (
+                tls(Some(file("ca")), pem(file("cert"), file("key"), password()), false),
+                None,
+                "security.protocol=ssl ssl.ca.location=ca ssl.certificate.location=cert ssl.key.location=key \
+                 ssl.key.password=p ssl.endpoint.identification.algorithm=none",
+            ),
+            (
+                tls(Some(text("CA")), pem(text("CERT"), text("KEY"), None), true),
+                login(Mechanism::ScramSha512),
+                "security.protocol=sasl_ssl ssl.ca.pem=CA ssl.certificate.pem=CERT ssl.key.pem=KEY \
+                 ssl.endpoint.identification.algorithm=https sasl.mechanism=SCRAM-SHA-512 sasl.username=u \
+                 sasl.password=p",
+            ),
+            (
+                tls(None, Some(store), true),
+                login(Mechanism::Plain),
+                "security.protocol=sasl_ssl ssl.keystore.location=store ssl.keystore.password=p \
+                 ssl.endpoint.identification.algorithm=https sasl.mechanism=PLAIN sasl.username=u sasl.password=p",
+            ),
+            (
+                None,
+                login(Mechanism::ScramSha256),
+                "security.protocol=sasl_plaintext sasl.mechanism=SCRAM-SHA-256 sasl.username=u sasl.password=p",
+            ),
+        ];
+        for (tls, login, expected) in cases {
+            assert_eq!(lines(&connection(Security { tls, login })).join(" "), expected);
+        }
+    }
+
+    #[test]
+    fn passwords_are_not_printed() {
+        let login = Login {
+            mechanism: Mechanism::Plain,
+            username: "u".to_owned(),
+            password: Secret::new("open sesame"),
+        };
+        let tls = Tls { trust: Some(text("open sesame")), identity: None, names_host: true };
+        let security = Security { tls: Some(tls), login: Some(login) };
+        let printed = format!("{security:?} {:?}", connection(security.clone()));
+        assert!(printed.contains("sasl.password") && !printed.contains("sesame"), "{printed}");
     }
 }
