@@ -18,6 +18,22 @@ fn hopeless(code: &str) -> Option<&'static str> {
     })
 }
 
+/// What to do where brokers do not talk to us.
+fn turned_away(code: &str) -> Option<(&'static str, &'static str)> {
+    Some(match code {
+        "SASL_AUTHENTICATION_FAILED" => (
+            "the cluster refuses our login",
+            "look at `sasl.username`, `sasl.password` and `sasl.mechanism`: has the user a password for that mechanism, and \
+             does the listener behind `bootstrap.servers` take it?",
+        ),
+        "SSL_AUTHENTICATION_FAILED" => (
+            "no encrypted connection to the cluster can be made",
+            "look at `bootstrap.servers`, `security.protocol` and the settings that begin with `ssl.`",
+        ),
+        _ => return None,
+    })
+}
+
 impl From<KafkaError> for Error {
     /// ```
     /// use headwater::error::{Error, Reaction};
@@ -31,6 +47,10 @@ impl From<KafkaError> for Error {
                 .because(error)
                 .hint(hint);
         }
+        if let (Fault::Refused, Some((message, hint))) = (error.fault, turned_away(error.code)) {
+            return Self::new(Reaction::Stop, message).because(error).hint(hint);
+        }
+        let gone = error.code == "UNKNOWN_TOPIC_OR_PARTITION";
         let reaction = match error.fault {
             Fault::Retriable => Reaction::Retry,
             Fault::Abortable => Reaction::Abort,
@@ -43,6 +63,11 @@ impl From<KafkaError> for Error {
             Fault::Fatal => Reaction::NewProducer,
             Fault::Refused => Reaction::Stop,
         };
+        if gone {
+            return Self::new(reaction, "a topic is not there any more").because(error).hint(
+                "was it deleted? create it, then start again: `auto.offset.reset` says where an input begins",
+            );
+        }
         Self::new(reaction, "the cluster reports an error").because(error)
     }
 }

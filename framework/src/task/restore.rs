@@ -266,8 +266,9 @@ impl Restore {
         let Poll::Ready(answer) = self.admin.describe(&names, now_ms) else { return Ok(Poll::Pending) };
         for (name, topic) in names.into_iter().zip(answer?) {
             let topic = topic.ok_or_else(|| {
-                Error::new(Reaction::Stop, format!("changelog `{name}` does not exist any more"))
-                    .hint("a restart makes it again, empty; is the state to be kept, restore the topic first")
+                Error::new(Reaction::Stop, format!("changelog `{name}` does not exist any more")).hint(
+                    "a restart makes it again, empty: if the state is to be kept, restore the topic first",
+                )
             })?;
             self.topics.insert(name, topic);
         }

@@ -92,7 +92,7 @@ pub struct Worker {
     purge: stations::Purge,
     /// When state was looked for that nobody has.
     cleaned_ms: Option<i64>,
-    trouble_since: Option<i64>,
+    trouble: recover::Trouble,
     /// Since when a record waits that cannot be read for want of an answer from elsewhere.
     head_waits_since: Option<i64>,
     steady: SteadyTime,
@@ -169,7 +169,7 @@ impl Worker {
             unanswered: None,
             purge: stations::Purge::default(),
             cleaned_ms: None,
-            trouble_since: None,
+            trouble: recover::Trouble::default(),
             head_waits_since: None,
             steady: SteadyTime::default(),
             wall_ms: 0,
@@ -224,7 +224,9 @@ impl Worker {
         }
         self.clean_up(now_ms);
         self.conclude(now_ms, &mut progress);
-        self.trouble_since = None;
+        if progress.busy {
+            self.trouble.over();
+        }
         Ok(progress)
     }
 

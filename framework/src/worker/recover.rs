@@ -32,6 +32,47 @@ pub(super) enum Recovery {
     Opening,
 }
 
+/// Errors that were answered by trying again.
+#[derive(Debug, Default)]
+pub(super) struct Trouble {
+    since_ms: Option<i64>,
+    last_ms: i64,
+    told_ms: Option<i64>,
+}
+
+/// Errors that lie farther apart have nothing to do with each other. A question is given up after 10 s, so it is longer.
+const TROUBLE_GAP_MS: i64 = 30_000;
+/// Trouble that is over sooner is not told.
+const TOLD_AFTER_MS: i64 = 5_000;
+/// From then on it is told so often.
+const TOLD_EVERY_MS: i64 = 60_000;
+
+impl Trouble {
+    /// Another error. Returns for how long there have been some.
+    fn note(&mut self, now_ms: i64) -> i64 {
+        if now_ms.saturating_sub(self.last_ms) > TROUBLE_GAP_MS {
+            self.over();
+        }
+        self.last_ms = now_ms;
+        now_ms.saturating_sub(*self.since_ms.get_or_insert(now_ms))
+    }
+
+    fn is_to_be_told(&mut self, now_ms: i64) -> bool {
+        let first = self.since_ms.map(|since| since.saturating_add(TOLD_AFTER_MS));
+        let due = self.told_ms.map(|told| told.saturating_add(TOLD_EVERY_MS)).or(first);
+        let is_due = due.is_some_and(|due| now_ms >= due);
+        if is_due {
+            self.told_ms = Some(now_ms);
+        }
+        is_due
+    }
+
+    /// Something has moved.
+    pub(super) fn over(&mut self) {
+        *self = Self::default();
+    }
+}
+
 impl Recovery {
     pub(super) fn is_over(self) -> bool {
         self == Self::Nothing
@@ -122,12 +163,17 @@ impl Worker {
     }
 
     fn be_patient(&mut self, error: Error, now_ms: i64) -> Result<()> {
-        let since = *self.trouble_since.get_or_insert(now_ms);
-        if now_ms.saturating_sub(since) <= self.settings.task_timeout_ms {
-            tracing::debug!(worker = self.number, %error, "tried again");
-            return Ok(());
+        let lasted_ms = self.trouble.note(now_ms);
+        if lasted_ms >= self.settings.task_timeout_ms {
+            return self.fail(error.hint("`task.timeout.ms` has passed"), now_ms);
         }
-        self.fail(error.hint("`task.timeout.ms` has passed"), now_ms)
+        if self.trouble.is_to_be_told(now_ms) {
+            let seconds = lasted_ms / 1_000;
+            tracing::warn!(worker = self.number, %error, seconds, "tried again until `task.timeout.ms` has passed");
+        } else {
+            tracing::debug!(worker = self.number, %error, "tried again");
+        }
+        Ok(())
     }
 
     fn abort(&mut self, error: &Error) -> Result<()> {
@@ -228,5 +274,30 @@ impl Worker {
         }
         self.go(WorkerState::Failed);
         Err(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Trouble;
+
+    #[test]
+    fn trouble_lasts_until_something_moves_or_nothing_was_wrong_for_a_while() {
+        let mut trouble = Trouble::default();
+        let lasted: Vec<_> =
+            [1_000, 11_000, 41_000, 71_001, 80_000].map(|now_ms| trouble.note(now_ms)).into();
+        assert_eq!(lasted, [0, 10_000, 40_000, 0, 8_999]);
+        trouble.over();
+        assert_eq!(trouble.note(80_001), 0);
+    }
+
+    #[test]
+    fn trouble_is_told_once_it_lasts_and_then_once_a_minute() {
+        let mut trouble = Trouble::default();
+        let told = (0..200).map(|second| second * 1_000).filter(|now_ms| {
+            trouble.note(*now_ms);
+            trouble.is_to_be_told(*now_ms)
+        });
+        assert_eq!(told.collect::<Vec<_>>(), [5_000, 65_000, 125_000, 185_000]);
     }
 }

@@ -1,6 +1,7 @@
 //! Setbacks: attempts that failed with nothing committed in between. They are repeated, but not at once, and not for ever.
 //!
-//! 1. The first is repeated at once; from then on the pause doubles, up to [`PAUSE_MAX_MS`].
+//! 1. The first is repeated at once; from then on the pause doubles, up to [`PAUSE_MAX_MS`]. A commit ends the row, and so
+//!    do [`CALM_MS`] without another; not a moment with nothing to commit, which comes when input is fetched again.
 //! 2. After [`COUNT_MIN`] of them and `task.timeout.ms` the worker fails.
 //! 3. Where the broker has refused a record, the next attempt is another one, since that record is known now: there is no
 //!    pause. But work goes on in smaller steps, half as many records each time, and more again with every commit: so each
@@ -13,6 +14,7 @@ use crate::error::Error;
 
 const PAUSE_MIN_MS: i64 = 10;
 const PAUSE_MAX_MS: i64 = 5_000;
+const CALM_MS: i64 = 30_000;
 /// So many in a row are no coincidence, whatever `task.timeout.ms` is.
 const COUNT_MIN: u32 = 5;
 
@@ -25,6 +27,7 @@ const FENCED_GAP_MS: i64 = 60_000;
 pub(super) struct Setbacks {
     count: u32,
     since_ms: i64,
+    last_ms: i64,
     pause_until_ms: Option<i64>,
     /// By how many halvings work is divided.
     care: u32,
@@ -39,6 +42,7 @@ impl Setbacks {
             self.since_ms = now_ms;
         }
         self.count += 1;
+        self.last_ms = now_ms;
         if learned {
             self.care = (self.care + 1).min(usize::BITS - 1);
             return;
@@ -76,7 +80,14 @@ impl Setbacks {
         )))
     }
 
-    /// A commit has come through, or there is nothing to commit.
+    /// There is nothing to commit.
+    pub(super) fn idle(&mut self, now_ms: i64) {
+        if now_ms.saturating_sub(self.last_ms) >= CALM_MS {
+            self.over();
+        }
+    }
+
+    /// A commit has come through.
     pub(super) fn over(&mut self) {
         self.count = 0;
         self.pause_until_ms = None;
@@ -118,6 +129,12 @@ mod tests {
         }
         assert_eq!(pauses, [0, 10, 20, 40, 80, 160, 320, 640, 1_280, 2_560, 5_000, 5_000, 5_000, 5_000]);
         assert!(setbacks.pauses(4_999) && !setbacks.pauses(5_000));
+        setbacks.idle(29_999);
+        assert!(setbacks.pauses(0), "there is nothing to commit before input is fetched again");
+        setbacks.idle(30_000);
+        assert!(!setbacks.pauses(0));
+        (0..2).for_each(|_| setbacks.note(false, 0));
+        assert!(setbacks.pauses(9) && !setbacks.pauses(10), "it begins anew");
         setbacks.over();
         assert!(!setbacks.pauses(0));
     }

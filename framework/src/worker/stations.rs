@@ -22,7 +22,6 @@ const TASK_RECORDS: usize = 64;
 /// Nothing is processed while so much is sent and not acknowledged.
 const PENDING_BYTES: usize = 64 << 20;
 /// What to do about an input that is there no more.
-const DELETED: &str = "was the topic deleted? create it, then start again: `auto.offset.reset` says where";
 /// Steps between two looks at memory.
 const MEMORY_STEPS: u64 = 64;
 /// How often in `state.cleanup.delay.ms` one looks for state that nobody has: it is deleted so much later at most.
@@ -60,9 +59,7 @@ impl Worker {
                         self.out_of_range.get_or_insert_with(|| (lane.partition().clone(), true));
                     }
                     Err(error) => {
-                        let deleted = error.code == "UNKNOWN_TOPIC_OR_PARTITION";
-                        let error = Error::from(error).at_record(lane.partition(), lane.next_offset());
-                        return Err(if deleted { error.hint(DELETED) } else { error });
+                        return Err(Error::from(error).at_record(lane.partition(), lane.next_offset()));
                     }
                 }
             }
@@ -203,7 +200,7 @@ impl Worker {
             now_ms,
         };
         if due && !self.committer.begin(&mut desk)? {
-            self.setbacks.over();
+            self.setbacks.idle(now_ms);
             return Ok(());
         }
         let Poll::Ready(commit) = self.committer.advance(&mut desk)? else { return Ok(()) };

@@ -113,8 +113,9 @@ fn an_input_topic_that_is_deleted_while_it_is_read() {
     let error = kit.settle().unwrap_err().to_string();
     assert_eq!(
         error,
-        "the cluster reports an error: in-0 cannot be read from offset 1 (UNKNOWN_TOPIC_OR_PARTITION) (topic in, \
-         partition 0, offset 1); was the topic deleted? create it, then start again: `auto.offset.reset` says where"
+        "a topic is not there any more: in-0 cannot be read from offset 1 (UNKNOWN_TOPIC_OR_PARTITION) (topic in, \
+         partition 0, offset 1); was it deleted? create it, then start again: `auto.offset.reset` says where an \
+         input begins"
     );
     assert_eq!(kit.restart(0).unwrap_err().message(), "source topics do not exist: `in`");
     let out = kit.cluster().read_all("out", Isolation::ReadCommitted).unwrap();

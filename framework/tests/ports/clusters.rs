@@ -26,7 +26,7 @@ pub(crate) struct Scene {
 /// Runs a test on every cluster there is.
 pub(crate) fn on_each(test: impl Fn(&Scene)) {
     for cluster in clusters() {
-        test(&Scene { cluster, clock: SystemClock::new(), prefix: prefix() });
+        test(&Scene::on(cluster));
     }
 }
 
@@ -57,6 +57,10 @@ fn prefix() -> String {
 }
 
 impl Scene {
+    pub(crate) fn on(cluster: Arc<dyn Cluster>) -> Self {
+        Self { cluster, clock: SystemClock::new(), prefix: prefix() }
+    }
+
     pub(crate) fn name(&self, name: &str) -> String {
         format!("{}-{name}", self.prefix)
     }

@@ -12,6 +12,9 @@ use crate::kafka::{GroupMetadata, OffsetCommit};
 
 /// How long a call waits before it is seen whether anybody still wants its answer.
 const SLICE_MS: i32 = 500;
+/// After so many of them the call for an epoch, with which nothing is lost, is given back: whoever makes it counts how long
+/// that is worth the while. The others go on, since a transaction has a time-out of its own.
+const INIT_SLICES: u32 = 20;
 
 /// A call that waits.
 #[derive(Debug)]
@@ -23,6 +26,11 @@ pub(super) enum Job {
 }
 
 impl Job {
+    /// Whether it is made again after so many times.
+    fn is_worth_another(&self, times: u32) -> bool {
+        !matches!(self, Self::Init) || times < INIT_SLICES
+    }
+
     fn call(&self, client: &Client) -> Result<(), Failure> {
         match self {
             Self::Init => client.init_transactions(SLICE_MS),
@@ -55,10 +63,13 @@ impl Clerk {
         let (client, bell, shared) = (Arc::clone(client), Arc::clone(bell), Arc::clone(&desk));
         let work = move || {
             for job in inbox {
+                let mut times = 1;
                 let outcome = loop {
+                    let wanted = job.is_worth_another(times) && !shared.dismissed.load(Ordering::Relaxed);
                     match job.call(&client) {
-                        Err(failure) if failure.retriable && !shared.dismissed.load(Ordering::Relaxed) => {
+                        Err(failure) if failure.retriable && wanted => {
                             tracing::debug!(code = failure.code, text = failure.text, ?job, "called again");
+                            times += 1;
                         }
                         outcome => break outcome,
                     }

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use rdkafka::bindings::RD_KAFKA_EVENT_ERROR;
 
 use super::bell::Bell;
-use super::raw::{Buffer, Client, Failure, Kind, Queue, Topic};
+use super::raw::{Buffer, Failure, Kind, Queue, Topic};
 use super::{Core, verdict};
-use crate::kafka::{Consumer, Fault, Fetched, Isolation, KafkaError};
+use crate::kafka::{Consumer, Fetched, Isolation, KafkaError};
 use crate::record::RecordBatch;
 use crate::topic::{TopicName, TopicPartition};
 
@@ -60,13 +60,11 @@ pub(super) struct KafkaConsumer {
 impl KafkaConsumer {
     pub(super) fn new(core: &Arc<Core>, bell: &Arc<Bell>, client: &str, isolation: Isolation) -> Self {
         let settings = core.tuning.consumer(client, isolation);
-        let live = Client::new(Kind::Consumer, &settings, RD_KAFKA_EVENT_ERROR)
-            .map(|client| Live {
-                readings: HashMap::new(),
-                topics: HashMap::new(),
-                main: Queue::main(&client, bell),
-            })
-            .map_err(|failure| failure.because(Fault::Refused));
+        let live = core.connect(Kind::Consumer, &settings, RD_KAFKA_EVENT_ERROR).map(|client| Live {
+            readings: HashMap::new(),
+            topics: HashMap::new(),
+            main: Queue::main(&client, bell),
+        });
         Self { live, core: Arc::clone(core), bell: Arc::clone(bell), buffer: Buffer::new(ROOM) }
     }
 
@@ -88,7 +86,7 @@ impl KafkaConsumer {
 impl Live {
     fn listen(&self, core: &Core) {
         while let Some(event) = self.main.next() {
-            event.failure().into_iter().for_each(|failure| core.report(failure));
+            self.main.failure(&event).into_iter().for_each(|failure| core.line.report(failure));
         }
     }
 
@@ -121,6 +119,7 @@ impl Reading {
                 message.push_to(&mut fetched.records);
             }
         });
+        self.failure = self.failure.take().or_else(|| self.queue.client().partition_failure());
         if count == buffer.limit || self.failure.is_some() {
             self.queue.signal().keep();
         }

@@ -60,13 +60,11 @@ pub(super) struct KafkaMember {
 impl KafkaMember {
     pub(super) fn new(core: &Arc<Core>, bell: &Arc<Bell>, options: &MemberOptions) -> Self {
         let events = RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_OFFSET_COMMIT;
-        let live = Client::new(Kind::Consumer, &core.tuning.member(options), events)
-            .map(|client| Live {
-                events: Queue::member(&client, bell),
-                commits: Queue::answers(&client, bell),
-                client,
-            })
-            .map_err(|failure| failure.because(Fault::Refused));
+        let live = core.connect(Kind::Consumer, &core.tuning.member(options), events).map(|client| Live {
+            events: Queue::member(&client, bell),
+            commits: Queue::answers(&client, bell),
+            client,
+        });
         Self {
             live,
             core: Arc::clone(core),
@@ -88,7 +86,8 @@ impl KafkaMember {
     }
 
     fn take_in(&mut self, event: &Event) -> Result<(), KafkaError> {
-        let Some(failure) = event.failure() else { return Ok(()) };
+        let live = self.live.as_ref().map_err(|error| error.clone())?;
+        let Some(failure) = live.events.failure(event) else { return Ok(()) };
         if event.kind() != RD_KAFKA_EVENT_REBALANCE {
             return self.alarmed(failure);
         }
@@ -120,7 +119,7 @@ impl KafkaMember {
                 Err(failure.because(Fault::Refused))
             }
             _ => {
-                self.core.report(failure);
+                self.core.line.report(failure);
                 Ok(())
             }
         }

@@ -1,6 +1,7 @@
 //! A Kafka cluster by librdkafka (feature `kafka`).
 //!
 //! ```text
+//! line        what all clients hear of their connections
 //! questions   topics, offsets, groups: one client for all of a process
 //! member      membership in the group; reads nothing     \
 //! consumer    reads partitions from explicit offsets      > a client each for every worker
@@ -12,6 +13,7 @@
 mod bell;
 mod clerk;
 mod consumer;
+mod line;
 mod member;
 mod producer;
 mod questions;
@@ -21,7 +23,7 @@ mod settings;
 mod verdict;
 
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::bindings::RD_KAFKA_EVENT_ERROR;
@@ -35,10 +37,11 @@ use crate::topic::{TopicName, TopicPartition};
 
 use bell::Bell;
 use consumer::KafkaConsumer;
+use line::Line;
 use member::KafkaMember;
 use producer::KafkaProducer;
 use questions::Questions;
-use raw::{Client, Failure, Kind, Queue};
+use raw::{Client, Kind, Queue};
 use settings::Connection;
 
 /// librdkafka's default of `batch.size`.
@@ -61,14 +64,7 @@ struct Core {
     /// The client for questions, and what it has to say beside answers.
     client: Arc<Client>,
     main: Mutex<Queue>,
-    outside: Mutex<Outside>,
-}
-
-/// What was heard of the connections.
-#[derive(Debug, Default)]
-struct Outside {
-    last: Option<String>,
-    turned_away: Option<KafkaError>,
+    line: Arc<Line>,
 }
 
 impl Core {
@@ -76,38 +72,22 @@ impl Core {
         &self.client
     }
 
-    fn outside(&self) -> MutexGuard<'_, Outside> {
-        self.outside.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Takes in what the client for questions has to say.
     fn listen(&self) {
         let main = self.main.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(event) = main.next() {
-            event.failure().into_iter().for_each(|failure| self.report(failure));
+            main.failure(&event).into_iter().for_each(|failure| self.line.report(failure));
         }
     }
 
-    /// Something is wrong with a connection. librdkafka has logged it, and goes on.
-    fn report(&self, failure: Failure) {
-        let mut outside = self.outside();
-        outside.last = Some(failure.text.clone());
-        if verdict::is_turned_away(&failure) {
-            outside.turned_away = Some(failure.because(Fault::Refused));
-        }
-    }
-
-    /// A broker has answered: credentials and certificates are right.
-    fn answered(&self) {
-        *self.outside() = Outside::default();
-    }
-
-    fn last_report(&self) -> Option<String> {
-        self.outside().last.clone()
-    }
-
-    fn turned_away(&self) -> Option<KafkaError> {
-        self.outside().turned_away.clone()
+    /// A client of its own for one of the ports.
+    fn connect(
+        &self,
+        kind: Kind,
+        settings: &[(String, String)],
+        events: i32,
+    ) -> std::result::Result<Arc<Client>, KafkaError> {
+        Client::new(kind, settings, events, &self.line).map_err(|failure| failure.because(Fault::Refused))
     }
 }
 
@@ -136,13 +116,15 @@ impl KafkaCluster {
             batch_bytes: AtomicUsize::new(BATCH_BYTES),
         };
         let asking = tuning.admin(&format!("{}-admin", options.client));
-        let client = Client::new(Kind::Producer, &asking, RD_KAFKA_EVENT_ERROR).map_err(|failure| {
-            let error = failure.because(Fault::Refused);
-            Error::new(Reaction::Stop, "the Kafka client cannot be made").because(error)
-        })?;
+        let line = Arc::new(Line::new(&options.servers));
+        let client =
+            Client::new(Kind::Producer, &asking, RD_KAFKA_EVENT_ERROR, &line).map_err(|failure| {
+                let error = failure.because(Fault::Refused);
+                Error::new(Reaction::Stop, "the Kafka client cannot be made").because(error)
+            })?;
         let bell = Arc::new(Bell::default());
         let main = Mutex::new(Queue::main(&client, &bell));
-        let core = Core { tuning, client, main, outside: Mutex::default() };
+        let core = Core { tuning, client, main, line };
         Ok(Self { core: Arc::new(core), bell })
     }
 }

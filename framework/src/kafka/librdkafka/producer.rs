@@ -57,8 +57,8 @@ impl KafkaProducer {
     pub(super) fn new(core: &Arc<Core>, bell: &Arc<Bell>, options: &ProducerOptions) -> Self {
         let live = || {
             let settings = core.tuning.producer(options);
-            let client = Client::new(Kind::Producer, &settings, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR)
-                .map_err(|failure| failure.because(Fault::Refused))?;
+            let events = RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR;
+            let client = core.connect(Kind::Producer, &settings, events)?;
             let main = Queue::main(&client, bell);
             let clerk = Clerk::new(&client, bell).map_err(|error| KafkaError {
                 code: "_FAIL",
@@ -106,13 +106,12 @@ impl KafkaProducer {
     }
 
     fn alarmed(&mut self, event: &Event) {
-        let Some(failure) = event.failure() else { return };
-        let fatal = self.live.as_ref().ok().and_then(|live| live.client.fatal());
-        match fatal {
-            Some(fatal) => {
+        let Ok(live) = &self.live else { return };
+        match (live.client.fatal(), live.main.failure(event)) {
+            (Some(fatal), _) => {
                 self.failed.get_or_insert(fatal.because(Fault::Fatal));
             }
-            None => self.core.report(failure),
+            (None, failure) => failure.into_iter().for_each(|failure| self.core.line.report(failure)),
         }
     }
 
@@ -149,7 +148,10 @@ impl KafkaProducer {
                     at += 1;
                 }
                 Ok(false) => break,
-                Err(failure) => return Err(fault(failure)),
+                Err(failure) => {
+                    let text = format!("a record for {partition} cannot be sent: {}", failure.text);
+                    return Err(fault(Failure { text, ..failure }));
+                }
             }
         }
         self.in_flight += at - from;
@@ -224,9 +226,9 @@ impl KafkaProducer {
         let outcome = ready!(self.live()?.clerk.call(job));
         // What the call has set free is taken in with it.
         self.pump()?;
-        Poll::Ready(outcome.map_err(|failure| {
-            let fault = verdict::transactional(&failure);
-            failure.because(fault)
+        Poll::Ready(outcome.map_err(|failure| match verdict::transactional(&failure) {
+            Fault::Retriable => self.core.line.explain(failure).because(Fault::Retriable),
+            fault => failure.because(fault),
         }))
     }
 }
@@ -241,7 +243,7 @@ impl Producer for KafkaProducer {
         if !self.transactional {
             return Poll::Ready(self.live().map(|_| ()));
         }
-        if let Some(error) = self.core.turned_away() {
+        if let Some(error) = self.core.line.turned_away() {
             return Poll::Ready(Err(error));
         }
         self.call(|| Job::Init)

@@ -51,19 +51,15 @@ impl Questions {
     /// The answer to what was asked, once it is there.
     fn answer(&mut self) -> Poll<Result<Event, KafkaError>> {
         self.core.listen();
-        let Some(event) = self.answers.next() else {
-            return match self.core.turned_away() {
-                // Nobody will answer.
-                Some(error) => Poll::Ready(Err(self.drop_question(error))),
-                None => Poll::Pending,
-            };
-        };
+        let event = self.answers.next();
+        if let Some(error) = self.core.line.turned_away() {
+            // Nobody will answer.
+            return Poll::Ready(Err(self.drop_question(error)));
+        }
+        let Some(event) = event else { return Poll::Pending };
         match event.failure() {
             Some(failure) => Poll::Ready(Err(self.fail(failure))),
-            None => {
-                self.core.answered();
-                Poll::Ready(Ok(event))
-            }
+            None => Poll::Ready(Ok(event)),
         }
     }
 
@@ -75,12 +71,7 @@ impl Questions {
 
     fn fail(&mut self, failure: Failure) -> KafkaError {
         let fault = verdict::plain(&failure);
-        let failure = match (fault, self.core.last_report()) {
-            (Fault::Retriable, Some(report)) => {
-                Failure { text: format!("{} (the last that was heard: {report})", failure.text), ..failure }
-            }
-            _ => failure,
-        };
+        let failure = if fault == Fault::Retriable { self.core.line.explain(failure) } else { failure };
         self.drop_question(failure.because(fault))
     }
 

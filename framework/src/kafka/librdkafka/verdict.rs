@@ -12,6 +12,9 @@ pub(super) fn kafka_name(name: &'static str) -> &'static str {
         "_AUTO_OFFSET_RESET" => "OFFSET_OUT_OF_RANGE",
         "_FENCED" => "PRODUCER_FENCED",
         "NOT_LEADER_FOR_PARTITION" => "NOT_LEADER_OR_FOLLOWER",
+        "_AUTHENTICATION" => "SASL_AUTHENTICATION_FAILED",
+        // It has no number in Kafka's protocol; Java clients throw `SslAuthenticationException`.
+        "_SSL" => "SSL_AUTHENTICATION_FAILED",
         other => other,
     }
 }
@@ -42,6 +45,9 @@ const RETRIABLE: &[&str] = &[
     "REBALANCE_IN_PROGRESS",
     "REPLICA_NOT_AVAILABLE",
     "REQUEST_TIMED_OUT",
+    // The line decides whether we are turned away for good.
+    "SASL_AUTHENTICATION_FAILED",
+    "SSL_AUTHENTICATION_FAILED",
     "THROTTLING_QUOTA_EXCEEDED",
     "UNKNOWN_LEADER_EPOCH",
     "UNSTABLE_OFFSET_COMMIT",
@@ -74,7 +80,33 @@ pub(super) fn transactional(failure: &Failure) -> Fault {
 
 /// Whether the brokers will not talk to us, however often we try: credentials, certificates.
 pub(super) fn is_turned_away(failure: &Failure) -> bool {
-    matches!(failure.code, "_AUTHENTICATION" | "_SSL" | "SASL_AUTHENTICATION_FAILED" | "_UNSUPPORTED_FEATURE")
+    // What a broker that ends makes of a login under way, which librdkafka tells as one that was refused.
+    let broken_off = ["transport failure", "Timed out", "Disconnected", "hung up"];
+    let codes = ["SASL_AUTHENTICATION_FAILED", "SSL_AUTHENTICATION_FAILED", "_UNSUPPORTED_FEATURE"];
+    codes.contains(&failure.code) && !broken_off.iter().any(|words| failure.text.contains(words))
+}
+
+/// What is wrong with a broker's certificate, by OpenSSL's number (`X509_V_ERR_*`).
+pub(super) fn distrust(number: i32) -> String {
+    let what = match number {
+        9 => "is not valid yet: which of the two clocks is wrong?",
+        10 => "has expired",
+        18..=21 => {
+            "is signed by nobody who is trusted: `ssl.ca.location` names the certificates of those who are"
+        }
+        23 => "was revoked",
+        62 | 64 => {
+            "is for other hosts: connect by a name that it holds, or set `ssl.endpoint.identification.algorithm` to `none`"
+        }
+        other => return format!("does not verify (X509_V_ERR number {other})"),
+    };
+    what.to_owned()
+}
+
+/// Whether a request is answered to whom a broker does not know yet: the numbers of SaslHandshake, ApiVersions and
+/// SaslAuthenticate in Kafka's protocol.
+pub(super) fn is_greeting(api: i16) -> bool {
+    matches!(api, 17 | 18 | 36)
 }
 
 /// Whether a record that was refused so is at fault itself, not the broker's state; `false` for one that the topic as a
@@ -88,8 +120,21 @@ pub(super) fn is_about_topic(code: &str) -> bool {
     matches!(code, "TOPIC_AUTHORIZATION_FAILED" | "POLICY_VIOLATION" | "INVALID_TOPIC_EXCEPTION")
 }
 
-/// A log line without its numbers: lines that differ in nothing else are the same.
+/// What was heard of a connection, with what may be behind it where librdkafka does not say.
+pub(super) fn with_advice(text: &str) -> String {
+    // A listener that wants TLS or a login hangs up on who begins without. So does a broker that ends.
+    let greeted = text.contains("Disconnected") && text.contains("in state APIVERSION_QUERY");
+    match greeted && !text.contains("security.protocol") {
+        true => {
+            format!("{text}: does the listener want TLS or a login? `security.protocol` says which we speak")
+        }
+        false => text.to_owned(),
+    }
+}
+
+/// A log line without its times and counts: lines that differ in nothing else are the same.
 pub(super) fn same_line(line: &str) -> String {
+    let line = line.rsplit_once(" (after ").map_or(line, |(line, _)| line);
     let mut same = String::with_capacity(line.len());
     for letter in line.chars() {
         match letter {
@@ -136,8 +181,20 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_that_hangs_up_at_the_greeting_may_want_another_protocol() {
+        let advised = |text| with_advice(text).contains("`security.protocol`");
+        assert!(advised("a:1: Disconnected: closed by peer (after 1ms in state APIVERSION_QUERY)"));
+        assert!(!advised("a:1: Disconnected: closed by peer (after 1ms in state UP)"));
+        assert!(!advised("a:1: Connect failed (after 1ms in state CONNECT)"));
+    }
+
+    #[test]
     fn lines_that_differ_in_numbers_are_the_same() {
-        assert_eq!(same_line("failed (after 12ms, 3 times)"), same_line("failed (after 7ms, 45 times)"));
+        assert_eq!(same_line("failed after 12 ms, 3 times"), same_line("failed after 7 ms, 45 times"));
+        assert_eq!(
+            same_line("failed (after 12ms in state UP)"),
+            same_line("failed (after 7ms in state UP, 3 identical error(s) suppressed)")
+        );
         assert_ne!(same_line("failed"), same_line("refused"));
     }
 }

@@ -1,26 +1,48 @@
 //! Hooks: what the threads of librdkafka call.
 
-use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::bindings as c;
 
 use super::super::bell::Signal;
-use super::text;
+use super::super::line::Line;
+use super::super::verdict;
+use super::{Failure, text};
 
-/// So many different log lines are told apart; then counting starts over.
-const LINES: usize = 256;
 /// Under which name we look on.
 pub(super) const NAME: &CStr = c"headwater";
 
 /// What the threads of a client call. It outlives them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Hooks {
-    lines: Mutex<HashMap<String, u32>>,
+    line: Arc<Line>,
+    distrust: Mutex<Option<String>>,
+    failure: Mutex<Option<Failure>>,
     /// Whether a request of a transaction was given up without an answer: it may still be on its way.
     pub(super) unanswered: AtomicBool,
+}
+
+impl Hooks {
+    pub(super) fn new(line: &Arc<Line>) -> Self {
+        Self {
+            line: Arc::clone(line),
+            distrust: Mutex::default(),
+            failure: Mutex::default(),
+            unanswered: AtomicBool::new(false),
+        }
+    }
+
+    /// What is wrong with a partition since the last call.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// What was wrong with the last certificate that did not verify.
+    pub(super) fn distrust(&self) -> Option<String> {
+        self.distrust.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// Something was put into an empty queue.
@@ -38,23 +60,63 @@ pub(super) unsafe extern "C" fn on_log(
 ) {
     // SAFETY: the opaque is the client's hooks; the strings live through the call.
     let (hooks, fac, line) = unsafe { (&*c::rd_kafka_opaque(rk).cast::<Hooks>(), text(fac), text(buf)) };
-    let times = {
-        let mut lines = hooks.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() > LINES {
-            lines.clear();
-        }
-        let times = lines.entry(super::super::verdict::same_line(&line)).or_default();
-        *times = times.saturating_add(1);
-        *times
-    };
+    if &*fac == "FAIL" {
+        hooks.line.failed(&line);
+    }
+    let times = hooks.line.times(&line);
     if !times.is_power_of_two() {
         return;
     }
+    // That a connection fails again is no news, and the line says so where no other holds.
+    let level = if &*fac == "FAIL" && times > 1 { 6 } else { level };
     match level {
         0..=4 => tracing::warn!(fac, times, "{line}"),
         5..=6 => tracing::info!(fac, times, "{line}"),
         _ => tracing::debug!(fac, "{line}"),
     }
+}
+
+/// Something is wrong with a partition that is read: told by the call that takes its messages, not by one of them.
+pub(super) unsafe extern "C" fn on_error(
+    _: *mut c::rd_kafka_t,
+    err: c_int,
+    reason: *const c_char,
+    opaque: *mut c_void,
+) {
+    // SAFETY: the opaque is the client's hooks; the text lives through the call.
+    let (hooks, reason) = unsafe { (&*opaque.cast::<Hooks>(), text(reason)) };
+    let err = c::rd_kafka_resp_err_t::try_from(err);
+    let err = err.unwrap_or(c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN);
+    *hooks.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(Failure::plain(err, reason));
+}
+
+/// A certificate was looked at by OpenSSL, whose verdict stands: librdkafka alone would not say what is wrong with it.
+pub(super) unsafe extern "C" fn on_certificate(
+    _: *mut c::rd_kafka_t,
+    broker: *const c_char,
+    _: i32,
+    x509_error: *mut c_int,
+    _: c_int,
+    _: *const c_char,
+    _: usize,
+    said: *mut c_char,
+    room: usize,
+    opaque: *mut c_void,
+) -> c_int {
+    // SAFETY: the opaque is the client's hooks; number and name live through the call.
+    let (hooks, number, broker) = unsafe { (&*opaque.cast::<Hooks>(), *x509_error, text(broker)) };
+    if number == 0 {
+        return 1;
+    }
+    let what = verdict::distrust(number);
+    let shown = what.bytes().take(room.saturating_sub(1)).chain([0]);
+    for (at, byte) in shown.take(room).enumerate() {
+        // SAFETY: `said` has room for `room` bytes.
+        unsafe { said.add(at).write(c_char::from_ne_bytes([byte])) };
+    }
+    let distrust = format!("the certificate of {broker} {what}");
+    *hooks.distrust.lock().unwrap_or_else(PoisonError::into_inner) = Some(distrust);
+    0
 }
 
 pub(super) unsafe extern "C" fn on_new(
@@ -88,9 +150,14 @@ unsafe extern "C" fn on_response(
     err: c::rd_kafka_resp_err_t,
     opaque: *mut c_void,
 ) -> c::rd_kafka_resp_err_t {
-    if is_transactional(api) && err != c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-        // SAFETY: the opaque is the client's hooks.
-        unsafe { &*opaque.cast::<Hooks>() }.unanswered.store(true, Ordering::Relaxed);
+    // SAFETY: the opaque is the client's hooks.
+    let hooks = unsafe { &*opaque.cast::<Hooks>() };
+    let answered = err == c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+    if answered && !verdict::is_greeting(api) {
+        hooks.line.answered();
+    }
+    if is_transactional(api) && !answered {
+        hooks.unanswered.store(true, Ordering::Relaxed);
     }
     c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
 }

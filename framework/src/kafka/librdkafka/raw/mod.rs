@@ -9,10 +9,12 @@
 mod admin;
 mod hooks;
 mod lists;
+mod queue;
 mod records;
 
 pub(super) use admin::Described;
 pub(super) use lists::Placed;
+pub(super) use queue::{Event, Queue};
 pub(super) use records::{Buffer, Message, Topic};
 
 use std::ffi::{CStr, CString, c_char, c_void};
@@ -21,7 +23,7 @@ use std::sync::atomic::Ordering;
 
 use rdkafka::bindings as c;
 
-use super::bell::{Bell, Signal};
+use super::line::Line;
 use hooks::Hooks;
 use lists::{List, placed};
 
@@ -73,8 +75,13 @@ unsafe impl Sync for Client {}
 
 impl Client {
     /// A client with these settings; `events` are those that come by queue.
-    pub(super) fn new(kind: Kind, settings: &[(String, String)], events: i32) -> Result<Arc<Self>, Failure> {
-        let hooks = Box::<Hooks>::default();
+    pub(super) fn new(
+        kind: Kind,
+        settings: &[(String, String)],
+        events: i32,
+        line: &Arc<Line>,
+    ) -> Result<Arc<Self>, Failure> {
+        let hooks = Box::new(Hooks::new(line));
         let opaque = std::ptr::from_ref::<Hooks>(&hooks).cast_mut().cast::<c_void>();
         let mut text = [0; TEXT];
         // SAFETY: `conf` is freed below, or belongs to the client once that is made; `opaque` points to `hooks`, which
@@ -92,6 +99,9 @@ impl Client {
             c::rd_kafka_conf_set_events(conf, events);
             c::rd_kafka_conf_set_opaque(conf, opaque);
             c::rd_kafka_conf_set_log_cb(conf, Some(hooks::on_log));
+            c::rd_kafka_conf_set_error_cb(conf, Some(hooks::on_error));
+            // Refused where there is no TLS in it, and then it is not needed.
+            c::rd_kafka_conf_set_ssl_cert_verify_cb(conf, Some(hooks::on_certificate));
             c::rd_kafka_conf_interceptor_add_on_new(conf, hooks::NAME.as_ptr(), Some(hooks::on_new), opaque);
             let kind = match kind {
                 Kind::Consumer => c::rd_kafka_type_t::RD_KAFKA_CONSUMER,
@@ -104,6 +114,11 @@ impl Client {
             }
             Ok(Arc::new(Self { rk, hooks: Some(hooks) }))
         }
+    }
+
+    /// What went wrong with the partition whose messages were taken last.
+    pub(super) fn partition_failure(&self) -> Option<Failure> {
+        self.hooks.as_ref().and_then(|hooks| hooks.failure())
     }
 
     /// Whether a request of a transaction was given up without an answer: it may still be on its way.
@@ -249,136 +264,34 @@ impl Client {
     }
 }
 
+/// How long a producer's last call may wait for its thread.
+const LAST_WORD_MS: i32 = 100;
+
 impl Drop for Client {
     /// Freeing waits for librdkafka's threads, for seconds where a broker does not answer: a thread of its own does.
+    ///
+    /// librdkafka (2.12.1) ends the process by an assertion (`txn_req_cnt > 0`) where a producer is freed at the moment at
+    /// which it asks for partitions to be added to a transaction, as it does after the first record for each: its broker
+    /// thread takes the request's end for counted before its main thread has counted it. A transaction that is being aborted
+    /// asks for nothing more, so that comes first; what becomes of the abort does not matter.
     fn drop(&mut self) {
         let (rk, hooks) = (self.rk as usize, self.hooks.take());
         let free = move || {
-            // SAFETY: nobody else has the handle any more (rule 1); the hooks go after the threads that call them.
+            let rk = rk as *mut c::rd_kafka_t;
+            // SAFETY: nobody else has the handle any more (rule 1); the error is ours, or null where there is none; the hooks
+            // go after the threads that call them.
             unsafe {
-                c::rd_kafka_destroy_flags(rk as *mut c::rd_kafka_t, c::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE)
+                let error = c::rd_kafka_abort_transaction(rk, LAST_WORD_MS);
+                if !error.is_null() {
+                    c::rd_kafka_error_destroy(error);
+                }
+                c::rd_kafka_destroy_flags(rk, c::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
             };
             drop(hooks);
         };
         if let Err(error) = std::thread::Builder::new().name("headwater-reaper".to_owned()).spawn(free) {
             tracing::warn!(%error, "a client of librdkafka is not freed");
         }
-    }
-}
-
-/// A queue of events.
-#[derive(Debug)]
-pub(super) struct Queue {
-    rkqu: *mut c::rd_kafka_queue_t,
-    signal: Arc<Signal>,
-    client: Arc<Client>,
-}
-
-// SAFETY: a queue may be used by any thread; it is in the hands of one at a time.
-unsafe impl Send for Queue {}
-
-impl Queue {
-    /// What is for the client as a whole: errors, delivery reports.
-    pub(super) fn main(client: &Arc<Client>, bell: &Arc<Bell>) -> Self {
-        // SAFETY: the client lives, and is kept by the queue.
-        Self::of(client, unsafe { c::rd_kafka_queue_get_main(client.rk) }, bell)
-    }
-
-    /// What is for a member of a group.
-    pub(super) fn member(client: &Arc<Client>, bell: &Arc<Bell>) -> Self {
-        // SAFETY: as above; errors of the client come here as well.
-        let rkqu = unsafe {
-            c::rd_kafka_poll_set_consumer(client.rk);
-            c::rd_kafka_queue_get_consumer(client.rk)
-        };
-        Self::of(client, rkqu, bell)
-    }
-
-    /// A queue for answers.
-    pub(super) fn answers(client: &Arc<Client>, bell: &Arc<Bell>) -> Self {
-        // SAFETY: as above.
-        Self::of(client, unsafe { c::rd_kafka_queue_new(client.rk) }, bell)
-    }
-
-    fn of(client: &Arc<Client>, rkqu: *mut c::rd_kafka_queue_t, bell: &Arc<Bell>) -> Self {
-        let signal = Arc::new(Signal::new(bell));
-        let opaque = Arc::as_ptr(&signal).cast_mut().cast::<c_void>();
-        // SAFETY: the signal lives until `drop` has taken the callback away.
-        unsafe { c::rd_kafka_queue_cb_event_enable(rkqu, Some(hooks::on_event), opaque) };
-        Self { rkqu, signal, client: Arc::clone(client) }
-    }
-
-    /// Its client.
-    pub(super) fn client(&self) -> &Arc<Client> {
-        &self.client
-    }
-
-    /// What tells that there is something.
-    pub(super) fn signal(&self) -> &Signal {
-        &self.signal
-    }
-
-    /// The next event, if the signal was raised.
-    pub(super) fn next(&self) -> Option<Event> {
-        if self.signal.take() { self.poll() } else { None }
-    }
-
-    /// The next event. For a member of a group it also says that the member is alive.
-    pub(super) fn poll(&self) -> Option<Event> {
-        // SAFETY: the queue lives; the event is taken over.
-        let rkev = unsafe { c::rd_kafka_queue_poll(self.rkqu, 0) };
-        if rkev.is_null() {
-            return None;
-        }
-        self.signal.keep();
-        Some(Event { rkev })
-    }
-}
-
-impl Drop for Queue {
-    fn drop(&mut self) {
-        // SAFETY: the callback runs under the queue's lock, so that it does not any more once it is taken away.
-        unsafe {
-            c::rd_kafka_queue_cb_event_enable(self.rkqu, None, std::ptr::null_mut());
-            c::rd_kafka_queue_destroy(self.rkqu);
-        }
-    }
-}
-
-/// Something that a queue has brought.
-#[derive(Debug)]
-pub(super) struct Event {
-    rkev: *mut c::rd_kafka_event_t,
-}
-
-impl Event {
-    /// One of `RD_KAFKA_EVENT_*`.
-    pub(super) fn kind(&self) -> i32 {
-        // SAFETY: the event lives.
-        unsafe { c::rd_kafka_event_type(self.rkev) }
-    }
-
-    /// Its error, if it has one. Assignments and revocations are told by one as well.
-    pub(super) fn failure(&self) -> Option<Failure> {
-        // SAFETY: the event lives; its text is copied.
-        unsafe {
-            let err = c::rd_kafka_event_error(self.rkev);
-            let failed = err != c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
-            failed.then(|| Failure::plain(err, text(c::rd_kafka_event_error_string(self.rkev))))
-        }
-    }
-
-    /// The partitions that it is about.
-    pub(super) fn partitions(&self) -> Vec<Placed> {
-        // SAFETY: the list belongs to the event, and is copied.
-        unsafe { placed(c::rd_kafka_event_topic_partition_list(self.rkev)) }
-    }
-}
-
-impl Drop for Event {
-    fn drop(&mut self) {
-        // SAFETY: the event is ours.
-        unsafe { c::rd_kafka_event_destroy(self.rkev) };
     }
 }
 

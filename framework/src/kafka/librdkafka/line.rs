@@ -1,0 +1,204 @@
+//! Line: what all clients of a process together hear of their connections. Whether brokers answer, and whether they turn us
+//! away.
+//!
+//! 1. librdkafka connects again and again by itself. That nobody can be reached is said once, and that somebody answers
+//!    again as well.
+//! 2. Who is turned away before any broker has answered has the wrong credentials or certificates: that is final, since
+//!    waiting does not make them right.
+//! 3. Once brokers have answered they are known to be right. Who is turned away later waits as if nobody could be reached: a
+//!    broker that starts may not know its users yet, and one that ends breaks a login off.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::raw::Failure;
+use super::verdict;
+use crate::kafka::{Fault, KafkaError};
+
+#[derive(Debug, Default)]
+struct Heard {
+    /// A broker has answered, ever.
+    known: bool,
+    away: bool,
+    last: Option<String>,
+    turned_away: Option<KafkaError>,
+}
+
+/// So many different log lines are told apart; then counting starts over.
+const LINES: usize = 256;
+
+/// What the clients of a process hear of their connections.
+#[derive(Debug)]
+pub(super) struct Line {
+    servers: String,
+    heard: Mutex<Heard>,
+    /// How often each line of librdkafka's logs has come: its clients say the same.
+    lines: Mutex<HashMap<String, u32>>,
+    /// Whether an answer would be news. Without the lock: answers are many.
+    news: AtomicBool,
+}
+
+impl Line {
+    /// The line to these servers.
+    pub(super) fn new(servers: &[String]) -> Self {
+        Self {
+            servers: servers.join(","),
+            heard: Mutex::default(),
+            lines: Mutex::default(),
+            news: AtomicBool::new(true),
+        }
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something is wrong with a connection. librdkafka goes on.
+    pub(super) fn report(&self, failure: Failure) {
+        let mut heard = self.heard();
+        if failure.code == "_ALL_BROKERS_DOWN" {
+            // Without a failure since the last answer this is an old story, told late by a client that nobody has asked.
+            if let Some(why) = heard.last.clone()
+                && !std::mem::replace(&mut heard.away, true)
+            {
+                let servers = &self.servers;
+                tracing::warn!(
+                    servers,
+                    why,
+                    "no broker can be reached: connecting is tried again until one answers"
+                );
+            }
+        } else {
+            heard.last = Some(verdict::with_advice(&failure.text));
+        }
+        if verdict::is_turned_away(&failure) && !heard.known {
+            heard.turned_away = Some(failure.because(Fault::Refused));
+        }
+        self.news.store(true, Ordering::Release);
+    }
+
+    /// A connection has failed, says a line of librdkafka's log; of what it takes for usual there is no more than that.
+    pub(super) fn failed(&self, line: &str) {
+        self.heard().last = Some(verdict::with_advice(without_thread(line)));
+        self.news.store(true, Ordering::Release);
+    }
+
+    /// How often a line of librdkafka's log has come, with other numbers perhaps.
+    pub(super) fn times(&self, line: &str) -> u32 {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() > LINES {
+            lines.clear();
+        }
+        let times = lines.entry(verdict::same_line(without_thread(line))).or_default();
+        *times = times.saturating_add(1);
+        *times
+    }
+
+    /// A broker has answered something that it answers nobody whom it does not know.
+    pub(super) fn answered(&self) {
+        if !self.news.load(Ordering::Relaxed) || !self.news.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let heard = std::mem::replace(&mut *self.heard(), Heard { known: true, ..Heard::default() });
+        if heard.away {
+            tracing::info!(servers = self.servers, "a broker answers again");
+        }
+    }
+
+    /// Why nobody will ever answer, where that is known.
+    pub(super) fn turned_away(&self) -> Option<KafkaError> {
+        self.heard().turned_away.clone()
+    }
+
+    /// A failure to be repeated, with what was heard of the connections.
+    pub(super) fn explain(&self, failure: Failure) -> Failure {
+        let (servers, heard) = (&self.servers, self.heard());
+        let text = match (heard.away, &heard.last) {
+            (true, Some(last)) => format!("no broker of {servers} can be reached: {last}"),
+            (false, Some(last)) => format!("{} (the last that was heard: {last})", failure.text),
+            (_, None) => return failure,
+        };
+        Failure { text, ..failure }
+    }
+}
+
+/// A line begins with the thread that writes it: `[thrd:name]: `.
+fn without_thread(line: &str) -> &str {
+    line.strip_prefix("[thrd:").and_then(|line| line.split_once("]: ")).map_or(line, |(_, line)| line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(code: &'static str, text: &str) -> Failure {
+        Failure { code, text: text.to_owned(), fatal: false, abortable: false, retriable: false }
+    }
+
+    fn line() -> Line {
+        Line::new(&["a:1".to_owned(), "b:2".to_owned()])
+    }
+
+    #[test]
+    fn who_is_turned_away_before_the_first_answer_is_so_for_good() {
+        let line = line();
+        line.report(failure("_TRANSPORT", "refused"));
+        assert_eq!(line.turned_away(), None);
+        line.report(failure("SASL_AUTHENTICATION_FAILED", "invalid password"));
+        let error = line.turned_away().unwrap();
+        assert_eq!((error.fault, error.message.as_str()), (Fault::Refused, "invalid password"));
+    }
+
+    #[test]
+    fn who_is_turned_away_later_waits() {
+        let line = line();
+        line.answered();
+        line.report(failure("SASL_AUTHENTICATION_FAILED", "invalid password"));
+        assert_eq!(line.turned_away(), None);
+        assert!(line.explain(failure("_TIMED_OUT", "late")).text.contains("invalid password"));
+    }
+
+    #[test]
+    fn a_login_that_is_broken_off_is_no_refusal() {
+        let line = line();
+        let text =
+            "SASL authentication error: SaslAuthenticateRequest failed: Local: Broker transport failure";
+        line.report(failure("SASL_AUTHENTICATION_FAILED", text));
+        assert_eq!(line.turned_away(), None);
+    }
+
+    #[test]
+    fn what_fails_for_want_of_an_answer_says_why() {
+        let line = line();
+        let explained = || line.explain(failure("_TIMED_OUT", "late")).text;
+        assert_eq!(explained(), "late");
+        line.report(failure("_TRANSPORT", "refused"));
+        assert_eq!(explained(), "late (the last that was heard: refused)");
+        line.report(failure("_ALL_BROKERS_DOWN", "2/2 brokers are down"));
+        assert_eq!(explained(), "no broker of a:1,b:2 can be reached: refused");
+        line.answered();
+        assert_eq!(explained(), "late");
+        // Late news of the same.
+        line.report(failure("_ALL_BROKERS_DOWN", "2/2 brokers are down"));
+        assert_eq!(explained(), "late");
+        line.failed("[thrd:a:1/bootstrap]: a:1/bootstrap: Disconnected (after 3ms in state UP)");
+        line.report(failure("_ALL_BROKERS_DOWN", "2/2 brokers are down"));
+        assert_eq!(
+            explained(),
+            "no broker of a:1,b:2 can be reached: a:1/bootstrap: Disconnected (after 3ms in state UP)"
+        );
+    }
+
+    #[test]
+    fn lines_that_say_the_same_are_counted_together() {
+        let line = line();
+        let lines = [
+            "[thrd:a]: a:1: refused (after 0ms in state CONNECT)",
+            "[thrd:b]: a:1: refused (after 12ms in state CONNECT)",
+            "a:1: refused (after 1ms in state CONNECT, 7 identical error(s) suppressed)",
+            "b:2: refused (after 1ms in state CONNECT)",
+        ];
+        assert_eq!(lines.map(|said| line.times(said)), [1, 2, 3, 1]);
+    }
+}

@@ -1,0 +1,102 @@
+//! Brokers that are away: an application waits with words, and goes on alone when they are back.
+
+use std::time::Duration;
+
+use crate::broker::{Broker, on_a_broker};
+use crate::heard;
+use crate::pipeline::Pipeline;
+use crate::refused::{end, failure};
+
+const NOBODY: &str = "no broker can be reached: connecting is tried again until one answers";
+
+/// A handful of lines is told while nothing changes, whatever the time.
+fn is_no_flood() {
+    let warned: Vec<_> = heard::lines("").into_iter().filter(|line| !line.starts_with("INFO")).collect();
+    assert!(warned.len() < 15, "{} lines:\n{}", warned.len(), warned.join("\n"));
+}
+
+#[test]
+fn an_address_where_nobody_answers_is_tried_until_the_time_is_over() {
+    on_a_broker(|broker| {
+        let pipeline = Pipeline::new(broker);
+        let tls = "security.protocol=SSL\nssl.ca.location=<ca.pem>";
+        let cases = [
+            ("127.0.0.1:1".to_owned(), "", "Connection refused"),
+            ("nowhere.invalid:9092".to_owned(), "", "Failed to resolve 'nowhere.invalid:9092'"),
+            // The other kind of listener hangs up.
+            (broker.address("SSL"), "", "security.protocol"),
+            (broker.address("PLAINTEXT"), tls, "PLAINTEXT broker listener?"),
+        ];
+        for (address, more, why) in cases {
+            heard::begin();
+            let lines = format!("bootstrap.servers={address}\ntask.timeout.ms=12000\n{more}");
+            let running = pipeline.application(&lines).unwrap().start().unwrap();
+            let warned = heard::wait(NOBODY, Duration::from_secs(5));
+            assert!(warned.contains(&address), "{warned}");
+            let said = end(&pipeline, running, 45_000);
+            println!("{lines}\n-> {warned}\n-> {said}\n{}\n", heard::lines("").join("\n"));
+            for words in
+                [&format!("no broker of {address} can be reached: "), why, "`task.timeout.ms` has passed"]
+            {
+                assert!(said.contains(words), "{said}\nlacks {words}");
+            }
+            is_no_flood();
+        }
+    });
+}
+
+#[test]
+fn with_no_patience_the_first_question_without_an_answer_ends_it() {
+    on_a_broker(|broker| {
+        let pipeline = Pipeline::new(broker);
+        let said = failure(&pipeline, "bootstrap.servers=127.0.0.1:1\ntask.timeout.ms=0", 15_000);
+        assert!(said.contains("Connection refused"), "{said}");
+    });
+}
+
+#[test]
+fn a_broker_that_comes_after_the_start_is_found() {
+    on_a_broker(|broker| {
+        let mut pipeline = Pipeline::new(broker);
+        broker.command("kill");
+        let running = pipeline.application("").unwrap().start().unwrap();
+        heard::wait(NOBODY, Duration::from_secs(5));
+        heard::pause(15_000);
+        is_no_flood();
+        broker.command("restart");
+        heard::wait("a broker answers again", Duration::from_secs(10));
+        pipeline.feed(Duration::from_secs(2));
+        pipeline.check();
+        running.stop().unwrap();
+    });
+}
+
+/// A broker is away for so long while records come; then all of them have to be there, once.
+fn away(broker: &Broker, lines: &str, seconds: u64) {
+    let mut pipeline = Pipeline::new(broker);
+    let running = pipeline.application(lines).unwrap().start().unwrap();
+    pipeline.feed(Duration::from_secs(5));
+    broker.command("kill");
+    pipeline.feed(Duration::from_secs(seconds));
+    heard::wait(NOBODY, Duration::ZERO);
+    is_no_flood();
+    broker.command("restart");
+    pipeline.feed(Duration::from_secs(5));
+    pipeline.check();
+    println!("{}", heard::lines("").join("\n"));
+    assert_eq!(running.failure(), None);
+    running.stop().unwrap();
+}
+
+#[test]
+fn a_broker_that_is_away_for_a_minute_costs_no_record_and_doubles_none() {
+    on_a_broker(|broker| away(broker, "", 60));
+}
+
+#[test]
+fn connections_that_are_encrypted_and_log_in_come_back() {
+    on_a_broker(|broker| {
+        let lines = "bootstrap.servers=<SASL_SSL>\nfile=scram-sha-512.properties\ncompression.type=lz4";
+        away(broker, lines, 5);
+    });
+}

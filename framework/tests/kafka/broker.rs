@@ -1,0 +1,106 @@
+//! The broker of the trials: where it listens, and how it is killed.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use headwater::Config;
+use headwater::kafka::KafkaCluster;
+
+use crate::heard;
+
+/// A broker that is nobody else's for a while.
+pub(crate) struct Broker {
+    folder: PathBuf,
+    _alone: MutexGuard<'static, ()>,
+}
+
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Runs a trial, where there is a broker for it.
+pub(crate) fn on_a_broker(trial: impl FnOnce(&Broker)) {
+    let Some(folder) = std::env::var_os("HEADWATER_TEST_KAFKA") else {
+        #[expect(clippy::print_stdout, reason = "whoever runs the tests has to know")]
+        {
+            println!("skipped: HEADWATER_TEST_KAFKA names no folder of a cluster");
+        }
+        return;
+    };
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    heard::begin();
+    let broker = Broker { folder: folder.into(), _alone: alone };
+    trial(&broker);
+}
+
+impl Broker {
+    /// Its address for `listener`: PLAINTEXT, SSL, SASL_SSL.
+    pub(crate) fn address(&self, listener: &str) -> String {
+        let properties = std::fs::read_to_string(self.folder.join("1/server.properties")).unwrap();
+        let listeners =
+            properties.lines().find_map(|line| line.strip_prefix("advertised.listeners=")).unwrap();
+        let prefix = format!("{listener}://");
+        listeners.split(',').find_map(|one| one.strip_prefix(&prefix)).unwrap().to_owned()
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn port(&self, listener: &str) -> String {
+        self.address(listener).rsplit(':').next().unwrap().to_owned()
+    }
+
+    /// A file for clients.
+    pub(crate) fn client(&self, file: &str) -> String {
+        self.folder.join("client").join(file).display().to_string()
+    }
+
+    /// Calls `tests/kafka/broker`.
+    pub(crate) fn command(&self, action: &str) {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kafka/broker");
+        let status = Command::new(script).args([action, "1", "--dir"]).arg(&self.folder).status().unwrap();
+        assert!(status.success(), "tests/kafka/broker {action} fails");
+    }
+
+    /// Deletes a topic, by Kafka's own tool.
+    pub(crate) fn delete_topic(&self, topic: &str) {
+        let told = std::fs::read_to_string(self.folder.join("cluster.json")).unwrap();
+        let version = told.split('"').nth(3).unwrap();
+        let cache = std::env::var("XDG_CACHE_HOME")
+            .unwrap_or_else(|_| format!("{}/.cache", std::env::var("HOME").unwrap()));
+        let class_path =
+            std::fs::read_to_string(format!("{cache}/headwater/kafka-{version}/classpath")).unwrap();
+        let made = Command::new("java")
+            .args(["-cp", class_path.trim(), "org.apache.kafka.tools.TopicCommand", "--delete"])
+            .args(["--bootstrap-server", &self.address("PLAINTEXT"), "--topic", topic])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    }
+
+    /// A configuration with these lines.
+    pub(crate) fn config(&self, lines: &str) -> Config {
+        let lines = lines
+            .replace("<PLAINTEXT>", &self.address("PLAINTEXT"))
+            .replace("<SSL>", &self.address("SSL"))
+            .replace("<SASL_SSL>", &self.address("SASL_SSL"));
+        let files = ["ca.pem", "client.pem", "client.key"];
+        let lines =
+            files.iter().fold(lines, |lines, file| lines.replace(&format!("<{file}>"), &self.client(file)));
+        let pairs = lines.lines().map(str::trim).filter(|line| !line.is_empty());
+        let builder = pairs.fold(Config::builder(), |builder, line| {
+            let (name, value) = line.split_once('=').unwrap();
+            match name {
+                "file" => builder.file(self.client(value)),
+                _ => builder.set(name, value),
+            }
+        });
+        builder.build().unwrap()
+    }
+
+    /// A cluster by these lines.
+    pub(crate) fn cluster(&self, lines: &str) -> Arc<KafkaCluster> {
+        let config = self.config(&format!("application.id=trial\n{lines}"));
+        Arc::new(KafkaCluster::connect(&config.cluster_options()).unwrap())
+    }
+}

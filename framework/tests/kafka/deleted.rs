@@ -1,0 +1,48 @@
+//! Topics that are deleted under way: an application stops with an error that names the topic and says what to do.
+
+use std::time::Duration;
+
+use crate::broker::on_a_broker;
+use crate::heard;
+use crate::pipeline::Pipeline;
+use crate::refused::end;
+
+#[test]
+fn a_topic_that_is_deleted_under_way_ends_an_application_by_its_name() {
+    on_a_broker(|broker| {
+        for kind in ["input", "output", "changelog", "repartition"] {
+            heard::begin();
+            let mut pipeline = Pipeline::new(broker);
+            let running = pipeline.application("task.timeout.ms=15000").unwrap().start().unwrap();
+            pipeline.feed(Duration::from_secs(2));
+            pipeline.check();
+            let topic = match kind {
+                "input" => pipeline.input.clone(),
+                "output" => pipeline.output.clone(),
+                kind => pipeline.internal(kind),
+            };
+            broker.delete_topic(&topic);
+            if kind != "input" {
+                pipeline.feed(Duration::from_secs(3));
+            }
+            let said = end(&pipeline, running, 60_000);
+            println!("{kind}: {said}\n");
+            let words = match kind {
+                // The state of its store would be lost with it.
+                "changelog" => [
+                    "changelog `",
+                    "` does not exist any more",
+                    "if the state is to be kept, restore the topic first",
+                ],
+                _ => [
+                    "a topic is not there any more: ",
+                    "(UNKNOWN_TOPIC_OR_PARTITION)",
+                    "was it deleted? create it",
+                ],
+            };
+            for words in words.into_iter().chain([&*topic]) {
+                assert!(said.contains(words), "{said}\nlacks {words}");
+            }
+        }
+    });
+}

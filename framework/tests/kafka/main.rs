@@ -1,0 +1,18 @@
+//! Trials on a real cluster: TLS and logins, brokers that are away, addresses that lead nowhere, topics that are deleted.
+//!
+//! They run where `HEADWATER_TEST_KAFKA` names the folder of a cluster of one broker that is theirs to kill:
+//! `tests/kafka/start --secure --dir <folder>`. They run one after the other.
+#![cfg(feature = "ssl")]
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
+
+mod away;
+mod broker;
+#[path = "../ports/clusters.rs"]
+#[allow(dead_code, reason = "the contract of the ports needs more of it")]
+mod clusters;
+mod compression;
+mod deleted;
+mod heard;
+mod pipeline;
+mod refused;
+mod secure;

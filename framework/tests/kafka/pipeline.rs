@@ -1,0 +1,116 @@
+//! A pipeline whose output tells what was lost and what was doubled: it counts the records of each key, through a repartition
+//! topic and a store, and tells every count. So the output of a key is 1, 2, 3 and so on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater::kafka::{Isolation, KafkaCluster, Producer};
+use headwater::state::MemoryBackend;
+use headwater::{
+    Application, Grouped, Materialized, RecordBatch, Result, StreamsBuilder, TopicName, TopicPartition,
+};
+
+use crate::broker::Broker;
+use crate::clusters::Scene;
+use crate::heard;
+
+const PARTITIONS: i32 = 2;
+const KEYS: i64 = 7;
+
+/// A pipeline with its topics, and whoever writes its input.
+pub(crate) struct Pipeline<'a> {
+    pub(crate) broker: &'a Broker,
+    pub(crate) scene: Scene,
+    pub(crate) input: TopicName,
+    pub(crate) output: TopicName,
+    feeder: Box<dyn Producer>,
+    sent: i64,
+}
+
+impl<'a> Pipeline<'a> {
+    pub(crate) fn new(broker: &'a Broker) -> Self {
+        let scene = Scene::on(broker.cluster("bootstrap.servers=<PLAINTEXT>"));
+        let (input, output) = (scene.topic("in", PARTITIONS), scene.topic("out", PARTITIONS));
+        let feeder = scene.producer(None);
+        Self { broker, scene, input, output, feeder, sent: 0 }
+    }
+
+    /// The application, with these settings beside its own.
+    pub(crate) fn application(&self, lines: &str) -> Result<Application> {
+        let builder = StreamsBuilder::new();
+        builder
+            .stream::<String, i64>(&*self.input)
+            .group_by_with(|key, _| key.clone(), Grouped::named("again"))
+            .count_with(Materialized::named("counts"))
+            .to_stream()
+            .to(&self.output);
+        let servers =
+            if lines.contains("bootstrap.servers") { "" } else { "bootstrap.servers=<PLAINTEXT>\n" };
+        let config = self.broker.config(&format!(
+            "application.id={}\nprocessing.guarantee=exactly_once_v2\nsession.timeout.ms=6000\n\
+             heartbeat.interval.ms=500\n{servers}{lines}",
+            self.scene.name("app")
+        ));
+        let cluster = Arc::new(KafkaCluster::connect(&config.cluster_options())?);
+        Application::new(&builder.build()?, config, cluster, Arc::new(MemoryBackend::default()))
+    }
+
+    /// The application's own topic of this kind.
+    pub(crate) fn internal(&self, kind: &str) -> TopicName {
+        let app = self.scene.name("app");
+        match kind {
+            "changelog" => format!("{app}-counts-changelog").as_str().into(),
+            _ => format!("{app}-again-repartition").as_str().into(),
+        }
+    }
+
+    /// Writes a hundred records a second. Whether a broker takes them does not matter now.
+    pub(crate) fn feed(&mut self, time: Duration) {
+        for _ in 0..time.as_millis() / 100 {
+            for partition in 0..PARTITIONS {
+                let mut batch = RecordBatch::default();
+                // Old records would be deleted at the broker's next look at them.
+                let now_ms = self.scene.now_ms();
+                for _ in 0..5 {
+                    let key = format!("k{}", self.sent % KEYS);
+                    batch.push(now_ms, Some(key.as_bytes()), Some(&self.sent.to_be_bytes()), 0);
+                    self.sent += 1;
+                }
+                let partition = TopicPartition::new(self.input.clone(), partition);
+                self.feeder.send(&partition, &mut batch, self.scene.now_ms()).unwrap();
+            }
+            self.feeder.poll(self.scene.now_ms()).unwrap();
+            heard::pause(100);
+        }
+    }
+
+    /// Waits until the output tells as many records as were written, and checks that none is lost and none doubled.
+    pub(crate) fn check(&mut self) {
+        self.scene.answer("all input", |now_ms| self.feeder.flush(now_ms)).unwrap();
+        let (scene, sent) = (&self.scene, usize::try_from(self.sent).unwrap());
+        let counts = scene.until("all output", |_| {
+            heard::pause(200);
+            let counts = self.counts();
+            (counts.values().map(Vec::len).sum::<usize>() >= sent).then_some(counts)
+        });
+        let expected: BTreeMap<_, _> = (0..KEYS)
+            .map(|key| (format!("k{key}"), (1..=(self.sent + KEYS - 1 - key) / KEYS).collect::<Vec<_>>()))
+            .collect();
+        assert_eq!(counts, expected);
+    }
+
+    /// What was told of each key, in order.
+    fn counts(&self) -> BTreeMap<String, Vec<i64>> {
+        let mut counts: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for partition in 0..PARTITIONS {
+            let partition = TopicPartition::new(self.output.clone(), partition);
+            for record in self.scene.read(&partition, 0, Isolation::ReadCommitted).0 {
+                let key = String::from_utf8(record.key.unwrap()).unwrap();
+                let count = i64::from_be_bytes(record.value.unwrap().try_into().unwrap());
+                counts.entry(key).or_default().push(count);
+            }
+        }
+        counts
+    }
+}
