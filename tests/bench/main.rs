@@ -8,6 +8,7 @@
 mod null_cluster;
 mod pipelines;
 mod primitives;
+mod topologies;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use headwater::{Config, RecordBatch};
 
 use null_cluster::NullCluster;
 use pipelines::{Load, PIPELINES, Pipeline};
+use topologies::Topics;
 
 /// What the numbers are.
 const NOTE: &str =
@@ -141,7 +143,8 @@ fn measure(pipeline: &Pipeline, arguments: &Arguments) -> Fallible<Measured> {
 fn run(pipeline: &Pipeline, load: Load) -> Fallible<Measured> {
     let records = load.records;
     let cluster = NullCluster::default();
-    let topology = (pipeline.build)()?;
+    let topology =
+        (pipeline.build)(&Topics { input: "in".into(), table: "table".into(), out: "out".into() })?;
     let options = PlanOptions { application: "bench".into(), additional_retention_ms: 0 };
     let plan = Arc::new(topology.plan(&options)?);
     let mut filling = 0;

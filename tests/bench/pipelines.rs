@@ -1,12 +1,8 @@
 //! The pipelines that are measured, with their inputs.
 
-use std::time::Duration;
+use headwater::{Ranked, RecordBatch, Result, StreamsBuilder, Topology};
 
-use headwater::codec::Json;
-use headwater::{
-    HasSerde, Materialized, Ranked, RecordBatch, Result, Slice, StreamsBuilder, TimeWindows, Topology,
-};
-use serde::{Deserialize, Serialize};
+use super::topologies::{self, Event, Topics};
 
 /// How much is read.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +24,7 @@ pub(crate) struct Pipeline {
     /// What the framework may cost by the project's budget.
     pub(crate) budget_ns: Option<f64>,
     pub(crate) input: &'static str,
-    pub(crate) build: fn() -> Result<Topology>,
+    pub(crate) build: fn(&Topics) -> Result<Topology>,
     /// Topics that are read before the measured one, with their records.
     pub(crate) before: fn(Load) -> Vec<(&'static str, Vec<RecordBatch>)>,
     /// The measured records of a round.
@@ -41,7 +37,7 @@ pub(crate) const PIPELINES: &[Pipeline] = &[
         name: "passthrough",
         budget_ns: Some(60.0),
         input: "in",
-        build: passthrough,
+        build: topologies::passthrough,
         before: nothing,
         records: plain,
     },
@@ -49,7 +45,7 @@ pub(crate) const PIPELINES: &[Pipeline] = &[
         name: "json-filter-map",
         budget_ns: None,
         input: "in",
-        build: json,
+        build: topologies::json,
         before: nothing,
         records: events,
     },
@@ -57,7 +53,7 @@ pub(crate) const PIPELINES: &[Pipeline] = &[
         name: "windowed-count",
         budget_ns: Some(250.0),
         input: "in",
-        build: windowed_count,
+        build: topologies::windowed_count,
         before: counted,
         records: plain,
     },
@@ -65,7 +61,7 @@ pub(crate) const PIPELINES: &[Pipeline] = &[
         name: "stream-table",
         budget_ns: None,
         input: "in",
-        build: join,
+        build: topologies::join,
         before: table,
         records: plain,
     },
@@ -79,84 +75,14 @@ pub(crate) const PIPELINES: &[Pipeline] = &[
     },
 ];
 
-fn passthrough() -> Result<Topology> {
-    let builder = StreamsBuilder::new();
-    builder.stream::<Slice, Slice>("in").to("out");
-    builder.build()
-}
-
-/// The event of the JSON pipeline: 165 bytes, 8 fields.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Event {
-    user_id: u64,
-    item_id: u64,
-    price_cents: u32,
-    quantity: u32,
-    country: [char; 2],
-    in_stock: bool,
-    event_time_ms: i64,
-    average_rating: f64,
-}
-
-impl HasSerde for Event {
-    type Serde = Json;
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Total {
-    user_id: u64,
-    total_cents: u64,
-    at_ms: i64,
-}
-
-impl HasSerde for Total {
-    type Serde = Json;
-}
-
-fn json() -> Result<Topology> {
+fn leaderboard(topics: &Topics) -> Result<Topology> {
     let builder = StreamsBuilder::new();
     builder
-        .stream::<Slice, Event>("in")
-        .filter(|_, event| event.in_stock)
-        .map_values(|event| Total {
-            user_id: event.user_id,
-            total_cents: u64::from(event.price_cents) * u64::from(event.quantity),
-            at_ms: event.event_time_ms,
-        })
-        .to("out");
-    builder.build()
-}
-
-fn windowed_count() -> Result<Topology> {
-    let builder = StreamsBuilder::new();
-    builder
-        .stream::<Slice, Slice>("in")
-        .group_by_key()
-        .windowed_by(TimeWindows::of_size_with_no_grace(Duration::from_secs(60)))
-        .count_with(Materialized::named("counts"))
-        .to_stream()
-        .to("out");
-    builder.build()
-}
-
-fn join() -> Result<Topology> {
-    let builder = StreamsBuilder::new();
-    let table = builder.table::<Slice, Slice>("table");
-    builder
-        .stream::<Slice, Slice>("in")
-        .join(&table, |value, row| if row.is_empty() { row.clone() } else { value })
-        .to("out");
-    builder.build()
-}
-
-fn leaderboard() -> Result<Topology> {
-    let builder = StreamsBuilder::new();
-    builder
-        .table::<i64, i64>("in")
+        .table::<i64, i64>(&topics.input)
         .group_by(|player, score| (player % 100, *score))
         .leaderboard_with(10, |score| *score, Ranked::named("board"))
         .to_stream()
-        .to("out");
+        .to(&topics.out);
     builder.build()
 }
 
