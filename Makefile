@@ -4,15 +4,15 @@
 #   make demo      replay a month of flights, show the live leaderboard, check it against DuckDB
 #   make demo-kafka  the same on a real Kafka, state on disk, by several processes (INSTANCES=3)
 #   make test      all tests; they need no Kafka cluster
-#   make bench     what a record costs, in nanoseconds, allocations and instructions (those by valgrind)
+#   make bench     what a record costs: in process, then on a real Kafka beside Kafka Streams; hours, minutes with BENCH=--smoke
 #   make soak      the long forms: 1,000 seeds of the simulation (SEEDS=n), kept under tests/results/
 #   make chaos     kill instances with -9 on a real Kafka and compare every record (KILLS=200)
 #   make kafka     start Apache Kafka on this machine, in the background (KAFKA="--brokers 3"); make kafka-stop ends it
 #   make data      get the whole year of flights (the repository ships January)
 #   make help      this list
 #
-# The first run fetches crates, missing Debian packages and DuckDB's Python wheel, `make kafka` Java, Maven and the broker's
-# jars; later ones need no network.
+# The first run fetches crates, missing Debian packages and DuckDB's Python wheel, `make kafka` and `make bench` Java, Maven and
+# the broker's jars; later ones need no network.
 
 CARGO ?= cargo
 # The demo is built without default features, so that it never needs a C++ compiler.
@@ -24,6 +24,8 @@ SEEDS ?= 1000
 KAFKA ?=
 INSTANCES ?= 3
 KILLS ?= 200
+# Arguments of tests/bench/kafka/run.
+BENCH ?=
 # Debian's folder of compilers behind a cache; where it is not there nothing changes.
 export PATH := /usr/lib/ccache:$(PATH)
 
@@ -50,7 +52,9 @@ test: setup
 
 bench:
 	@tests/setup bench
+	@tests/setup peers
 	tests/bench/run
+	tests/bench/kafka/run $(BENCH)
 
 soak: setup
 	$(CARGO) run --release --package headwater-tests --bin simulation -- --seeds $(SEEDS) --out tests/results

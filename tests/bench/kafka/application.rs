@@ -4,7 +4,7 @@ use std::io::{Write, stdout};
 use std::sync::Arc;
 
 use headwater::kafka::KafkaCluster;
-use headwater::state::{MemoryBackend, StateBackend};
+use headwater::state::{MemoryBackend, RocksBackend, RocksOptions, StateBackend};
 use headwater::{Application, Config};
 
 use super::{Fallible, Guarantee, Job, Pipeline, State, topologies};
@@ -16,15 +16,18 @@ pub(crate) fn run(job: &Job) -> Fallible<()> {
         Guarantee::AtLeastOnce => "at_least_once",
         Guarantee::ExactlyOnce => "exactly_once_v2",
     };
-    let config = Config::builder()
+    let mut properties = Config::builder()
         .set("application.id", job.group.as_str())
         .set("bootstrap.servers", job.ends.bootstrap.as_str())
         .set("processing.guarantee", guarantee)
         .set("commit.interval.ms", job.commit_ms.to_string())
         .set("memory.max", job.memory_max.as_str())
         .set("auto.offset.reset", "earliest")
-        .environment(std::env::vars_os())
-        .build()?;
+        .environment(std::env::vars_os());
+    if let Some(folder) = &job.state_dir {
+        properties = properties.set("state.dir", folder.as_str());
+    }
+    let config = properties.build()?;
     let build = match job.pipeline {
         Pipeline::Passthrough => topologies::passthrough,
         Pipeline::JsonFilterMap => topologies::json,
@@ -32,17 +35,17 @@ pub(crate) fn run(job: &Job) -> Fallible<()> {
         Pipeline::StreamTable => topologies::join,
     };
     let cluster = Arc::new(KafkaCluster::connect(&config.cluster_options())?);
-    let backend = backend(job)?;
+    let backend = backend(job, &config)?;
     let figures =
         Application::new(&build(&job.topics())?, config, cluster, backend)?.start()?.until_signal()?;
     Ok(writeln!(stdout(), "{}", figures.total())?)
 }
 
-fn backend(job: &Job) -> Fallible<Arc<dyn StateBackend>> {
-    match job.state {
-        State::Memory => Ok(Arc::new(MemoryBackend::default())),
-        State::Rocksdb => Err("not yet".into()),
-    }
+fn backend(job: &Job, config: &Config) -> Fallible<Arc<dyn StateBackend>> {
+    Ok(match job.state {
+        State::Memory => Arc::new(MemoryBackend::default()),
+        State::Rocksdb => Arc::new(RocksBackend::open_folder(&RocksOptions::new(config.settings()))?),
+    })
 }
 
 /// `HEADWATER_LOG` names the level of what is logged: warnings, where it is not set.

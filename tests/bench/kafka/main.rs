@@ -15,7 +15,6 @@ mod topologies;
 mod wire;
 
 use std::error::Error;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -82,7 +81,7 @@ struct Job {
     state: State,
     /// The folder of state on disk.
     #[arg(long)]
-    state_dir: Option<PathBuf>,
+    state_dir: Option<String>,
     /// Headwater's limit of memory for state.
     #[arg(long, default_value = "3GiB")]
     memory_max: String,

@@ -244,7 +244,7 @@ fn partitions(connection: &mut Connection, topic: &str) -> Fallible<usize> {
     connection.send()?;
     let mut answer = connection.receive()?;
     for _ in 0..answer.i32()? {
-        (answer.i32()?, answer.text()?, answer.i32()?);
+        let (_, _, _) = (answer.i32()?, answer.text()?, answer.i32()?);
     }
     let (_, err, _) = (answer.i32()?, answer.i16()?, answer.text()?);
     if err == 0 { Ok(usize::try_from(answer.i32()?)?) } else { Err(format!("{topic}: error {err}").into()) }
@@ -318,7 +318,7 @@ impl Pipe<'_> {
                 let (delta_ms, number) = (at.varint()?, at.varint()?);
                 let record = Record { timestamp: first_ms + delta_ms, key: at.field()?, value: at.field()? };
                 for _ in 0..at.varint()? {
-                    (at.field()?, at.field()?);
+                    let (_, _) = (at.field()?, at.field()?);
                 }
                 if first + number >= from {
                     self.batch.push(&record);
@@ -356,7 +356,7 @@ impl Pipe<'_> {
             return Ok(());
         }
         let mut answer = self.output.receive()?;
-        (answer.i32()?, answer.text()?, answer.i32()?, answer.i32()?);
+        let (_, _, _, _) = (answer.i32()?, answer.text()?, answer.i32()?, answer.i32()?);
         let err = answer.i16()?;
         if err == 0 { Ok(()) } else { Err(format!("a batch was refused: error {err}").into()) }
     }

@@ -1,0 +1,153 @@
+"""What the runs of a bench on Kafka come to: a table, its CSV, a chart, and which targets are missed.
+
+`tests/bench/kafka/report.py tests/bench/results/kafka.jsonl` tells it again from the runs that were kept.
+"""
+
+import csv
+import json
+import sys
+from pathlib import Path
+from statistics import median
+
+import chart
+
+PIPELINES = ("passthrough", "json-filter-map", "windowed-count", "stream-table")
+GUARANTEES = ("at_least_once", "exactly_once_v2")
+# The most that Headwater may cost, as a multiple of the floor of librdkafka and as a part of Kafka Streams.
+OF_FLOOR = {"passthrough": 1.15, "json-filter-map": 1.2, "windowed-count": 1.3, "stream-table": 1.25}
+OF_KSTREAMS = {"passthrough": 0.4, "json-filter-map": 1 / 4, "windowed-count": 1 / 12}
+# By how much exactly once may raise it.
+OF_AT_LEAST_ONCE = 1.05
+COLUMNS = ("pipeline", "guarantee", "system", "rounds", "cpu_ns", "cpu_ns_min", "cpu_ns_max", "times_wire", "times_floor",
+           "times_kstreams", "broker_cpu_ns", "records_per_s", "rss_mb", "first_output_s", "first_output_3000_s",
+           "p50_ms", "p99_ms", "p99.9_ms", "latency_void", "restore_records_per_s", "disk_bytes_per_update", "load_max")
+# What the table on the terminal calls them.
+SHOWN = {"cpu_ns": "CPU ns", "times_wire": "x wire", "times_floor": "x floor", "times_kstreams": "x KStreams",
+         "broker_cpu_ns": "broker", "records_per_s": "records/s", "rss_mb": "RSS MB", "first_output_s": "start s",
+         "first_output_3000_s": "at 3000", "p50_ms": "p50 ms", "p99_ms": "p99", "p99.9_ms": "p99.9",
+         "restore_records_per_s": "restore/s", "disk_bytes_per_update": "disk B"}
+
+
+class Runs:
+    def __init__(self, runs):
+        self.runs = runs
+
+    def of(self, kind, system, pipeline, guarantee):
+        wanted = {"kind": kind, "system": system, "pipeline": pipeline, "guarantee": guarantee}
+        return [run for run in self.runs if wanted.items() <= run.items()]
+
+    def middle(self, name, *which):
+        values = [run[name] for run in self.of(*which) if run.get(name) is not None]
+        return median(values) if values else None
+
+    def ratio(self, system, other, pipeline, guarantee):
+        """The median over rounds of what one took in terms of the other in the same round; where that had fewer, of all."""
+        kind = "wire" if other == "wire" else "run"
+        there = {run["round"]: run.get("cpu_ns") for run in self.of(kind, other, pipeline, guarantee)}
+        pairs = [(run.get("cpu_ns"), there.get(run["round"])) for run in self.of("run", system, pipeline, guarantee)]
+        ratios = [one / two for one, two in pairs if one and two]
+        return median(ratios) if ratios else None
+
+    def row(self, system, pipeline, guarantee):
+        case = (system, pipeline, guarantee)
+        runs = self.of("run", *case)
+        costs = [run["cpu_ns"] for run in runs if run.get("cpu_ns") is not None]
+        disk = [run["written_mb"] * (1 << 20) / run["records"] for run in runs]
+        row = dict(zip(COLUMNS[:3], (pipeline, guarantee, system)), rounds=len(runs))
+        row |= {"cpu_ns_min": min(costs, default=None), "cpu_ns_max": max(costs, default=None)}
+        row |= {name: self.middle(name, "run", *case) for name in
+                ("cpu_ns", "broker_cpu_ns", "records_per_s", "rss_mb", "first_output_s")}
+        row |= {f"times_{other}": self.ratio(system, other, pipeline, guarantee) for other in ("wire", "floor", "kstreams")}
+        row |= {name: self.middle(name, "latency", *case) for name in ("p50_ms", "p99_ms", "p99.9_ms")}
+        row["latency_void"] = next((run["void"] for run in self.of("latency", *case)), None)
+        row["first_output_3000_s"] = self.middle("first_output_s", "start-3000", *case)
+        row["restore_records_per_s"] = self.middle("restore_records_per_s", "restore", *case)
+        row["disk_bytes_per_update"] = median(disk) if pipeline == "windowed-count" else None
+        row["load_max"] = max(run["load"] for run in runs)
+        return row
+
+    def rows(self):
+        found = []
+        for pipeline in PIPELINES:
+            for guarantee in GUARANTEES:
+                systems = dict.fromkeys(run["system"] for run in self.runs if run["kind"] == "run")
+                found += [self.row(system, pipeline, guarantee) for system in systems
+                          if self.of("run", system, pipeline, guarantee)]
+        return found
+
+
+def differing(runs):
+    """Pipelines of which not all runs have computed the same."""
+    found = []
+    for pipeline in PIPELINES:
+        told = {}
+        for run in runs:
+            if run["kind"] == "run" and run["pipeline"] == pipeline:
+                told.setdefault((run["out_records"], run["out_digest"]), set()).add(run["system"])
+        if len(told) > 1:
+            found.append(f"{pipeline}: " + "; ".join(f"{', '.join(sorted(who))} wrote {what}" for what, who in told.items()))
+    return found
+
+
+def targets(runs):
+    """Every target that was measured: what is said of it, the value, and the most that it may be."""
+    for pipeline in PIPELINES:
+        for guarantee in GUARANTEES:
+            for other, limits, name in (("floor", OF_FLOOR, "the librdkafka floor"), ("kstreams", OF_KSTREAMS, "Kafka Streams")):
+                value = runs.ratio("headwater", other, pipeline, guarantee)
+                if value is not None and pipeline in limits:
+                    yield f"{pipeline}, {guarantee}: times the CPU of {name}", value, limits[pipeline]
+        costs = [runs.middle("cpu_ns", "run", "headwater", pipeline, guarantee) for guarantee in GUARANTEES]
+        if None not in costs:
+            yield f"{pipeline}: exactly once, times the CPU of at least once", costs[1] / costs[0], OF_AT_LEAST_ONCE
+
+
+def cell(name, value):
+    if value is None:
+        return "-"
+    if not isinstance(value, float) or isinstance(value, bool):
+        return str(value)
+    small = name.startswith("times") or name.endswith("_s") and "records" not in name or name.endswith("_ms")
+    return f"{value:.3f}" if name == "times_kstreams" else f"{value:.2f}" if small else f"{value:.0f}"
+
+
+def table(rows):
+    names = ["pipeline", "guarantee", "system", *[name for name in SHOWN if any(row[name] is not None for row in rows)]]
+    lines = [[SHOWN.get(name, name) for name in names], *[[cell(name, row[name]) for name in names] for row in rows]]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(names))]
+    for line in lines:
+        words = [word.ljust(width) if at < 3 else word.rjust(width) for at, (word, width) in enumerate(zip(line, widths))]
+        print("  ".join(words).rstrip())
+
+
+def tell(kept, folder):
+    """Prints the table and the targets, writes CSV and chart into the folder; returns what the bench ends with."""
+    runs = Runs(kept)
+    rows = runs.rows()
+    print()
+    table(rows)
+    wire = [run["cpu_ns"] for run in kept if run["kind"] == "wire"]
+    if wire:
+        print(f"\nwire: {median(wire):.0f} ns a record ({min(wire)} to {max(wire)}), passthrough by hand on sockets")
+    if folder:
+        with open(folder / "kafka.csv", "w", encoding="utf-8", newline="") as file:
+            out = csv.writer(file, lineterminator="\n")
+            out.writerow(COLUMNS)
+            out.writerows([cell(name, row[name]).replace("-", "", row[name] is None) for name in COLUMNS] for row in rows)
+        (folder / "kafka.svg").write_text(chart.draw(rows, median(wire) if wire else None))
+    print()
+    for said, value, limit in targets(runs):
+        verdict = "reached" if value <= limit else "MISSED "
+        print(f"{verdict}  {said}: {value:.3f}, to reach {limit:.3f}")
+    noisy = max((run["load"] for run in kept), default=0)
+    if noisy > 3:
+        print(f"\nThe machine had other work meanwhile (load up to {noisy:.1f}): only ratios say something.")
+    wrong = differing(kept)
+    for line in wrong:
+        print(f"NOT THE SAME RESULT  {line}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1])
+    sys.exit(tell([json.loads(line) for line in path.read_text().splitlines()], path.parent))
