@@ -139,6 +139,11 @@ impl Committer {
         self.flusher.budget()
     }
 
+    /// Changes the worker's share of `memory.max`.
+    pub fn set_budget(&mut self, bytes: usize) {
+        self.flusher.set_budget(bytes);
+    }
+
     /// Whether tasks, and `output` bytes on their way out, take more than they should.
     #[must_use]
     pub fn is_over_budget(&self, tasks: &BTreeMap<TaskId, Task>, output: usize) -> bool {

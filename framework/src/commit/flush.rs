@@ -78,6 +78,11 @@ impl Flusher {
         self.options.memory
     }
 
+    /// Changes the worker's share of `memory.max`.
+    pub fn set_budget(&mut self, bytes: usize) {
+        self.options.memory = bytes;
+    }
+
     /// Whether tasks, and `output` bytes on their way out, take more than the worker's share.
     #[must_use]
     pub fn is_over_budget(&self, tasks: &BTreeMap<TaskId, Task>, output: usize) -> bool {

@@ -23,6 +23,8 @@ pub struct Figures {
     pub commits: u64,
     /// Number of transactions that were aborted, and of producers that were replaced.
     pub aborts: u64,
+    /// Number of workers that have failed, whatever followed; an application counts them.
+    pub failures: u64,
     /// How often a task lost its local state, by cause.
     pub rebuilds: BTreeMap<Rebuild, u64>,
     /// Records restored.
@@ -41,6 +43,7 @@ impl Default for Figures {
             counters: BTreeMap::new(),
             commits: 0,
             aborts: 0,
+            failures: 0,
             rebuilds: BTreeMap::new(),
             restored: 0,
             commit_us: histogram(),
@@ -66,6 +69,7 @@ impl Figures {
         }
         self.commits += other.commits;
         self.aborts += other.aborts;
+        self.failures += other.failures;
         for (cause, count) in &other.rebuilds {
             *self.rebuilds.entry(*cause).or_default() += count;
         }

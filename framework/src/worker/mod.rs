@@ -6,6 +6,7 @@
 mod figures;
 mod observer;
 mod options;
+mod orders;
 mod rebalance;
 mod recover;
 mod refusals;
@@ -83,6 +84,7 @@ pub struct Worker {
     committer: Committer,
     recovery: Recovery,
     leaving: Leaving,
+    paused: bool,
     figures: Figures,
     /// An input whose offset is out of range: it is looked up where to go on. False: nobody waits for that any more.
     out_of_range: Option<(TopicPartition, bool)>,
@@ -133,8 +135,7 @@ impl Worker {
             flush: FlushOptions {
                 interval_ms: settings.state_flush_interval_ms,
                 bytes: settings.state_flush_bytes,
-                memory: settings.memory_max.saturating_sub(backend.memory_bytes())
-                    / settings.num_stream_threads.max(1),
+                memory: orders::share(&settings, backend.as_ref(), settings.num_stream_threads),
             },
             planted: options.planted,
         };
@@ -164,6 +165,7 @@ impl Worker {
             restore: None,
             recovery: Recovery::Nothing,
             leaving: Leaving::default(),
+            paused: false,
             figures: Figures::default(),
             out_of_range: None,
             unanswered: None,
@@ -215,8 +217,10 @@ impl Worker {
             self.restore(now_ms, &mut progress)?;
             if !self.is_standing_still() {
                 self.intake(now_ms, &mut progress)?;
-                self.process(now_ms, &mut progress)?;
-                self.tick()?;
+                if !self.paused {
+                    self.process(now_ms, &mut progress)?;
+                    self.tick()?;
+                }
             }
             self.send(now_ms)?;
             self.commit(now_ms, &mut progress)?;
@@ -331,6 +335,9 @@ impl Worker {
             (Some(restore), Recovery::Nothing) => Some(restore.waits_for()),
             _ if self.leaving.revoked => Some("the last commit before tasks go back".to_owned()),
             (None, Recovery::Nothing) if self.committer.is_busy() => Some("a commit".to_owned()),
+            (None, Recovery::Nothing) if self.state == WorkerState::Running && self.paused => {
+                Some("being resumed".to_owned())
+            }
             (None, Recovery::Nothing) if self.state == WorkerState::Running => None,
             (None, Recovery::Nothing) => Some("an assignment".to_owned()),
         }
