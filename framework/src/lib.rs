@@ -41,7 +41,7 @@ pub mod application;
 pub mod query;
 pub mod testkit;
 
-pub use application::{Application, Running};
+pub use application::{Application, Running, UncaughtErrorResponse};
 pub use codec::{HasSerde, Serde};
 pub use config::Config;
 pub use dsl::{

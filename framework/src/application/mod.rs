@@ -2,16 +2,18 @@
 
 mod drive;
 mod running;
+mod threads;
+mod uncaught;
 
 pub use running::Running;
+pub use uncaught::UncaughtErrorResponse;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::commit::Window;
 use crate::config::Config;
-use crate::error::{Error, Reaction, Result};
+use crate::error::{Error, Result};
 use crate::kafka::Cluster;
 use crate::state::StateBackend;
 use crate::time::{Clock, SystemClock};
@@ -19,7 +21,7 @@ use crate::topology::{Plan, PlanOptions, Topology};
 use crate::worker::{Figures, Observer, Worker, WorkerOptions};
 
 use drive::drive;
-use running::{Shared, run};
+use uncaught::UncaughtErrorHandler;
 
 /// A topology with everything that it needs to run.
 ///
@@ -50,6 +52,7 @@ pub struct Application {
     clock: Arc<dyn Clock>,
     process: String,
     observer: Option<Arc<dyn Observer>>,
+    uncaught: Option<Arc<UncaughtErrorHandler>>,
     probe: Option<Arc<Hook>>,
 }
 
@@ -85,6 +88,7 @@ impl Application {
             clock: Arc::new(SystemClock::new()),
             process,
             observer: None,
+            uncaught: None,
             probe: None,
         })
     }
@@ -139,6 +143,59 @@ impl Application {
         self
     }
 
+    /// Decides what follows on an error that has ended a worker (Kafka Streams' `setUncaughtExceptionHandler`). Without a
+    /// handler all workers stop, as with [`UncaughtErrorResponse::ShutdownClient`].
+    ///
+    /// `handler` is asked on the worker's thread, after its transaction was aborted and it has left the group; a panic is an
+    /// error as well, of the user's functions or of our own. One that panics itself stops all workers. Kafka Streams'
+    /// `SHUTDOWN_APPLICATION`, which stops other processes too, is not there: consumer groups with Kafka's own assignors carry
+    /// no such message.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    /// use headwater::kafka::memory::MemoryCluster;
+    /// use headwater::kafka::{Cluster, Isolation};
+    /// use headwater::state::MemoryBackend;
+    /// use headwater::{Application, Config, RecordBatch, StreamsBuilder, TopicPartition, UncaughtErrorResponse};
+    ///
+    /// let (builder, panicked) = (StreamsBuilder::new(), AtomicBool::new(false));
+    /// let shout = move |line: String| {
+    ///     assert!(panicked.swap(true, Ordering::Relaxed), "this goes wrong once");
+    ///     line.to_uppercase()
+    /// };
+    /// builder.stream::<String, String>("lines").map_values(shout).to("shouts");
+    /// let cluster = MemoryCluster::new();
+    /// cluster.create_topic("lines", 1)?;
+    /// cluster.create_topic("shouts", 1)?;
+    /// let config = Config::from_properties([("application.id", "shouting"), ("commit.interval.ms", "10")])?;
+    /// let state = Arc::new(MemoryBackend::default());
+    /// let running = Application::new(&builder.build()?, config, Arc::new(cluster.clone()), state)?
+    ///     .uncaught_error_handler(|error| {
+    ///         eprintln!("{error}"); // worker 0 panicked: this goes wrong once (task 0_0)
+    ///         UncaughtErrorResponse::ReplaceThread
+    ///     })
+    ///     .start()?;
+    ///
+    /// let mut batch = RecordBatch::default();
+    /// batch.push(0, Some(b"ann"), Some(b"hello"), 0);
+    /// cluster.produce(&TopicPartition::new("lines", 0), &batch)?;
+    /// while cluster.read_all("shouts", Isolation::ReadCommitted)?[0].is_empty() {
+    ///     cluster.wait(10);
+    /// }
+    /// let figures = running.stop()?;
+    /// assert_eq!((figures.failures, figures.total().processed), (1, 1));
+    /// # Ok::<(), headwater::Error>(())
+    /// ```
+    #[must_use]
+    pub fn uncaught_error_handler(
+        mut self,
+        handler: impl Fn(&Error) -> UncaughtErrorResponse + Send + Sync + 'static,
+    ) -> Self {
+        self.uncaught = Some(Arc::new(handler));
+        self
+    }
+
     /// Tells `hook` the windows of each commit, for tests that kill the process in them; where it returns true the worker ends.
     #[doc(hidden)]
     #[must_use]
@@ -153,7 +210,8 @@ impl Application {
         &self.plan
     }
 
-    /// Runs one worker on this thread until `until` says so, which is asked after each step, or until it fails.
+    /// Runs one worker on this thread until `until` says so, which is asked after each step, or until it fails: the handler of
+    /// uncaught errors is not asked.
     ///
     /// # Errors
     /// The worker's.
@@ -176,26 +234,16 @@ impl Application {
     /// # Errors
     /// If a thread cannot be started.
     pub fn start(self) -> Result<Running> {
-        let shared = Arc::new(Shared::default());
-        let mut threads = Vec::new();
-        for number in 0..self.config.settings().num_stream_threads {
-            let (cluster, clock) = (self.cluster.for_worker(), Arc::clone(&self.clock));
-            let options = self.worker(number, &cluster);
-            let shared_by_thread = Arc::clone(&shared);
-            let thread = std::thread::Builder::new()
-                .name(format!("{}-{number}", self.plan.application))
-                .spawn(move || run(number, options, &(cluster, clock), &shared_by_thread));
-            match thread {
-                Ok(thread) => threads.push(thread),
-                Err(error) => {
-                    shared.stop.store(true, Ordering::Relaxed);
-                    return Err(
-                        Error::new(Reaction::Stop, "a worker's thread cannot be started").because(error)
-                    );
-                }
-            }
-        }
-        Ok(Running::new(shared, threads))
+        Running::start(self, false)
+    }
+
+    /// As [`Application::start`], but nothing is processed before [`Running::resume`]. Workers join the group, and get and
+    /// restore their tasks.
+    ///
+    /// # Errors
+    /// As [`Application::start`].
+    pub fn start_paused(self) -> Result<Running> {
+        Running::start(self, true)
     }
 
     fn worker(&self, number: usize, cluster: &Arc<dyn Cluster>) -> WorkerOptions {

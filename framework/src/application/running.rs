@@ -1,62 +1,110 @@
-//! An application that runs: its threads, and what they publish.
+//! An application that runs: what it tells, and what it can be told.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use super::drive::drive;
+use super::Application;
+use super::threads::{LISTEN, Shared};
 use crate::error::{Error, Reaction, Result};
-use crate::kafka::Cluster;
-use crate::time::Clock;
-use crate::worker::{Figures, Worker, WorkerOptions, WorkerState};
+use crate::worker::{Figures, WorkerState};
 
-/// How long a signal may go unnoticed.
-const LISTEN: Duration = Duration::from_millis(20);
-/// How often a worker publishes its figures.
-const PUBLISH_MS: i64 = 1_000;
-
-/// What the threads of an application share.
-#[derive(Default)]
-pub(super) struct Shared {
-    pub(super) stop: AtomicBool,
-    board: Mutex<Board>,
-}
-
-#[derive(Default)]
-struct Board {
-    figures: Vec<(usize, WorkerState, Figures)>,
-    error: Option<Error>,
-}
-
-impl Shared {
-    fn board(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn publish(&self, number: usize, worker: &Worker) {
-        let mut board = self.board();
-        board.figures.retain(|(other, ..)| *other != number);
-        board.figures.push((number, worker.state(), worker.figures().clone()));
-    }
-}
-
-/// An application that runs. Dropping it does not stop it; [`Running::stop`] does.
+/// An application that runs. Dropping it does not stop it; [`Running::stop`] does. Clones are the same application: one may
+/// wait for its end while another adds workers or pauses.
+///
+/// ```
+/// use std::sync::Arc;
+/// use headwater::kafka::memory::MemoryCluster;
+/// use headwater::state::MemoryBackend;
+/// use headwater::{Application, Config, StreamsBuilder};
+///
+/// let builder = StreamsBuilder::new();
+/// builder.stream::<String, String>("lines").map_values(|line| line.to_uppercase()).to("shouts");
+/// let cluster = MemoryCluster::new();
+/// cluster.create_topic("lines", 4)?;
+/// cluster.create_topic("shouts", 4)?;
+/// let config = Config::from_properties([("application.id", "shouting")])?;
+/// let application =
+///     Application::new(&builder.build()?, config, Arc::new(cluster), Arc::new(MemoryBackend::default()))?;
+///
+/// let running = application.start()?; // One worker, as `num.stream.threads` says.
+/// assert_eq!(running.add_thread()?, 1);
+/// assert_eq!(running.add_thread()?, 2);
+/// assert_eq!(running.remove_thread()?, Some(2));
+/// running.pause();
+/// assert!(running.is_paused());
+/// running.resume();
+/// running.stop()?;
+/// # Ok::<(), headwater::Error>(())
+/// ```
+#[derive(Clone)]
 pub struct Running {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
 }
 
 impl Running {
-    pub(super) fn new(shared: Arc<Shared>, threads: Vec<JoinHandle<()>>) -> Self {
-        Self { shared, threads }
+    /// Starts the workers.
+    pub(super) fn start(application: Application, paused: bool) -> Result<Self> {
+        let threads = application.config.settings().num_stream_threads;
+        let running = Self { shared: Arc::new(Shared::new(application, paused)) };
+        for _ in 0..threads {
+            if let Err(error) = running.shared.add_thread() {
+                running.shared.stop();
+                return Err(error);
+            }
+        }
+        Ok(running)
     }
 
-    /// The states of the workers, as of the last second.
+    /// Starts one more worker (Kafka Streams' `addStreamThread`), and returns its number: the smallest that is free. So it has
+    /// the transactional id and the `group.instance.id` of one that had the number before. The group then gives it tasks
+    /// of the others, and all workers share `memory.max` anew.
+    ///
+    /// # Errors
+    /// If the application stops or has failed; if there are 999 workers; if a thread cannot be started. An error of the new
+    /// worker itself is told as that of any other.
+    pub fn add_thread(&self) -> Result<usize> {
+        self.shared.add_thread()
+    }
+
+    /// Stops one worker while the others go on (Kafka Streams' `removeStreamThread`): the one with the highest number. It
+    /// commits, closes its tasks and leaves the group, which gives them to the others. Returns its number once it is gone;
+    /// `None` where there is none to remove, or the application stops.
+    ///
+    /// As in Kafka Streams the last one may be removed: then nothing is processed until [`Running::add_thread`], and whoever
+    /// waits for the application goes on waiting. Called by a function that runs on a worker's thread it does not wait.
+    ///
+    /// A static member (`group.instance.id`) cannot leave its group: Kafka's protocol has a request for that, librdkafka
+    /// has not. So nobody has its tasks until `session.timeout.ms` is over, or a worker of that number is back.
+    ///
+    /// # Errors
+    /// None so far. What the worker fails with as it leaves is told as any error is, and it is gone all the same.
+    pub fn remove_thread(&self) -> Result<Option<usize>> {
+        Ok(self.shared.remove_thread())
+    }
+
+    /// Stops processing (Kafka Streams' `pause`, KIP-834), from the next step of each worker on: this does not wait. What was
+    /// processed is committed; then no record is processed and nothing is emitted. Workers stay members of the group: they
+    /// heartbeat, and take, restore and give back tasks. What they fetch is bounded by `buffered.records.per.partition` and
+    /// `memory.max`. Stores can be queried as ever. Other processes of the application are not paused.
+    pub fn pause(&self) {
+        self.shared.paused.store(true, Ordering::Relaxed);
+    }
+
+    /// Goes on after [`Running::pause`], or [`Application::start_paused`].
+    pub fn resume(&self) {
+        self.shared.paused.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether it was told to pause.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.shared.paused.load(Ordering::Relaxed)
+    }
+
+    /// The states of the workers, by their numbers, as of the last second. A worker that is about to be replaced has failed.
     #[must_use]
     pub fn states(&self) -> Vec<WorkerState> {
         let mut figures: Vec<_> =
@@ -65,32 +113,34 @@ impl Running {
         figures.into_iter().map(|(_, state)| state).collect()
     }
 
-    /// The figures of all workers together, as of the last second.
+    /// The figures of all workers together, as of the last second; also of those that were replaced or removed.
     #[must_use]
     pub fn figures(&self) -> Figures {
-        let mut all = Figures::default();
-        self.shared.board().figures.iter().for_each(|(.., figures)| all.add(figures));
+        let board = self.shared.board();
+        let mut all = board.past.clone();
+        board.figures.iter().for_each(|(.., figures)| all.add(figures));
         all
     }
 
-    /// What the first worker that failed said; [`Running::wait`] returns it once all are gone.
+    /// What the first error said that stops the application; [`Running::wait`] returns it once all workers are gone.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
-        self.shared.board().error.as_ref().map(ToString::to_string)
+        self.shared.board().failure.clone()
     }
 
-    /// Whether all workers are gone: one has failed, or they were stopped.
+    /// Whether all workers are gone for good: one has failed and was not replaced, or they were stopped. One whose workers
+    /// were all removed is not finished.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.threads.iter().all(JoinHandle::is_finished)
+        self.shared.is_finished()
     }
 
     /// Commits, leaves the group, and waits for the workers.
     ///
     /// # Errors
-    /// That of the first worker that failed, now or before.
+    /// As [`Running::wait`], now or before.
     pub fn stop(self) -> Result<Figures> {
-        self.shared.stop.store(true, Ordering::Relaxed);
+        self.shared.stop();
         self.wait()
     }
 
@@ -115,59 +165,18 @@ impl Running {
         self.stop()
     }
 
-    /// Waits until the workers are gone.
+    /// Waits until the workers are gone for good.
     ///
     /// # Errors
-    /// That of the first worker that failed. One that fails stops the others.
-    pub fn wait(mut self) -> Result<Figures> {
-        for thread in self.threads.drain(..) {
-            // Not a worker that panicked while it worked, which has told so itself.
-            if thread.join().is_err() {
-                let error = Error::new(Reaction::Stop, "a worker's thread panicked");
-                self.shared.board().error.get_or_insert(error);
-            }
-        }
-        let error = self.shared.board().error.take();
+    /// The first error that was answered with [`ShutdownClient`](super::UncaughtErrorResponse::ShutdownClient); it stops all
+    /// workers. Of several clones that wait one gets it with its cause, the others get what it says.
+    pub fn wait(self) -> Result<Figures> {
+        self.shared.wait()?;
+        let (error, said) = {
+            let mut board = self.shared.board();
+            (board.error.take(), board.failure.clone())
+        };
+        let error = error.or_else(|| said.map(|said| Error::new(Reaction::Stop, said)));
         error.map_or_else(|| Ok(self.figures()), Err)
     }
-}
-
-/// What a worker's thread takes from outside.
-pub(super) type Outside = (Arc<dyn Cluster>, Arc<dyn Clock>);
-
-/// The body of a worker's thread.
-pub(super) fn run(number: usize, options: WorkerOptions, (cluster, clock): &Outside, shared: &Shared) {
-    let mut worker = Worker::new(options);
-    let mut published_ms = 0;
-    // A worker that panics must not leave the others, and whoever waits for them, in the belief that it lives.
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        drive(&mut worker, cluster.as_ref(), clock.as_ref(), &mut |worker| {
-            if shared.stop.load(Ordering::Relaxed) {
-                worker.stop();
-            }
-            let now_ms = clock.now_ms();
-            if (now_ms - published_ms).abs() >= PUBLISH_MS {
-                published_ms = now_ms;
-                shared.publish(number, worker);
-            }
-        })
-    }));
-    let outcome = outcome.unwrap_or_else(|panic| {
-        let message = said(panic.as_ref());
-        // What it has broken may make it panic again.
-        let failed = catch_unwind(AssertUnwindSafe(|| worker.panicked(message)));
-        Err(failed
-            .unwrap_or_else(|_| Error::new(Reaction::Stop, format!("worker {number} panicked: {message}"))))
-    });
-    if let Err(error) = outcome {
-        shared.board().error.get_or_insert(error);
-        shared.stop.store(true, Ordering::Relaxed);
-    }
-    shared.publish(number, &worker);
-}
-
-/// What a panic said.
-fn said(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no message)")
 }
