@@ -88,7 +88,7 @@ impl Running {
     /// Stops processing (Kafka Streams' `pause`, KIP-834), from the next step of each worker on: this does not wait. What was
     /// processed is committed; then no record is processed and nothing is emitted. Workers stay members of the group: they
     /// heartbeat, and take, restore and give back tasks. What they fetch is bounded by `buffered.records.per.partition` and
-    /// `memory.max`. Stores can be queried as ever. Other processes of the application are not paused.
+    /// `memory.max`. Other processes of the application are not paused.
     pub fn pause(&self) {
         self.shared.paused.store(true, Ordering::Relaxed);
     }

@@ -81,7 +81,8 @@ const IDENTITY: &[Property] = &[
         "num.stream.threads",
         Kind::number(1, 999, "workers"),
         Fallback::Text("1"),
-        "how many workers of this process share its tasks, each with a thread, a consumer and a producer",
+        "how many workers of this process share its tasks, each with a thread, a consumer and a producer; a running \
+         application can add and remove some",
     ),
 ];
 
