@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use headwater::config::Config;
 use headwater::kafka::memory::MemoryCluster;
-use headwater::kafka::{ClusterOptions, Identity, Mechanism, Pem, Secret};
+use headwater::kafka::{ClusterOptions, Mechanism};
+#[cfg(feature = "ssl")]
+use headwater::kafka::{Identity, Pem, Secret};
 
 /// A file with these bytes in a folder of its own; its path.
 fn file(name: &str, bytes: &[u8]) -> String {

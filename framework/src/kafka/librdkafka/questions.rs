@@ -70,7 +70,7 @@ impl Questions {
     }
 
     fn fail(&mut self, failure: Failure) -> KafkaError {
-        let fault = verdict::plain(&failure);
+        let fault = verdict::question(&failure);
         let failure = if fault == Fault::Retriable { self.core.line.explain(failure) } else { failure };
         self.drop_question(failure.because(fault))
     }

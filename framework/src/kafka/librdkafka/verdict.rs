@@ -66,6 +66,15 @@ pub(super) fn plain(failure: &Failure) -> Fault {
     }
 }
 
+/// What the answer to a question means. Brokers learn of a topic one after the other: one that has just been made may be
+/// unknown to whoever is asked next.
+pub(super) fn question(failure: &Failure) -> Fault {
+    match failure.code {
+        "UNKNOWN_TOPIC_OR_PARTITION" => Fault::Retriable,
+        _ => plain(failure),
+    }
+}
+
 /// What an answer in a transaction means, in the order that librdkafka's manual gives: fatal, to be aborted, to be
 /// repeated, and else fatal.
 pub(super) fn transactional(failure: &Failure) -> Fault {
@@ -177,6 +186,8 @@ mod tests {
                 retriable: flags == "r",
             };
             assert_eq!((transactional(&failure), plain(&failure)), (inside, outside), "{code}");
+            let asked = if code.starts_with("UNKNOWN_TOPIC") { Fault::Retriable } else { outside };
+            assert_eq!(question(&failure), asked, "{code}");
         }
     }
 
