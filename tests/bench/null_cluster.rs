@@ -174,6 +174,10 @@ impl Consumer for NullConsumer {
             Some(Fetched { records, position: *position, caught_up: batches.is_empty() })
         }))
     }
+
+    fn end(&self, _partition: &TopicPartition) -> Option<i64> {
+        None
+    }
 }
 
 struct NullProducer {

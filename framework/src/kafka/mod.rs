@@ -101,6 +101,10 @@ pub trait Consumer {
         max_bytes: usize,
         now_ms: i64,
     ) -> Result<Option<Fetched>, KafkaError>;
+    /// The end of a partition that is read, as far as it is known without asking for it: that which the consumer's isolation
+    /// shows, so the last stable offset under [`Isolation::ReadCommitted`]. It may be some seconds old, and is never below
+    /// what was fetched. `None`: nothing is known of it yet, or the partition is not read.
+    fn end(&self, partition: &TopicPartition) -> Option<i64>;
 }
 
 /// Something that happened to our membership in the group.

@@ -134,3 +134,38 @@ fn an_offset_that_is_not_there_is_refused() {
         }
     });
 }
+
+#[test]
+fn the_end_of_a_partition_is_known_without_a_question() {
+    on_each(|scene| {
+        let partition = TopicPartition::new(scene.topic("a", 1), 0);
+        let mut producer = scene.producer(Some("t"));
+        producer.begin().unwrap();
+        scene.send(producer.as_mut(), &partition, &["0", "1"]);
+        scene.answer("a commit", |now_ms| producer.commit(now_ms)).unwrap();
+        producer.begin().unwrap();
+        scene.send(producer.as_mut(), &partition, &["2", "3", "4"]);
+        scene.answer("a flush", |now_ms| producer.flush(now_ms)).unwrap();
+
+        // Two records and their marker; behind them a transaction that is open.
+        for (isolation, end) in [(Isolation::ReadCommitted, 3), (Isolation::ReadUncommitted, 6)] {
+            let mut consumer = scene.cluster.consumer("ports", isolation);
+            assert_eq!(consumer.end(&partition), None, "it is not read");
+            consumer.add(&partition, 0);
+            // One small fetch shows that it is alive; what else it fetches of its own is not taken.
+            scene.until("a record", |now_ms| consumer.fetch(&partition, 1, now_ms).unwrap());
+            let known = |_| consumer.end(&partition).filter(|known| *known == end);
+            scene.until("the end", known);
+            consumer.remove(&partition);
+            assert_eq!(consumer.end(&partition), None, "it is not read any more");
+        }
+
+        let mut consumer = scene.cluster.consumer("ports", Isolation::ReadCommitted);
+        consumer.add(&partition, 0);
+        assert_eq!(values(&scene.read_on(consumer.as_mut(), &partition).0), ["0", "1"]);
+        assert_eq!(consumer.end(&partition), Some(3));
+        scene.answer("a commit", |now_ms| producer.commit(now_ms)).unwrap();
+        // The end goes on by itself, and nothing of that is taken.
+        scene.until("the new end", |_| consumer.end(&partition).filter(|known| *known == 7));
+    });
+}

@@ -6,15 +6,17 @@
 //!    ever paused.
 //! 3. A queue is looked into only once its signal was raised.
 //! 4. A partition of which nothing has come for a minute since it was added, not even that there is nothing, is added anew.
+//! 5. Where a partition ends, librdkafka knows from its fetches, and tells in its statistics, once a second.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rdkafka::bindings::RD_KAFKA_EVENT_ERROR;
+use rdkafka::bindings::{RD_KAFKA_EVENT_ERROR, RD_KAFKA_EVENT_STATS};
 
 use super::bell::Bell;
 use super::raw::{Buffer, Failure, Kind, Queue, Topic};
-use super::{Core, verdict};
+use super::{Core, statistics, verdict};
 use crate::kafka::{Consumer, Fetched, Isolation, KafkaError};
 use crate::record::RecordBatch;
 use crate::topic::{TopicName, TopicPartition};
@@ -31,6 +33,8 @@ const DEAF_MS: i64 = 60_000;
 struct Reading {
     queue: Queue,
     position: i64,
+    /// The last end that was told.
+    end: Cell<Option<i64>>,
     /// Bytes of a message, about.
     mean: usize,
     /// Since when it is waited for the first message; `None` once it has come.
@@ -60,7 +64,8 @@ pub(super) struct KafkaConsumer {
 impl KafkaConsumer {
     pub(super) fn new(core: &Arc<Core>, bell: &Arc<Bell>, client: &str, isolation: Isolation) -> Self {
         let settings = core.tuning.consumer(client, isolation);
-        let live = core.connect(Kind::Consumer, &settings, RD_KAFKA_EVENT_ERROR).map(|client| Live {
+        let events = RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS;
+        let live = core.connect(Kind::Consumer, &settings, events).map(|client| Live {
             readings: HashMap::new(),
             topics: HashMap::new(),
             main: Queue::main(&client, bell),
@@ -77,7 +82,14 @@ impl KafkaConsumer {
         let topic = &live.topics[&partition.topic];
         topic.start(partition.partition, offset)?;
         let Some(queue) = topic.queue(partition.partition, &self.bell) else { return Ok(()) };
-        let reading = Reading { queue, position: offset, mean: FIRST_MEAN, deaf_since: None, failure: None };
+        let reading = Reading {
+            queue,
+            position: offset,
+            end: Cell::new(None),
+            mean: FIRST_MEAN,
+            deaf_since: None,
+            failure: None,
+        };
         live.readings.insert(partition.clone(), reading);
         Ok(())
     }
@@ -86,7 +98,22 @@ impl KafkaConsumer {
 impl Live {
     fn listen(&self, core: &Core) {
         while let Some(event) = self.main.next() {
-            self.main.failure(&event).into_iter().for_each(|failure| core.line.report(failure));
+            match event.statistics() {
+                Some(text) => self.note_ends(text),
+                None => self.main.failure(&event).into_iter().for_each(|failure| core.line.report(failure)),
+            }
+        }
+    }
+
+    fn note_ends(&self, text: &str) {
+        let ends = statistics::ends(text).unwrap_or_else(|error| {
+            tracing::debug!(%error, "librdkafka's statistics have another form");
+            Vec::new()
+        });
+        for (partition, end) in ends {
+            if let Some(reading) = self.readings.get(&partition) {
+                reading.end.set(Some(end));
+            }
         }
     }
 
@@ -127,6 +154,9 @@ impl Reading {
             self.mean = (fetched.records.byte_len() / fetched.records.len()).max(1);
         }
         self.position = fetched.position;
+        if fetched.caught_up {
+            self.end.set(Some(fetched.position));
+        }
         fetched
     }
 }
@@ -175,5 +205,13 @@ impl Consumer for KafkaConsumer {
         let heard = fetched.caught_up || fetched.position > before;
         reading.deaf_since = if heard { None } else { reading.deaf_since.or(Some(now_ms)) };
         Ok(heard.then_some(fetched))
+    }
+
+    fn end(&self, partition: &TopicPartition) -> Option<i64> {
+        let live = self.live.as_ref().ok()?;
+        // Else they would wait for long where nothing is fetched.
+        live.listen(&self.core);
+        let reading = live.readings.get(partition)?;
+        Some(reading.end.get()?.max(reading.position))
     }
 }

@@ -20,6 +20,7 @@ mod questions;
 #[expect(unsafe_code, reason = "the C functions of librdkafka, all of them")]
 mod raw;
 mod settings;
+mod statistics;
 mod verdict;
 
 use std::sync::atomic::AtomicUsize;

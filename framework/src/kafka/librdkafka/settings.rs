@@ -130,6 +130,8 @@ impl Tuning {
             ("isolation.level", isolation),
             ("queued.max.messages.kbytes", QUEUED_KBYTES),
             ("queued.min.messages", "20000"),
+            // The ends of partitions. They come with every fetch; brokers are asked for nothing more.
+            ("statistics.interval.ms", "1000"),
         ]));
         settings
     }

@@ -92,6 +92,11 @@ impl Consumer for MemoryConsumer {
             }
         }
     }
+
+    fn end(&self, partition: &TopicPartition) -> Option<i64> {
+        let reading = self.partitions.get(partition)?;
+        Some(self.door.end(partition, self.isolation)?.max(reading.position))
+    }
 }
 
 fn request(partition: &TopicPartition, offset: i64, max_bytes: usize, isolation: Isolation) -> FetchRequest {

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use headwater_broker::{ApiKey, Broker, ClientId, Request, Response, Ticket};
 
+use crate::kafka::Isolation;
+use crate::topic::TopicPartition;
+
 /// The broker with what its clients share.
 pub(super) struct Shared {
     inside: Mutex<Inside>,
@@ -157,6 +160,15 @@ impl Door {
         let mut inside = self.shared.lock();
         inside.advance(now_ms);
         inside.broker.data_version()
+    }
+
+    /// The end of a partition as the broker has it now.
+    pub(super) fn end(&self, partition: &TopicPartition, isolation: Isolation) -> Option<i64> {
+        let view = self.shared.lock().broker.partition(&partition.topic, partition.partition)?;
+        Some(match isolation {
+            Isolation::ReadUncommitted => view.high_watermark,
+            Isolation::ReadCommitted => view.last_stable_offset,
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Records across the border, in batches: a partition's messages in, messages out, and what became of them.
 
-use std::ffi::{CString, c_void};
+use std::ffi::{CStr, CString, c_void};
 use std::ptr::null_mut;
 use std::sync::Arc;
 
@@ -296,6 +296,14 @@ impl Delivery<'_> {
 }
 
 impl Event {
+    /// librdkafka's statistics, if it tells them.
+    pub(in super::super) fn statistics(&self) -> Option<&str> {
+        // SAFETY: the text belongs to the event, and ends in zero; null says that the event is another.
+        let text = unsafe { c::rd_kafka_event_stats(self.rkev) };
+        // SAFETY: as above.
+        (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) })?.to_str().ok()
+    }
+
     /// What became of messages, if it tells that.
     pub(in super::super) fn delivery(&self) -> Delivery<'_> {
         // SAFETY: the array has room for all messages of the event, which it keeps.
