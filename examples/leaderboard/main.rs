@@ -23,7 +23,7 @@ use headwater::kafka::memory::MemoryCluster;
 use headwater::state::{MemoryBackend, StateBackend};
 use headwater::telemetry::DropReason;
 use headwater::time::{Clock, SystemClock};
-use headwater::{Application, Config};
+use headwater::{Application, Config, Running};
 
 use loader::Arrival;
 use topics::{Reader, Topics};
@@ -83,6 +83,9 @@ struct Arguments {
     /// How the names of the application and of its topics begin.
     #[arg(long, default_value = "")]
     prefix: String,
+    /// Where metrics and health are served over HTTP while the application runs; without an address for this machine only.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:9464")]
+    metrics: Option<String>,
 }
 
 /// Where state lives.
@@ -148,7 +151,7 @@ fn run(arguments: Arguments) -> Fallible<()> {
     let cluster = cluster(&arguments, &config)?;
     match arguments.role {
         Role::Application => {
-            let figures = application(&arguments, config, &cluster)?.start()?.until_signal()?;
+            let figures = start(&arguments, config, &cluster)?.until_signal()?;
             Ok(writeln!(stdout(), "{}", figures.total())?)
         }
         Role::Topics => Topics::new(&cluster, &arguments.prefix, arguments.partitions).map(drop),
@@ -169,15 +172,15 @@ fn replay(arguments: Arguments, config: Config, cluster: &Arc<dyn Cluster>) -> F
     let topics = Topics::new(cluster, &arguments.prefix, arguments.partitions)?;
     loader::load_tables(&data, &topics)?;
     let running = match arguments.role {
-        Role::All => Some(application(&arguments, config, cluster)?.start()?),
+        Role::All => Some(start(&arguments, config, cluster)?),
         _ => None,
     };
     let clock = SystemClock::new();
     let mut replay = Replay { clock, topics, arrivals, sent: 0, view: View::new() };
-    let ended = || running.as_ref().is_some_and(headwater::application::Running::is_finished);
+    let ended = || running.as_ref().is_some_and(Running::is_finished);
     let counts = replay.run(data.flights.len(), pace, &ended);
     // If the application has failed, that is why the replay has: its error comes first.
-    let figures = running.map(headwater::application::Running::stop).transpose()?;
+    let figures = running.map(Running::stop).transpose()?;
     let counts = counts?;
     replay.view.print_last()?;
     let (changes, seconds) = (replay.view.changes(), replay.seconds());
@@ -209,6 +212,33 @@ fn application(arguments: &Arguments, config: Config, cluster: &Arc<dyn Cluster>
         Store::Rocksdb => on_disk(&config)?,
     };
     Ok(Application::new(&topology, config, Arc::clone(cluster), backend)?)
+}
+
+/// Starts the application, with its metrics where they were asked for.
+fn start(arguments: &Arguments, config: Config, cluster: &Arc<dyn Cluster>) -> Fallible<Running> {
+    let running = application(arguments, config, cluster)?.start()?;
+    match &arguments.metrics {
+        Some(address) => serve(running, address),
+        None => Ok(running),
+    }
+}
+
+#[cfg(feature = "metrics")]
+fn serve(mut running: Running, address: &str) -> Fallible<Running> {
+    match running.serve_metrics(address) {
+        Ok(address) => eprintln!("http://{address}/metrics"),
+        Err(error) => {
+            running.stop()?;
+            return Err(format!("--metrics {address}: {error}").into());
+        }
+    }
+    Ok(running)
+}
+
+#[cfg(not(feature = "metrics"))]
+fn serve(running: Running, _address: &str) -> Fallible<Running> {
+    running.stop()?;
+    Err("`--metrics` needs the feature `metrics`: build without `--no-default-features`".into())
 }
 
 fn cluster(arguments: &Arguments, config: &Config) -> Fallible<Arc<dyn Cluster>> {

@@ -37,6 +37,8 @@ pub mod produce;
 pub mod commit;
 pub mod group;
 pub mod worker;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 pub mod application;
 pub mod query;
 pub mod testkit;

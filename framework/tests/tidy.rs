@@ -121,7 +121,17 @@ fn what_belongs_to_one_place_is_named_there_only() {
         ("SystemTime::", &["framework/src/time.rs"]),
         ("Instant::", &["framework/src/time.rs"]),
         ("thread::spawn", &["framework/src/application/", "framework/src/kafka/librdkafka/bell.rs"]),
-        ("thread::Builder", &["framework/src/application/", "framework/src/kafka/librdkafka/"]),
+        (
+            "thread::Builder",
+            &[
+                "framework/src/application/",
+                "framework/src/kafka/librdkafka/",
+                "framework/src/metrics/server.rs",
+            ],
+        ),
+        ("axum", &["framework/src/metrics/server.rs"]),
+        ("tokio", &["framework/src/metrics/server.rs"]),
+        (" prometheus::", &["framework/src/metrics/page.rs"]),
         ("apache_avro", &["framework/src/codec/avro/"]),
         ("unsafe_code", &["framework/src/state/huge_pages.rs", "framework/src/kafka/librdkafka/mod.rs"]),
         ("allocator_api2", &["framework/src/state/huge_pages.rs"]),

@@ -2,6 +2,8 @@
 
 mod drive;
 mod running;
+#[cfg(feature = "metrics")]
+mod served;
 mod threads;
 mod uncaught;
 

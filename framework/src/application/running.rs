@@ -1,5 +1,6 @@
 //! An application that runs: what it tells, and what it can be told.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +10,8 @@ use signal_hook::flag;
 use super::Application;
 use super::threads::{LISTEN, Shared};
 use crate::error::{Error, Reaction, Result};
-use crate::worker::{Figures, WorkerState};
+use crate::topic::TopicPartition;
+use crate::worker::{Figures, InputLag, Levels, WorkerState};
 
 /// An application that runs. Dropping it does not stop it; [`Running::stop`] does. Clones are the same application: one may
 /// wait for its end while another adds workers or pauses.
@@ -41,14 +43,20 @@ use crate::worker::{Figures, WorkerState};
 /// ```
 #[derive(Clone)]
 pub struct Running {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
+    #[cfg(feature = "metrics")]
+    pub(super) servers: super::served::Servers,
 }
 
 impl Running {
     /// Starts the workers.
     pub(super) fn start(application: Application, paused: bool) -> Result<Self> {
         let threads = application.config.settings().num_stream_threads;
-        let running = Self { shared: Arc::new(Shared::new(application, paused)) };
+        let running = Self {
+            shared: Arc::new(Shared::new(application, paused)),
+            #[cfg(feature = "metrics")]
+            servers: super::served::Servers::default(),
+        };
         for _ in 0..threads {
             if let Err(error) = running.shared.add_thread() {
                 running.shared.stop();
@@ -122,6 +130,45 @@ impl Running {
         all
     }
 
+    /// What all workers together hold and how far they are behind, as of the last second: lags of inputs and of restores,
+    /// memory.
+    #[must_use]
+    pub fn levels(&self) -> Levels {
+        let mut all = Levels::default();
+        self.shared.board().levels.values().for_each(|levels| all.add(levels));
+        all
+    }
+
+    /// How far the input partitions of this process are processed, as of the last second. Those of tasks that are still
+    /// being restored are left out: [`Levels::restores`] says how far those are.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use headwater::kafka::memory::MemoryCluster;
+    /// # use headwater::state::MemoryBackend;
+    /// # use headwater::{Application, Config, StreamsBuilder};
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, String>("lines").to("copies");
+    /// # let cluster = MemoryCluster::new();
+    /// # cluster.create_topic("lines", 1)?;
+    /// # cluster.create_topic("copies", 1)?;
+    /// # let config = Config::from_properties([("application.id", "copying")])?;
+    /// # let backend = Arc::new(MemoryBackend::default());
+    /// let running = Application::new(&builder.build()?, config, Arc::new(cluster), backend)?.start()?;
+    /// for (partition, lag) in running.lag() {
+    ///     match lag.records() {
+    ///         Some(records) => println!("{partition}: {records} behind"),
+    ///         None => println!("{partition}: its end is not known yet"),
+    ///     }
+    /// }
+    /// running.stop()?;
+    /// # Ok::<(), headwater::Error>(())
+    /// ```
+    #[must_use]
+    pub fn lag(&self) -> BTreeMap<TopicPartition, InputLag> {
+        self.levels().tasks.into_values().flat_map(|task| task.inputs).collect()
+    }
+
     /// What the first error said that stops the application; [`Running::wait`] returns it once all workers are gone.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
@@ -172,6 +219,8 @@ impl Running {
     /// workers. Of several clones that wait one gets it with its cause, the others get what it says.
     pub fn wait(self) -> Result<Figures> {
         self.shared.wait()?;
+        #[cfg(feature = "metrics")]
+        self.end_servers();
         let (error, said) = {
             let mut board = self.shared.board();
             (board.error.take(), board.failure.clone())

@@ -18,8 +18,10 @@ use super::Application;
 use super::drive::drive;
 use super::uncaught::{Failures, UncaughtErrorResponse};
 use crate::error::{Error, Reaction, Result};
+#[cfg(feature = "metrics")]
+use crate::metrics::WorkerSnapshot;
 use crate::time::SteadyTime;
-use crate::worker::{Figures, Worker, WorkerState};
+use crate::worker::{Figures, Levels, Worker, WorkerState};
 
 /// How long a signal, or the end of a pause, may go unnoticed.
 pub(super) const LISTEN: Duration = Duration::from_millis(20);
@@ -47,6 +49,7 @@ pub(super) struct Board {
     /// Threads that have nothing to do any more.
     done: Vec<JoinHandle<()>>,
     pub(super) figures: Vec<(usize, WorkerState, Figures)>,
+    pub(super) levels: BTreeMap<usize, Levels>,
     /// The figures of workers that were replaced or removed.
     pub(super) past: Figures,
     pub(super) error: Option<Error>,
@@ -65,6 +68,7 @@ impl Board {
         for (_, _, figures) in self.figures.iter_mut().filter(|(other, ..)| *other == number) {
             self.past.add(&std::mem::take(figures));
         }
+        self.levels.remove(&number);
     }
 }
 
@@ -102,6 +106,10 @@ impl Shared {
                 Error::new(Reaction::Stop, "a worker's thread cannot be started").because(error)
             })?;
         board.threads.insert(number, Thread { leave, handle });
+        // Whoever looks on knows of it before its first step; unless it has published already.
+        if !board.figures.iter().any(|(other, ..)| *other == number) {
+            board.figures.push((number, WorkerState::Created, Figures::default()));
+        }
         self.workers.store(board.threads.len(), Ordering::Relaxed);
         Ok(number)
     }
@@ -187,9 +195,29 @@ impl Shared {
     }
 
     fn publish(&self, number: usize, worker: &Worker) {
+        // Outside of the lock: it takes a while where there are many tasks. Those of a worker that has failed may be broken.
+        let has_failed = worker.state() == WorkerState::Failed;
+        let levels = if has_failed { Levels::default() } else { worker.levels() };
         let mut board = self.board();
         board.figures.retain(|(other, ..)| *other != number);
         board.figures.push((number, worker.state(), worker.figures().clone()));
+        board.levels.insert(number, levels);
+    }
+
+    /// What the workers have published last, by number, each under what `thread` calls it; how many have failed; and whether
+    /// the application has.
+    #[cfg(feature = "metrics")]
+    pub(super) fn published(&self, thread: impl Fn(usize) -> String) -> (Vec<WorkerSnapshot>, u64, bool) {
+        let board = self.board();
+        let snapshot = |(number, state, figures): &(usize, WorkerState, Figures)| WorkerSnapshot {
+            thread: thread(*number),
+            state: *state,
+            figures: figures.clone(),
+            levels: board.levels.get(number).cloned().unwrap_or_default(),
+        };
+        let mut workers: Vec<_> = board.figures.iter().map(snapshot).collect();
+        workers.sort_by(|one, other| one.thread.cmp(&other.thread));
+        (workers, board.past.failures, board.failure.is_some())
     }
 
     /// Whether the worker that has failed is to be replaced; else all stop.

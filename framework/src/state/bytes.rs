@@ -120,6 +120,10 @@ pub trait StateBackend: Send + Sync + fmt::Debug {
     fn memory_bytes(&self) -> usize {
         0
     }
+    /// How large it is, in memory and on disk, each size with its name in metrics. Whoever asks waits for nothing.
+    fn sizes(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
 }
 
 #[derive(Debug, Default)]

@@ -8,6 +8,7 @@ pub mod checkpoint;
 mod lifecycle;
 pub mod metadata;
 mod progress;
+mod reading;
 mod restore;
 mod stores;
 

@@ -18,6 +18,10 @@ pub enum Rebuild {
 }
 
 impl Rebuild {
+    /// All causes.
+    pub const ALL: [Self; 5] =
+        [Self::TopicRecreated, Self::OffsetOutOfRange, Self::TooOld, Self::OtherStores, Self::Corrupt];
+
     /// The cause's name in logs and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::task::Poll;
 
 use super::checkpoint::{self, Checkpoint};
+use super::reading::Reading;
 use super::{Phase, Rebuild, RestoreProgress, Task, metadata};
 use crate::error::{Error, Reaction, Result};
 use crate::kafka::{
@@ -87,16 +88,6 @@ enum Stage {
     Read,
 }
 
-struct Reading {
-    task: TaskId,
-    store: usize,
-    partition: TopicPartition,
-    position: i64,
-    target: i64,
-    records: u64,
-    bytes: u64,
-}
-
 /// The restore of some tasks that were assigned, or aborted, together.
 pub struct Restore {
     options: RestoreOptions,
@@ -104,6 +95,7 @@ pub struct Restore {
     consumer: Box<dyn Consumer>,
     stage: Stage,
     started_ms: i64,
+    now_ms: i64,
     waiting: BTreeSet<TaskId>,
     known: BTreeMap<TaskId, Checkpoint>,
     inputs: Vec<TopicPartition>,
@@ -140,6 +132,7 @@ impl Restore {
             consumer,
             stage: Stage::Committed,
             started_ms: desk.now_ms,
+            now_ms: desk.now_ms,
             waiting: BTreeSet::new(),
             known: BTreeMap::new(),
             inputs: Vec::new(),
@@ -201,6 +194,12 @@ impl Restore {
         self.records
     }
 
+    /// How far it is with the changelogs that it reads; of none before it knows their bounds.
+    #[must_use]
+    pub fn progress(&self) -> Vec<RestoreProgress> {
+        self.readings.iter().map(|reading| reading.progress(self.now_ms - self.started_ms)).collect()
+    }
+
     /// Whether all tasks run.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -213,6 +212,7 @@ impl Restore {
     /// With the reaction [`Reaction::Retry`] where the same step may work later.
     pub fn advance(&mut self, desk: &mut RestoreDesk<'_>) -> Result<Restored> {
         let mut restored = Restored::default();
+        self.now_ms = desk.now_ms;
         if self.is_done() {
             return Ok(restored);
         }
@@ -479,18 +479,5 @@ impl Restore {
         task.go(Phase::Running);
         tracing::info!(task = %task.id, "task runs");
         Ok(())
-    }
-}
-
-impl Reading {
-    fn progress(&self, elapsed_ms: i64) -> RestoreProgress {
-        RestoreProgress {
-            task: self.task,
-            changelog: self.partition.clone(),
-            records: self.records,
-            bytes: self.bytes,
-            remaining: (self.target - self.position).max(0),
-            elapsed_ms,
-        }
     }
 }

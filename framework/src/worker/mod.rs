@@ -4,6 +4,7 @@
 //! and again, and waits when it says that there was nothing to do.
 
 mod figures;
+mod levels;
 mod observer;
 mod options;
 mod orders;
@@ -15,6 +16,7 @@ mod state;
 mod stations;
 
 pub use figures::Figures;
+pub use levels::{InputLag, Levels, TaskLevels};
 pub use observer::Observer;
 pub use options::WorkerOptions;
 pub use state::WorkerState;

@@ -32,6 +32,26 @@ pub struct RocksFigures {
     pub background_errors: u64,
 }
 
+impl RocksFigures {
+    /// Each with its name in metrics: Kafka Streams' (KIP-607) where it has one.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, u64); 11] {
+        [
+            ("estimate-num-keys", self.keys),
+            ("estimate-live-data-size", self.live_bytes),
+            ("total-sst-files-size", self.disk_bytes),
+            ("estimate-pending-compaction-bytes", self.unmerged_bytes),
+            ("num-files-at-level-0", self.unmerged_files),
+            ("size-all-mem-tables", self.memtable_bytes),
+            ("block-cache-usage", self.cache_bytes),
+            ("block-cache-pinned-usage", self.pinned_bytes),
+            ("estimate-table-readers-mem", self.reader_bytes),
+            ("block-cache-capacity", self.budget_bytes),
+            ("background-errors", self.background_errors),
+        ]
+    }
+}
+
 impl Database {
     pub(super) fn figures(&self) -> RocksFigures {
         // A property without value would be one that this version of RocksDB does not have.

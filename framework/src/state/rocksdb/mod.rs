@@ -156,6 +156,10 @@ impl StateBackend for RocksBackend {
     fn memory_bytes(&self) -> usize {
         self.database.tuning.memory_bytes
     }
+
+    fn sizes(&self) -> Vec<(&'static str, u64)> {
+        self.figures().named().into()
+    }
 }
 
 impl fmt::Debug for RocksBackend {
