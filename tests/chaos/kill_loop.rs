@@ -263,15 +263,18 @@ impl<'a> Loop<'a> {
             .ends(&[named(&self.application, &format!("{STORE}-changelog"))], Isolation::ReadUncommitted)?;
         let restored = self.instances[number].diary()?.restored;
         let all: i64 = restored.values().sum();
-        let mut most = 0;
-        for partition in restored.keys() {
+        let (mut most, mut each) = (0, Vec::new());
+        for (partition, records) in &restored {
             let (_, index) = partition.rsplit_once('-').ok_or("a changelog without number")?;
-            most += ends[index.parse::<usize>()?] - before.on_disk(partition);
+            let (end, on_disk) = (ends[index.parse::<usize>()?], before.on_disk(partition));
+            most += end - on_disk;
+            each.push(format!("{partition}: {records}, on disk {on_disk}, end {end}"));
         }
         self.restored += all;
         if all > most {
             return Err(format!(
-                "instance {number} has restored {all} records, and only {most} are later than its last flush"
+                "instance {number} has restored {all} records, and only {most} are later than its last flush; {}",
+                each.join("; ")
             )
             .into());
         }
