@@ -211,7 +211,10 @@ fn application(arguments: &Arguments, config: Config, cluster: &Arc<dyn Cluster>
         Store::Memory => Arc::new(MemoryBackend::default()),
         Store::Rocksdb => on_disk(&config)?,
     };
-    Ok(Application::new(&topology, config, Arc::clone(cluster), backend)?)
+    let application = Application::new(&topology, config, Arc::clone(cluster), backend)?;
+    #[cfg(feature = "progress")]
+    let application = application.observer(Arc::new(headwater::RestoreBar::new()));
+    Ok(application)
 }
 
 /// Starts the application, with its metrics where they were asked for.
@@ -224,7 +227,7 @@ fn start(arguments: &Arguments, config: Config, cluster: &Arc<dyn Cluster>) -> F
 }
 
 #[cfg(feature = "metrics")]
-fn serve(mut running: Running, address: &str) -> Fallible<Running> {
+fn serve(running: Running, address: &str) -> Fallible<Running> {
     match running.serve_metrics(address) {
         Ok(address) => eprintln!("http://{address}/metrics"),
         Err(error) => {

@@ -43,6 +43,8 @@ pub mod application;
 pub mod query;
 pub mod testkit;
 
+#[cfg(feature = "progress")]
+pub use application::RestoreBar;
 pub use application::{Application, Running, UncaughtErrorResponse};
 pub use codec::{HasSerde, Serde};
 pub use config::Config;

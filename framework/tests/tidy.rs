@@ -129,6 +129,7 @@ fn what_belongs_to_one_place_is_named_there_only() {
                 "framework/src/metrics/server.rs",
             ],
         ),
+        ("indicatif", &["framework/src/application/restore_bar.rs"]),
         ("axum", &["framework/src/metrics/server.rs"]),
         ("tokio", &["framework/src/metrics/server.rs"]),
         (" prometheus::", &["framework/src/metrics/page.rs"]),

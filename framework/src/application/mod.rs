@@ -1,12 +1,16 @@
 //! The application: workers on threads, started and stopped together.
 
 mod drive;
+#[cfg(feature = "progress")]
+mod restore_bar;
 mod running;
 #[cfg(feature = "metrics")]
 mod served;
 mod threads;
 mod uncaught;
 
+#[cfg(feature = "progress")]
+pub use restore_bar::RestoreBar;
 pub use running::Running;
 pub use uncaught::UncaughtErrorResponse;
 

@@ -11,6 +11,7 @@ mod orders;
 mod rebalance;
 mod recover;
 mod refusals;
+mod restoring;
 mod setbacks;
 mod state;
 mod stations;
@@ -83,6 +84,7 @@ pub struct Worker {
     outbox: Outbox,
     tasks: BTreeMap<TaskId, Task>,
     restore: Option<Restore>,
+    restore_told_ms: i64,
     committer: Committer,
     recovery: Recovery,
     leaving: Leaving,
@@ -165,6 +167,7 @@ impl Worker {
             layout: Layout::default(),
             tasks: BTreeMap::new(),
             restore: None,
+            restore_told_ms: 0,
             recovery: Recovery::Nothing,
             leaving: Leaving::default(),
             paused: false,

@@ -4,13 +4,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{Progress, Worker, WorkerState};
-use crate::commit::Planted;
 use crate::error::Result;
 use crate::group::tasks_of;
-use crate::kafka::{GroupEvent, Isolation};
+use crate::kafka::GroupEvent;
 use crate::operator::Setup;
-use crate::task::{Rebuild, Restore, RestoreDesk, RestoreOptions, RestorePorts, Task, TaskParts};
-use crate::topic::{TaskId, TopicPartition};
+use crate::task::{Task, TaskParts};
+use crate::topic::TopicPartition;
 
 impl Worker {
     pub(super) fn poll_group(&mut self, now_ms: i64, progress: &mut Progress) -> Result<()> {
@@ -71,74 +70,6 @@ impl Worker {
             self.tasks.insert(id, task);
         }
         self.begin_restore(now_ms, true)
-    }
-
-    pub(super) fn begin_restore(&mut self, now_ms: i64, assigned: bool) -> Result<()> {
-        let target = match self.planted {
-            Planted::RestoreToLso => Isolation::ReadCommitted,
-            _ => Isolation::ReadUncommitted,
-        };
-        let options = RestoreOptions {
-            auto_offset_reset: self.settings.auto_offset_reset,
-            transactional: self.sender.is_transactional(),
-            target,
-            rewind: assigned || self.planted != Planted::InputsNotRewound,
-        };
-        let client = format!("{}-restore", self.client);
-        let ports = RestorePorts {
-            admin: self.cluster.admin(&client),
-            consumer: self.cluster.consumer(&client, Isolation::ReadCommitted),
-        };
-        let (wall_ms, membership) = (self.wall_ms, self.membership.as_mut());
-        let mut desk = RestoreDesk { tasks: &mut self.tasks, membership, now_ms, wall_ms };
-        self.restore = Some(Restore::begin(options, ports, &mut desk)?);
-        Ok(())
-    }
-
-    pub(super) fn restore(&mut self, now_ms: i64, progress: &mut Progress) -> Result<()> {
-        let Some(restore) = &mut self.restore else { return Ok(()) };
-        if self.leaving.revoked || self.leaving.stop {
-            return Ok(());
-        }
-        if let Some(asked) = &self.unanswered {
-            if self.membership.committed(asked, now_ms).is_pending() {
-                return Ok(());
-            }
-            self.unanswered = None;
-        }
-        let (wall_ms, membership) = (self.wall_ms, self.membership.as_mut());
-        let mut desk = RestoreDesk { tasks: &mut self.tasks, membership, now_ms, wall_ms };
-        let rewinds = restore.rewinds();
-        let restored = restore.advance(&mut desk)?;
-        progress.busy |= !restored.started.is_empty() || !restored.progress.is_empty();
-        for id in restored.started.iter().filter(|_| rewinds) {
-            for lane in self.tasks[id].lanes() {
-                self.consumer.add(lane.partition(), lane.next_offset());
-            }
-        }
-        for (task, cause) in restored.rebuilt {
-            self.note_rebuild(task, cause);
-        }
-        for one in &restored.progress {
-            tracing::debug!(task = %one.task, records = one.records, remaining = one.remaining, rate = one.rate(), "restore");
-            if let Some(observer) = &self.observer {
-                observer.restored(self.number, one);
-            }
-        }
-        if self.restore.as_ref().is_some_and(Restore::is_done) {
-            self.figures.restored += self.restore.take().map_or(0, |restore| restore.records());
-            self.backend.persist(false)?;
-            progress.busy = true;
-            self.go(WorkerState::Running);
-        }
-        Ok(())
-    }
-
-    pub(super) fn note_rebuild(&mut self, task: TaskId, cause: Rebuild) {
-        *self.figures.rebuilds.entry(cause).or_default() += 1;
-        if let Some(observer) = &self.observer {
-            observer.rebuilt(self.number, task, cause);
-        }
     }
 
     /// Tasks go once their last commit is through.

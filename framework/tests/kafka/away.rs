@@ -1,8 +1,13 @@
 //! Brokers that are away: an application waits with words, and goes on alone when they are back.
 
+use std::task::Poll;
 use std::time::Duration;
 
+use headwater::TopicPartition;
+use headwater::kafka::{Admin, Fault, Isolation};
+
 use crate::broker::{Broker, on_a_broker};
+use crate::clusters::Scene;
 use crate::heard;
 use crate::pipeline::Pipeline;
 use crate::refused::{end, failure};
@@ -98,5 +103,31 @@ fn connections_that_are_encrypted_and_log_in_come_back() {
     on_a_broker(|broker| {
         let lines = "bootstrap.servers=<SASL_SSL>\nfile=scram-sha-512.properties\ncompression.type=lz4";
         away(broker, lines, 5);
+    });
+}
+
+#[test]
+fn the_bounds_of_a_partition_whose_broker_is_away_are_no_bounds() {
+    on_a_broker(|broker| {
+        let scene = Scene::on(broker.cluster("bootstrap.servers=<PLAINTEXT>"));
+        let partition = [TopicPartition::new(scene.topic("a", 1), 0)];
+        let mut admin = scene.admin();
+        let ask = |admin: &mut dyn Admin| {
+            scene.until("an answer", |now_ms| {
+                match admin.bounds(&partition, Isolation::ReadCommitted, now_ms) {
+                    Poll::Ready(answer) => Some(answer),
+                    Poll::Pending => None,
+                }
+            })
+        };
+        assert_eq!(scene.until("bounds", |_| ask(admin.as_mut()).ok()), [(0, 0)]);
+        broker.command("kill");
+        // The client still knows who leads the partition.
+        let answer = ask(admin.as_mut());
+        broker.command("restart");
+        let error = answer.unwrap_err();
+        assert_eq!(error.fault, Fault::Retriable, "{error}");
+        let again = scene.until("bounds again", |_| ask(admin.as_mut()).ok());
+        assert_eq!(again, [(0, 0)]);
     });
 }

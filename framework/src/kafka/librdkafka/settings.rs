@@ -104,7 +104,13 @@ impl Tuning {
     /// For questions.
     pub(super) fn admin(&self, client: &str) -> Pairs {
         let mut settings = self.common(client);
-        settings.extend(pairs([("allow.auto.create.topics", "false")]));
+        settings.extend(pairs([
+            ("allow.auto.create.topics", "false"),
+            // Who leads a partition is not asked again where an answer says that the epoch is an old one, as after every
+            // election (librdkafka 2.12.1, `ListOffsets`): what is known may not be old, or no question is answered for minutes.
+            ("metadata.max.age.ms", "2000"),
+            ("topic.metadata.refresh.interval.ms", "-1"),
+        ]));
         settings
     }
 

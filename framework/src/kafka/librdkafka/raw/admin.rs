@@ -329,7 +329,7 @@ impl Event {
                     },
                     offset: info.offset,
                     metadata: String::new(),
-                    failure: failed(info.err),
+                    failure: failed(info.err).or_else(|| unanswered(info)),
                 }
             };
             (0..count).map(one).collect()
@@ -355,6 +355,13 @@ impl Event {
             }
         }
     }
+}
+
+/// Where the question to one of several brokers fails, librdkafka (2.12.1) says so by an offset alone, without an error.
+fn unanswered(info: &c::rd_kafka_topic_partition_t) -> Option<Failure> {
+    let none = info.offset == i64::from(c::RD_KAFKA_OFFSET_INVALID);
+    let unavailable = c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+    none.then(|| Failure::plain(unavailable, "its leader does not answer".to_owned()))
 }
 
 /// Copies an error that belongs to an answer; null, or without a code, is none.
