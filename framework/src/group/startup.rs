@@ -40,6 +40,8 @@ pub struct Startup {
     layout: Layout,
     /// `replication.factor` of topics that are made.
     replication_factor: Option<i16>,
+    /// Since when a topic was looked for in vain.
+    missing_since_ms: Option<i64>,
 }
 
 impl Startup {
@@ -70,6 +72,7 @@ impl Startup {
             internal_configs: Vec::new(),
             layout: Layout::default(),
             replication_factor,
+            missing_since_ms: None,
         }
     }
 
@@ -93,6 +96,11 @@ impl Startup {
                     };
                     let topics = self.names.iter().cloned().zip(answer?);
                     let found = topics.filter_map(|(name, topic)| Some((name, topic?))).collect();
+                    if let Some(missing) = self.missing(&found) {
+                        let since_ms = *self.missing_since_ms.get_or_insert(now_ms);
+                        let doubtful = now_ms.saturating_sub(since_ms) < self.admin.gossip_ms();
+                        return if doubtful { Ok(Poll::Pending) } else { Err(missing) };
+                    }
                     let new = self.check(&found)?;
                     if new.is_empty() {
                         return Ok(Poll::Ready(std::mem::take(&mut self.layout)));
@@ -123,14 +131,21 @@ impl Startup {
         }
     }
 
+    /// Topics that have to be there and are not, as an error.
+    fn missing(&self, found: &HashMap<TopicName, TopicInfo>) -> Option<Error> {
+        let sources = self.plan.subtopologies.iter().flat_map(|part| &part.sources);
+        let external = sources.filter(|source| !source.internal).map(|source| &source.topic);
+        exist("source topics", external, found)
+            .and_then(|()| exist("sink topics", self.outputs.iter(), found))
+            .err()
+    }
+
     /// Checks what was found, fills the layout, and tells what has to be made.
     fn check(&mut self, found: &HashMap<TopicName, TopicInfo>) -> Result<Vec<NewTopic>> {
         let plan = Arc::clone(&self.plan);
         let sources = plan.subtopologies.iter().flat_map(|part| &part.sources);
         let external: Vec<_> =
             sources.filter(|source| !source.internal).map(|source| &source.topic).collect();
-        exist("source topics", external.iter().copied(), found)?;
-        exist("sink topics", self.outputs.iter(), found)?;
         let given = external.iter().map(|topic| ((*topic).clone(), found[*topic].partitions)).collect();
         let counts = count_partitions(&plan, &given)?;
         self.layout.tasks = task_counts(&plan, &counts);

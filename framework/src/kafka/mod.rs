@@ -270,6 +270,10 @@ pub struct TopicInfo {
 
 /// Looks after topics and looks up offsets.
 pub trait Admin {
+    /// For how long brokers may not know of a topic that another one knows already, milliseconds.
+    fn gossip_ms(&self) -> i64 {
+        0
+    }
     /// The topics of these names; `None` for one that does not exist.
     fn describe(&mut self, names: &[TopicName], now_ms: i64) -> Answer<Vec<Option<TopicInfo>>>;
     /// Makes topics; one that exists already is no error.

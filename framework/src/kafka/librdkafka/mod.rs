@@ -45,6 +45,8 @@ use questions::Questions;
 use raw::{Client, Kind, Queue};
 use settings::Connection;
 
+/// Brokers learn of a topic from the controller, each in its time: well within a second, if nothing is wrong.
+const GOSSIP_MS: i64 = 2_000;
 /// librdkafka's default of `batch.size`.
 const BATCH_BYTES: usize = 1_000_000;
 
@@ -163,6 +165,10 @@ struct KafkaAdmin {
 }
 
 impl Admin for KafkaAdmin {
+    fn gossip_ms(&self) -> i64 {
+        GOSSIP_MS
+    }
+
     fn describe(&mut self, names: &[TopicName], _: i64) -> Answer<Vec<Option<TopicInfo>>> {
         self.questions.describe(names)
     }
