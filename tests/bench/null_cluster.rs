@@ -9,8 +9,9 @@ use std::time::Duration;
 use allocation_counter::opt_out;
 use cpu_time::ThreadTime;
 use headwater::kafka::{
-    Admin, Answer, Cluster, CommittedOffset, Consumer, Fetched, GroupEvent, GroupMetadata, Isolation,
-    KafkaError, MemberOptions, Membership, NewTopic, OffsetCommit, Producer, ProducerOptions, TopicInfo,
+    Admin, Answer, Cluster, CommittedOffset, Consumer, Fetched, GroupEvent, GroupMember, GroupMetadata,
+    Isolation, KafkaError, MemberOptions, Membership, NewTopic, OffsetCommit, Producer, ProducerOptions,
+    TopicInfo,
 };
 use headwater::{RecordBatch, TopicName, TopicPartition};
 
@@ -286,6 +287,44 @@ impl Admin for NullAdmin {
     }
 
     fn delete_records(&mut self, _before: &[(TopicPartition, i64)], _now_ms: i64) -> Answer<()> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn topics(&mut self, _now_ms: i64) -> Answer<Vec<TopicName>> {
+        Poll::Ready(Ok(self.0.with(|shelf| shelf.topics.keys().cloned().collect())))
+    }
+
+    fn delete(&mut self, names: &[TopicName], _now_ms: i64) -> Answer<()> {
+        self.0.with(|shelf| names.iter().for_each(|name| drop(shelf.topics.remove(name))));
+        Poll::Ready(Ok(()))
+    }
+
+    fn offsets_at(
+        &mut self,
+        partitions: &[TopicPartition],
+        _time_ms: i64,
+        _now_ms: i64,
+    ) -> Answer<Vec<Option<i64>>> {
+        Poll::Ready(Ok(vec![None; partitions.len()]))
+    }
+
+    fn groups(&mut self, _now_ms: i64) -> Answer<Vec<String>> {
+        Poll::Ready(Ok(Vec::new()))
+    }
+
+    fn members(&mut self, _group: &str, _now_ms: i64) -> Answer<Vec<GroupMember>> {
+        Poll::Ready(Ok(Vec::new()))
+    }
+
+    fn remove_members(&mut self, _group: &str, _members: &[GroupMember], _now_ms: i64) -> Answer<()> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn group_offsets(&mut self, _group: &str, _now_ms: i64) -> Answer<Vec<OffsetCommit>> {
+        Poll::Ready(Ok(Vec::new()))
+    }
+
+    fn set_group_offsets(&mut self, _group: &str, _offsets: &[OffsetCommit], _now_ms: i64) -> Answer<()> {
         Poll::Ready(Ok(()))
     }
 }

@@ -268,7 +268,18 @@ pub struct TopicInfo {
     pub configs: Vec<(String, String)>,
 }
 
-/// Looks after topics and looks up offsets.
+/// A member of a group, as its coordinator knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupMember {
+    /// Member id, given by the coordinator.
+    pub member: String,
+    /// `client.id`.
+    pub client: String,
+    /// `group.instance.id` of a static member, which stays in the group until its session times out.
+    pub instance: Option<String>,
+}
+
+/// Looks after topics and groups, and looks up offsets.
 pub trait Admin {
     /// For how long brokers may not know of a topic that another one knows already, milliseconds.
     fn gossip_ms(&self) -> i64 {
@@ -287,6 +298,28 @@ pub trait Admin {
     ) -> Answer<Vec<(i64, i64)>>;
     /// Deletes records below these offsets (consumed repartition records).
     fn delete_records(&mut self, before: &[(TopicPartition, i64)], now_ms: i64) -> Answer<()>;
+    /// The names of all topics that we may see, in order.
+    fn topics(&mut self, now_ms: i64) -> Answer<Vec<TopicName>>;
+    /// Deletes topics; one that does not exist is no error. Ready once they cannot be seen any more.
+    fn delete(&mut self, names: &[TopicName], now_ms: i64) -> Answer<()>;
+    /// The offset of the first record of this time or a later one (milliseconds); `None` where there is none.
+    fn offsets_at(
+        &mut self,
+        partitions: &[TopicPartition],
+        time_ms: i64,
+        now_ms: i64,
+    ) -> Answer<Vec<Option<i64>>>;
+    /// The names of all groups that we may see, in order.
+    fn groups(&mut self, now_ms: i64) -> Answer<Vec<String>>;
+    /// The members of a group; one that does not exist has none.
+    fn members(&mut self, group: &str, now_ms: i64) -> Answer<Vec<GroupMember>>;
+    /// Takes members out of a group; one that is gone is no error. Refused with `_NOT_IMPLEMENTED` where the client has
+    /// no such request.
+    fn remove_members(&mut self, group: &str, members: &[GroupMember], now_ms: i64) -> Answer<()>;
+    /// All that a group has committed, by partition, once no transaction that would change it is pending.
+    fn group_offsets(&mut self, group: &str, now_ms: i64) -> Answer<Vec<OffsetCommit>>;
+    /// Commits offsets for a group without members; refused with `UNKNOWN_MEMBER_ID` where it has some.
+    fn set_group_offsets(&mut self, group: &str, offsets: &[OffsetCommit], now_ms: i64) -> Answer<()>;
 }
 
 /// Where a cluster is, and what all its clients are told.

@@ -6,3 +6,4 @@ mod clusters;
 mod groups;
 mod records;
 mod transactions;
+mod upkeep;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! line        what all clients hear of their connections
-//! questions   topics, offsets, groups: one client for all of a process
+//! questions   topics, offsets, groups: one client for all of a process; a listing is one that waits
 //! member      membership in the group; reads nothing     \
 //! consumer    reads partitions from explicit offsets      > a client each for every worker
 //! producer    writes; a clerk makes the calls that wait  /
@@ -13,7 +13,9 @@
 mod bell;
 mod clerk;
 mod consumer;
+mod groups;
 mod line;
+mod listing;
 mod member;
 mod producer;
 mod questions;
@@ -25,13 +27,14 @@ mod verdict;
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use rdkafka::bindings::RD_KAFKA_EVENT_ERROR;
 
 use super::{
-    Admin, Answer, Cluster, ClusterOptions, Consumer, Fault, Isolation, KafkaError, MemberOptions,
-    Membership, NewTopic, Producer, ProducerOptions, TopicInfo,
+    Admin, Answer, Cluster, ClusterOptions, Consumer, Fault, GroupMember, Isolation, KafkaError,
+    MemberOptions, Membership, NewTopic, OffsetCommit, Producer, ProducerOptions, TopicInfo,
 };
 use crate::error::{Error, Reaction, Result};
 use crate::topic::{TopicName, TopicPartition};
@@ -39,6 +42,7 @@ use crate::topic::{TopicName, TopicPartition};
 use bell::Bell;
 use consumer::KafkaConsumer;
 use line::Line;
+use listing::Listing;
 use member::KafkaMember;
 use producer::KafkaProducer;
 use questions::Questions;
@@ -146,7 +150,8 @@ impl Cluster for KafkaCluster {
     }
 
     fn admin(&self, _client: &str) -> Box<dyn Admin> {
-        Box::new(KafkaAdmin { questions: Questions::new(&self.core, &self.bell) })
+        let questions = Questions::new(&self.core, &self.bell);
+        Box::new(KafkaAdmin { questions, listing: Listing::new(&self.core, &self.bell) })
     }
 
     fn for_worker(&self) -> Arc<dyn Cluster> {
@@ -162,6 +167,7 @@ impl Cluster for KafkaCluster {
 #[derive(Debug)]
 struct KafkaAdmin {
     questions: Questions,
+    listing: Listing,
 }
 
 impl Admin for KafkaAdmin {
@@ -188,5 +194,44 @@ impl Admin for KafkaAdmin {
 
     fn delete_records(&mut self, before: &[(TopicPartition, i64)], _: i64) -> Answer<()> {
         self.questions.delete_records(before)
+    }
+
+    fn topics(&mut self, _: i64) -> Answer<Vec<TopicName>> {
+        self.listing.topics()
+    }
+
+    fn delete(&mut self, names: &[TopicName], now_ms: i64) -> Answer<()> {
+        self.questions.delete(names, now_ms)
+    }
+
+    fn offsets_at(
+        &mut self,
+        partitions: &[TopicPartition],
+        time_ms: i64,
+        _: i64,
+    ) -> Answer<Vec<Option<i64>>> {
+        self.questions.offsets_at(partitions, time_ms)
+    }
+
+    fn groups(&mut self, _: i64) -> Answer<Vec<String>> {
+        self.questions.groups()
+    }
+
+    fn members(&mut self, group: &str, _: i64) -> Answer<Vec<GroupMember>> {
+        self.questions.members(group)
+    }
+
+    fn remove_members(&mut self, _: &str, _: &[GroupMember], _: i64) -> Answer<()> {
+        // librdkafka 2.12.1 sends LeaveGroup for its own membership only.
+        let message = "librdkafka cannot remove the members of a group".to_owned();
+        Poll::Ready(Err(KafkaError { code: "_NOT_IMPLEMENTED", fault: Fault::Refused, message }))
+    }
+
+    fn group_offsets(&mut self, group: &str, now_ms: i64) -> Answer<Vec<OffsetCommit>> {
+        self.questions.group_offsets(group, now_ms)
+    }
+
+    fn set_group_offsets(&mut self, group: &str, offsets: &[OffsetCommit], _: i64) -> Answer<()> {
+        self.questions.set_group_offsets(group, offsets)
     }
 }

@@ -11,7 +11,7 @@ use crate::kafka::{Answer, CommittedOffset, Fault, Isolation, KafkaError, NewTop
 use crate::topic::{TopicName, TopicPartition};
 
 /// After this long without an answer a question is asked again, milliseconds.
-const TIMEOUT_MS: i32 = 10_000;
+pub(super) const TIMEOUT_MS: i32 = 10_000;
 /// Between two questions whose answer is to become another, milliseconds.
 const PAUSE_MS: i64 = 20;
 /// What Kafka calls the first and the next offset of a partition.
@@ -20,7 +20,7 @@ const LATEST: i64 = -1;
 
 /// What is asked, and what is known by then.
 #[derive(Debug, Default)]
-enum Stage {
+pub(super) enum Stage {
     #[default]
     Nothing,
     Topics,
@@ -30,7 +30,10 @@ enum Stage {
     Starts,
     Ends(HashMap<TopicPartition, i64>),
     Deleting,
+    Vanishing,
     Committed,
+    /// A question of one answer.
+    Plain,
 }
 
 /// One who asks the cluster.
@@ -38,8 +41,8 @@ enum Stage {
 pub(super) struct Questions {
     core: Arc<Core>,
     answers: Queue,
-    stage: Stage,
-    not_before_ms: i64,
+    pub(super) stage: Stage,
+    pub(super) not_before_ms: i64,
 }
 
 impl Questions {
@@ -49,7 +52,7 @@ impl Questions {
     }
 
     /// The answer to what was asked, once it is there.
-    fn answer(&mut self) -> Poll<Result<Event, KafkaError>> {
+    pub(super) fn answer(&mut self) -> Poll<Result<Event, KafkaError>> {
         self.core.listen();
         let event = self.answers.next();
         if let Some(error) = self.core.line.turned_away() {
@@ -64,19 +67,19 @@ impl Questions {
     }
 
     /// Drops the question under way: its answer, if one comes, finds nobody.
-    fn drop_question(&mut self, error: KafkaError) -> KafkaError {
+    pub(super) fn drop_question(&mut self, error: KafkaError) -> KafkaError {
         self.stage = Stage::Nothing;
         error
     }
 
-    fn fail(&mut self, failure: Failure) -> KafkaError {
+    pub(super) fn fail(&mut self, failure: Failure) -> KafkaError {
         let fault = verdict::question(&failure);
         let failure = if fault == Fault::Retriable { self.core.line.explain(failure) } else { failure };
         self.drop_question(failure.because(fault))
     }
 
     /// Asks; what cannot even be asked is an error.
-    fn ask(
+    pub(super) fn ask(
         &mut self,
         stage: Stage,
         ask: impl FnOnce(&Client, &Queue) -> Result<(), Failure>,
@@ -187,6 +190,66 @@ impl Questions {
         Poll::Pending
     }
 
+    /// See [`Admin::delete`](crate::kafka::Admin::delete). Ready once the topics cannot be seen.
+    pub(super) fn delete(&mut self, names: &[TopicName], now_ms: i64) -> Answer<()> {
+        if names.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        match self.stage {
+            Stage::Nothing => {
+                self.ask(Stage::Deleting, |client, queue| client.delete_topics(names, queue, TIMEOUT_MS))?;
+            }
+            Stage::Vanishing if now_ms < self.not_before_ms => return Poll::Pending,
+            Stage::Vanishing if self.not_before_ms > i64::MIN => {
+                self.not_before_ms = i64::MIN;
+                self.ask(Stage::Vanishing, |client, queue| client.describe_topics(names, queue, TIMEOUT_MS))?;
+            }
+            _ => {}
+        }
+        let event = ready!(self.answer())?;
+        let first = matches!(self.stage, Stage::Deleting);
+        if first {
+            for (name, failure) in event.deleted() {
+                if let Some(failure) = failure.filter(|failure| failure.code != "UNKNOWN_TOPIC_OR_PARTITION")
+                {
+                    let text = format!("topic `{name}` cannot be deleted: {}", failure.text);
+                    return Poll::Ready(Err(self.fail(Failure { text, ..failure })));
+                }
+            }
+        } else if self.existing(event.topics())?.is_empty() {
+            self.stage = Stage::Nothing;
+            return Poll::Ready(Ok(()));
+        }
+        // They are deleted; that every broker knows of it takes a moment.
+        self.stage = Stage::Vanishing;
+        self.not_before_ms = if first { now_ms } else { now_ms.saturating_add(PAUSE_MS) };
+        self.answers.signal().raise();
+        Poll::Pending
+    }
+
+    /// See [`Admin::offsets_at`](crate::kafka::Admin::offsets_at).
+    pub(super) fn offsets_at(
+        &mut self,
+        partitions: &[TopicPartition],
+        time_ms: i64,
+    ) -> Answer<Vec<Option<i64>>> {
+        if partitions.is_empty() {
+            return Poll::Ready(Ok(Vec::new()));
+        }
+        if matches!(self.stage, Stage::Nothing) {
+            // Below 0 stand the first offset and its like.
+            let wanted = (partitions, time_ms.max(0));
+            self.ask(Stage::Plain, |client, queue| {
+                client.list_offsets(wanted, Isolation::ReadUncommitted, queue, TIMEOUT_MS)
+            })?;
+        }
+        let event = ready!(self.answer())?;
+        let offsets = self.offsets(event.offsets())?;
+        self.stage = Stage::Nothing;
+        let found = |one| offsets.get(one).copied().filter(|offset| *offset >= 0);
+        Poll::Ready(Ok(partitions.iter().map(found).collect()))
+    }
+
     /// See [`Admin::bounds`](crate::kafka::Admin::bounds).
     pub(super) fn bounds(
         &mut self,
@@ -258,7 +321,7 @@ impl Questions {
         }
         if matches!(self.stage, Stage::Nothing) {
             self.ask(Stage::Committed, |client, queue| {
-                client.committed(group, partitions, queue, TIMEOUT_MS)
+                client.committed(group, Some(partitions), queue, TIMEOUT_MS)
             })?;
         }
         let event = match ready!(self.answer()) {
@@ -286,7 +349,7 @@ impl Questions {
     }
 
     /// A transaction that would change an offset is pending: it is asked again after a moment.
-    fn unless_pending<T>(&mut self, error: KafkaError, now_ms: i64) -> Answer<T> {
+    pub(super) fn unless_pending<T>(&mut self, error: KafkaError, now_ms: i64) -> Answer<T> {
         if error.code != "UNSTABLE_OFFSET_COMMIT" {
             return Poll::Ready(Err(error));
         }

@@ -1,19 +1,23 @@
-//! Admin: looks after topics and looks up offsets.
+//! Admin: looks after topics and groups, and looks up offsets.
 
 use std::task::{Poll, ready};
 
 use headwater_broker::api::{
     CreateTopicsRequest, CreateTopicsResponse, DeleteRecordsPartition, DeleteRecordsRequest,
-    DeleteRecordsResponse, DescribeConfigsRequest, DescribeConfigsResponse, ListOffsetsPartition,
-    ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse, OffsetSpec, TopicConfigs,
-    TopicMetadata, TopicResult,
+    DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse, DescribeConfigsRequest,
+    DescribeConfigsResponse, DescribeGroupsRequest, DescribeGroupsResponse, LeaveGroupRequest,
+    LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse, ListOffsetsPartition, ListOffsetsRequest,
+    ListOffsetsResponse, MetadataRequest, MetadataResponse, OffsetCommitRequest, OffsetCommitResponse,
+    OffsetFetchRequest, OffsetFetchResponse, OffsetSpec, TopicConfigs, TopicMetadata, TopicResult,
 };
 use headwater_broker::{ErrorCode, Response, api};
 
 use super::door::Door;
 use super::errand::{Errand, REQUEST_TIMEOUT_MS};
-use super::place;
-use crate::kafka::{Admin, Answer, Fault, Isolation, KafkaError, NewTopic, TopicInfo};
+use super::{groups, place};
+use crate::kafka::{
+    Admin, Answer, Fault, GroupMember, Isolation, KafkaError, NewTopic, OffsetCommit, TopicInfo,
+};
 use crate::topic::{TopicName, TopicPartition};
 
 /// An admin client.
@@ -102,7 +106,70 @@ impl Admin for MemoryAdmin {
             before_offset: *offset,
         };
         let request = DeleteRecordsRequest { partitions: before.iter().map(one).collect() };
-        ready!(self.ask(0, request, deleted, now_ms)?);
+        ready!(self.ask(0, request, trimmed, now_ms)?);
+        self.done(())
+    }
+
+    fn topics(&mut self, now_ms: i64) -> Answer<Vec<TopicName>> {
+        let request = MetadataRequest { topics: None, allow_auto_creation: false };
+        let topics =
+            ready!(self.ask(0, request, |response: MetadataResponse| Ok(response.topics), now_ms)?);
+        self.done(topics.into_iter().map(|topic| topic.name).collect())
+    }
+
+    fn delete(&mut self, names: &[TopicName], now_ms: i64) -> Answer<()> {
+        let request = DeleteTopicsRequest { topics: names.to_vec() };
+        ready!(self.ask(0, request, |response: DeleteTopicsResponse| deleted(response.topics), now_ms)?);
+        self.done(())
+    }
+
+    fn offsets_at(
+        &mut self,
+        partitions: &[TopicPartition],
+        time_ms: i64,
+        now_ms: i64,
+    ) -> Answer<Vec<Option<i64>>> {
+        let spec = OffsetSpec::Timestamp(time_ms);
+        let request = offsets_request(partitions, spec, Isolation::ReadUncommitted);
+        let offsets = ready!(self.ask(0, request, listed, now_ms)?);
+        self.done(offsets.into_iter().map(|offset| (offset >= 0).then_some(offset)).collect())
+    }
+
+    fn groups(&mut self, now_ms: i64) -> Answer<Vec<String>> {
+        let request = ListGroupsRequest::default();
+        let groups =
+            ready!(self.ask(0, request, |response: ListGroupsResponse| Ok(response.groups), now_ms)?);
+        self.done(groups.into_iter().map(|group| group.group_id.to_string()).collect())
+    }
+
+    fn members(&mut self, group: &str, now_ms: i64) -> Answer<Vec<GroupMember>> {
+        let request = DescribeGroupsRequest { group_ids: vec![group.into()] };
+        let unpack = |response: DescribeGroupsResponse| Ok(groups::members(response));
+        let members = ready!(self.ask(0, request, unpack, now_ms)?);
+        self.done(members)
+    }
+
+    fn remove_members(&mut self, group: &str, members: &[GroupMember], now_ms: i64) -> Answer<()> {
+        let members = members.iter().map(groups::leaving).collect();
+        let request = LeaveGroupRequest { group_id: group.into(), members };
+        ready!(self.ask(0, request, |response: LeaveGroupResponse| groups::left(&response), now_ms)?);
+        self.done(())
+    }
+
+    fn group_offsets(&mut self, group: &str, now_ms: i64) -> Answer<Vec<OffsetCommit>> {
+        let request = OffsetFetchRequest { group_id: group.into(), partitions: None, require_stable: true };
+        let offsets = ready!(self.ask(
+            0,
+            request,
+            |response: OffsetFetchResponse| groups::offsets(response),
+            now_ms
+        )?);
+        self.done(offsets)
+    }
+
+    fn set_group_offsets(&mut self, group: &str, offsets: &[OffsetCommit], now_ms: i64) -> Answer<()> {
+        let request: OffsetCommitRequest = groups::commit(group, offsets);
+        ready!(self.ask(0, request, |response: OffsetCommitResponse| groups::set(response), now_ms)?);
         self.done(())
     }
 }
@@ -165,7 +232,19 @@ fn listed(response: ListOffsetsResponse) -> Result<Vec<i64>, (ErrorCode, String)
     response.partitions.into_iter().map(one).collect()
 }
 
-fn deleted(response: DeleteRecordsResponse) -> Result<(), (ErrorCode, String)> {
+fn deleted(topics: Vec<TopicResult>) -> Result<(), (ErrorCode, String)> {
+    for topic in topics {
+        if !matches!(topic.error, ErrorCode::None | ErrorCode::UnknownTopicOrPartition) {
+            return Err((
+                topic.error,
+                format!("topic `{}` cannot be deleted: {}", topic.name, topic.message),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn trimmed(response: DeleteRecordsResponse) -> Result<(), (ErrorCode, String)> {
     match response.partitions.into_iter().find(|trimmed| trimmed.error != ErrorCode::None) {
         Some(trimmed) => Err((trimmed.error, format!("records of {} cannot be deleted", trimmed.at))),
         None => Ok(()),

@@ -12,6 +12,7 @@ mod cluster;
 mod consumer;
 mod door;
 mod errand;
+mod groups;
 mod member;
 mod outbox;
 mod place;

@@ -1,12 +1,12 @@
-//! Questions about topics, offsets and groups: each goes out at once, its answer comes by a queue.
+//! Questions about topics and their offsets: each goes out at once, its answer comes by a queue.
 
 use std::ffi::{CString, c_char};
 
 use rdkafka::bindings as c;
 
 use super::{
-    Client, Event, Failure, List, Placed, Queue, TEXT, checked, failed, placed, settled, shown, terminated,
-    text, until_zero,
+    Client, Event, Failure, List, Placed, Queue, TEXT, checked, failed, settled, shown, terminated, text,
+    until_zero,
 };
 use crate::kafka::{Isolation, NewTopic};
 use crate::topic::{TopicName, TopicPartition};
@@ -29,10 +29,10 @@ pub(in super::super) struct Listed {
 }
 
 /// Options of a question.
-struct Options(*mut c::rd_kafka_AdminOptions_t);
+pub(super) struct Options(pub(super) *mut c::rd_kafka_AdminOptions_t);
 
 impl Options {
-    fn new(client: &Client, what: c::rd_kafka_admin_op_t, timeout_ms: i32) -> Self {
+    pub(super) fn new(client: &Client, what: c::rd_kafka_admin_op_t, timeout_ms: i32) -> Self {
         let mut said = [0; TEXT];
         // SAFETY: freed by `drop`; a time-out is an option of every question.
         unsafe {
@@ -121,7 +121,26 @@ impl Client {
         Ok(())
     }
 
-    /// Asks for the first (`-2`) or the next (`-1`) offset of partitions.
+    /// Asks for topics to be deleted.
+    pub(in super::super) fn delete_topics(
+        &self,
+        names: &[TopicName],
+        queue: &Queue,
+        timeout_ms: i32,
+    ) -> Result<(), Failure> {
+        let names = names.iter().map(|name| terminated(name)).collect::<Result<Vec<_>, _>>()?;
+        let options = Options::new(self, Op::RD_KAFKA_ADMIN_OP_DELETETOPICS, timeout_ms);
+        // SAFETY: the names are copied; what was made of them is freed.
+        unsafe {
+            let mut topics: Vec<_> =
+                names.iter().map(|name| c::rd_kafka_DeleteTopic_new(name.as_ptr())).collect();
+            c::rd_kafka_DeleteTopics(self.rk, topics.as_mut_ptr(), topics.len(), options.0, queue.rkqu);
+            c::rd_kafka_DeleteTopic_destroy_array(topics.as_mut_ptr(), topics.len());
+        }
+        Ok(())
+    }
+
+    /// Asks for the first (`-2`) or the next (`-1`) offset of partitions, or for that of a time (from 0 on).
     pub(in super::super) fn list_offsets(
         &self,
         (partitions, what): (&[TopicPartition], i64),
@@ -169,29 +188,6 @@ impl Client {
             let mut records = [c::rd_kafka_DeleteRecords_new(list.0)];
             c::rd_kafka_DeleteRecords(self.rk, records.as_mut_ptr(), 1, options.0, queue.rkqu);
             c::rd_kafka_DeleteRecords_destroy_array(records.as_mut_ptr(), 1);
-        }
-        Ok(())
-    }
-
-    /// Asks for the offsets that a group has committed, once none is pending.
-    pub(in super::super) fn committed(
-        &self,
-        group: &str,
-        partitions: &[TopicPartition],
-        queue: &Queue,
-        timeout_ms: i32,
-    ) -> Result<(), Failure> {
-        let (group, list) = (terminated(group)?, List::new());
-        for partition in partitions {
-            list.add(&partition.topic, partition.partition)?;
-        }
-        let options = Options::new(self, Op::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, timeout_ms);
-        // SAFETY: name and list are copied; the error is taken over, what was made is freed.
-        unsafe {
-            settled(c::rd_kafka_AdminOptions_set_require_stable_offsets(options.0, 1))?;
-            let mut groups = [c::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), list.0)];
-            c::rd_kafka_ListConsumerGroupOffsets(self.rk, groups.as_mut_ptr(), 1, options.0, queue.rkqu);
-            c::rd_kafka_ListConsumerGroupOffsets_destroy(groups[0]);
         }
         Ok(())
     }
@@ -298,15 +294,21 @@ impl Event {
                 return Vec::new();
             }
             let topics = c::rd_kafka_CreateTopics_result_topics(result, &raw mut count);
-            let one = |at: usize| {
-                let topic = *topics.add(at);
-                let failure = failed(c::rd_kafka_topic_result_error(topic)).map(|failure| {
-                    let said = text(c::rd_kafka_topic_result_error_string(topic));
-                    Failure { text: if said.is_empty() { failure.text.clone() } else { said }, ..failure }
-                });
-                (text(c::rd_kafka_topic_result_name(topic)).as_str().into(), failure)
-            };
-            (0..count).map(one).collect()
+            judged(topics, count)
+        }
+    }
+
+    /// To [`Client::delete_topics`], as [`Event::created`].
+    pub(in super::super) fn deleted(&self) -> Vec<(TopicName, Option<Failure>)> {
+        let mut count = 0;
+        // SAFETY: as above.
+        unsafe {
+            let result = c::rd_kafka_event_DeleteTopics_result(self.rkev);
+            if result.is_null() {
+                return Vec::new();
+            }
+            let topics = c::rd_kafka_DeleteTopics_result_topics(result, &raw mut count);
+            judged(topics, count)
         }
     }
 
@@ -335,26 +337,28 @@ impl Event {
             (0..count).map(one).collect()
         }
     }
+}
 
-    /// To [`Client::committed`].
-    pub(in super::super) fn group_offsets(&self) -> Result<Vec<Placed>, Failure> {
-        let mut count = 0;
-        // SAFETY: as above.
+/// Copies what became of topics.
+///
+/// # Safety
+/// `topics` has `count` entries that live.
+unsafe fn judged(
+    topics: *mut *const c::rd_kafka_topic_result_t,
+    count: usize,
+) -> Vec<(TopicName, Option<Failure>)> {
+    let one = |at: usize| {
+        // SAFETY: the caller's.
         unsafe {
-            let result = c::rd_kafka_event_ListConsumerGroupOffsets_result(self.rkev);
-            if result.is_null() {
-                return Ok(Vec::new());
-            }
-            let groups = c::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &raw mut count);
-            if count == 0 {
-                return Ok(Vec::new());
-            }
-            match of_error(c::rd_kafka_group_result_error(*groups)) {
-                Some(failure) => Err(failure),
-                None => Ok(placed(c::rd_kafka_group_result_partitions(*groups))),
-            }
+            let topic = *topics.add(at);
+            let failure = failed(c::rd_kafka_topic_result_error(topic)).map(|failure| {
+                let said = text(c::rd_kafka_topic_result_error_string(topic));
+                Failure { text: if said.is_empty() { failure.text.clone() } else { said }, ..failure }
+            });
+            (text(c::rd_kafka_topic_result_name(topic)).as_str().into(), failure)
         }
-    }
+    };
+    (0..count).map(one).collect()
 }
 
 /// Where the question to one of several brokers fails, librdkafka (2.12.1) says so by an offset alone, without an error.
@@ -368,7 +372,7 @@ fn unanswered(info: &c::rd_kafka_topic_partition_t) -> Option<Failure> {
 ///
 /// # Safety
 /// `error` is null or lives.
-unsafe fn of_error(error: *const c::rd_kafka_error_t) -> Option<Failure> {
+pub(super) unsafe fn of_error(error: *const c::rd_kafka_error_t) -> Option<Failure> {
     // SAFETY: the caller's.
     unsafe {
         let none = error.is_null()

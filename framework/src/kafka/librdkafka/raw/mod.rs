@@ -3,14 +3,16 @@
 //! 1. A handle is freed by whoever made it, once, after everything that was made from it: what is made from a [`Client`]
 //!    keeps it alive.
 //! 2. librdkafka's handles may be used by several threads at a time; only a consumer's batches come from one thread.
-//! 3. No function here waits but those of a transaction, which say how long.
+//! 3. No function here waits but those of a transaction and the list of all topics, which say how long.
 //! 4. What C hands out by pointer is copied, or shown to a closure, before the owner is freed.
 
 mod admin;
+mod groups;
 mod hooks;
 mod lists;
 mod queue;
 mod records;
+mod topics;
 
 pub(super) use admin::Described;
 pub(super) use lists::Placed;
