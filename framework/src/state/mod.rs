@@ -24,7 +24,7 @@ mod window;
 mod window_index;
 
 #[cfg(feature = "rocksdb")]
-pub use self::rocksdb::{RocksBackend, RocksFigures, RocksOptions};
+pub use self::rocksdb::{RocksBackend, RocksFigures, RocksOptions, StateFolder};
 pub use board::{Board, BoardRow, FloatScore};
 pub use bytes::{ByteStore, Change, KeyRange, META, MemoryBackend, Space, StateBackend, Visit};
 pub use due::DueBoards;

@@ -7,6 +7,8 @@ mod crash;
 #[cfg(feature = "rocksdb")]
 mod folder;
 #[cfg(feature = "rocksdb")]
+mod leftover;
+#[cfg(feature = "rocksdb")]
 mod place;
 #[cfg(feature = "rocksdb")]
 mod system;

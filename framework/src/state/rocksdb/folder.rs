@@ -113,7 +113,7 @@ fn make(path: &Path) -> io::Result<()> {
 }
 
 /// What was done to something that need not be there.
-fn if_there(done: io::Result<()>) -> io::Result<()> {
+pub(super) fn if_there(done: io::Result<()>) -> io::Result<()> {
     done.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
@@ -144,9 +144,21 @@ fn lock(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     let mut file = options.open(path.join("lock")).map_err(unwritable)?;
+    take(&mut file, path)?.map_err(|in_use| {
+        in_use.hint("stop that process, or give each process of the application a `state.dir` of its own")
+    })?;
+    let noted = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    noted.map_err(unwritable)?;
+    Ok(file)
+}
+
+/// Takes the lock; the inner error says who has it.
+pub(super) fn take(file: &mut File, path: &Path) -> Result<Result<()>> {
     match file.try_lock() {
-        Ok(()) => {}
-        Err(fs::TryLockError::Error(error)) => return Err(unwritable(error)),
+        Ok(()) => Ok(Ok(())),
+        Err(fs::TryLockError::Error(error)) => {
+            Err(of_folder("cannot write to the state folder", path, error))
+        }
         Err(fs::TryLockError::WouldBlock) => {
             let mut owner = String::new();
             // Who holds it is good to know, and no more.
@@ -155,18 +167,13 @@ fn lock(path: &Path) -> Result<File> {
             let owner =
                 if owner.is_empty() { "another process".to_owned() } else { format!("process {owner}") };
             let message = format!("the state folder `{}` is in use by {owner}", path.display());
-            return Err(Error::new(Reaction::Stop, message).hint(
-                "stop that process, or give each process of the application a `state.dir` of its own",
-            ));
+            Ok(Err(Error::new(Reaction::Stop, message)))
         }
     }
-    let noted = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-    noted.map_err(unwritable)?;
-    Ok(file)
 }
 
 /// The process's name, if the folder has one.
-fn read_identity(path: &Path, application: &str) -> Result<Option<String>> {
+pub(super) fn read_identity(path: &Path, application: &str) -> Result<Option<String>> {
     let file = path.join("identity");
     let text = match fs::read_to_string(&file) {
         Ok(text) => text,

@@ -10,6 +10,7 @@ mod figures;
 mod folder;
 mod gathered;
 mod keys;
+mod leftover;
 mod load;
 mod owners;
 mod store;
@@ -21,6 +22,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub use figures::RocksFigures;
+pub use leftover::StateFolder;
 
 use super::{ByteStore, StateBackend};
 use crate::config::Settings;
