@@ -41,6 +41,7 @@ pub mod worker;
 pub mod metrics;
 pub mod application;
 pub mod query;
+pub mod reset;
 pub mod testkit;
 
 #[cfg(feature = "progress")]

@@ -3,12 +3,14 @@
 mod describe;
 mod graph;
 mod group;
+mod internal;
 mod plan;
 mod planner;
 
 pub use graph::{
     Assemble, Graph, Node, NodeId, NodeKind, RepartitionNode, SerdeId, SinkTopic, StoreKind, StoreNode,
 };
+pub use internal::InternalKind;
 pub use plan::{Plan, RepartitionPlan, SourcePlan, StorePlan, SubtopologyPlan};
 
 use std::fmt;
