@@ -12,6 +12,7 @@ mod rebalance;
 mod recover;
 mod refusals;
 mod restoring;
+mod retention;
 mod setbacks;
 mod state;
 mod stations;
@@ -22,7 +23,7 @@ pub use observer::Observer;
 pub use options::WorkerOptions;
 pub use state::WorkerState;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -38,7 +39,7 @@ use crate::produce::{Outbox, OutboxOptions, Sender};
 use crate::state::StateBackend;
 use crate::task::{Restore, Task};
 use crate::time::SteadyTime;
-use crate::topic::{TaskId, TopicPartition};
+use crate::topic::{TaskId, TopicName, TopicPartition};
 use crate::topology::Plan;
 
 use recover::Recovery;
@@ -84,7 +85,7 @@ pub struct Worker {
     outbox: Outbox,
     tasks: BTreeMap<TaskId, Task>,
     restore: Option<Restore>,
-    restore_told_ms: i64,
+    told: Told,
     committer: Committer,
     recovery: Recovery,
     leaving: Leaving,
@@ -113,6 +114,15 @@ pub struct Worker {
     taken_in: usize,
     /// Tasks whose state was rebuilt after an error: a second time would not help.
     rebuilt: std::collections::BTreeSet<TaskId>,
+}
+
+/// What the log was told already.
+#[derive(Default)]
+struct Told {
+    /// When it was told how far a restore is.
+    restore_ms: i64,
+    /// Changelogs whose records are too old for their retention.
+    old_changelogs: BTreeSet<TopicName>,
 }
 
 impl Worker {
@@ -167,7 +177,7 @@ impl Worker {
             layout: Layout::default(),
             tasks: BTreeMap::new(),
             restore: None,
-            restore_told_ms: 0,
+            told: Told::default(),
             recovery: Recovery::Nothing,
             leaving: Leaving::default(),
             paused: false,

@@ -30,7 +30,7 @@ impl Worker {
         let (wall_ms, membership) = (self.wall_ms, self.membership.as_mut());
         let mut desk = RestoreDesk { tasks: &mut self.tasks, membership, now_ms, wall_ms };
         self.restore = Some(Restore::begin(options, ports, &mut desk)?);
-        self.restore_told_ms = now_ms;
+        self.told.restore_ms = now_ms;
         Ok(())
     }
 
@@ -86,10 +86,10 @@ impl Worker {
     /// Says how far a long restore is.
     fn tell_restore(&mut self, now_ms: i64) {
         let Some(restore) = &self.restore else { return };
-        if now_ms.saturating_sub(self.restore_told_ms) < TOLD_EVERY_MS {
+        if now_ms.saturating_sub(self.told.restore_ms) < TOLD_EVERY_MS {
             return;
         }
-        self.restore_told_ms = now_ms;
+        self.told.restore_ms = now_ms;
         let (records, progress) = (restore.records(), restore.progress());
         let remaining: i64 = progress.iter().map(|one| one.remaining).sum();
         let seconds = progress.iter().map(|one| one.elapsed_ms).max().unwrap_or(0) / 1_000;

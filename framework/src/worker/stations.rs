@@ -221,6 +221,7 @@ impl Worker {
             "committed"
         );
         self.figures.committed(commit);
+        self.watch_retention();
         for interval in &commit.intervals {
             if self.plan.repartitions.iter().any(|one| one.topic == interval.partition.topic) {
                 self.purge.before.insert(interval.partition.clone(), interval.to);

@@ -6,10 +6,12 @@ use headwater::kafka::memory::MemoryCluster;
 use headwater::operator::TimestampExtractor;
 use headwater::telemetry::DropReason;
 use headwater::testkit::{Testkit, TestkitBuilder};
-use headwater::{Consumed, RecordBatch, SessionWindows, StreamsBuilder, TimeWindows, TopicPartition};
+use headwater::{
+    Consumed, Materialized, RecordBatch, SessionWindows, StreamsBuilder, TimeWindows, TopicPartition,
+};
 
 use crate::bench::Raw;
-use crate::log::drops;
+use crate::log::{drops, warnings};
 
 type Key = Option<String>;
 type Value = Option<String>;
@@ -315,5 +317,24 @@ fn a_grace_without_end_lets_everything_in() {
         let kit = Testkit::builder().cluster(&MemoryCluster::new());
         let (kit, _) = run(kit, &topology, &[record(0), record(1 << 40), record(1)]);
         assert_eq!(kit.counters().to_string(), "consumed 3, processed 3, produced 0");
+    }
+}
+
+#[test]
+fn event_time_so_far_back_that_brokers_delete_changelogs_is_told_once() {
+    const DAY_MS: i64 = 86_400_000;
+    // Windows are kept for a day and a minute.
+    for (now_ms, told) in [(DAY_MS, 0), (2 * DAY_MS, 1)] {
+        let builder = StreamsBuilder::new();
+        let words = builder.stream::<String, String>("in").group_by_key();
+        words.windowed_by(minute()).count_with(Materialized::named("words")).to_stream().to("out");
+        let mut kit = Testkit::builder().start_at(now_ms).build(&builder.build().unwrap()).unwrap();
+        let work = || {
+            for time in 0..3 {
+                kit.pipe("in", &"key".to_owned(), &"word".to_owned(), time).unwrap();
+            }
+        };
+        let ((), lines) = warnings("event time lies so far behind the clock", work);
+        assert_eq!(lines.len(), told, "{lines:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Reads the log along: what users see of records that are dropped without a handler being asked.
+//! Reads the log along: what users see where no handler is asked.
 
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex};
@@ -9,11 +9,16 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 /// The warnings that `work` logs on this thread about records that it drops.
 pub(crate) fn drops<R>(work: impl FnOnce() -> R) -> (R, Vec<String>) {
+    warnings("record dropped: ", work)
+}
+
+/// The warnings that `work` logs on this thread and that begin so.
+pub(crate) fn warnings<R>(beginning: &str, work: impl FnOnce() -> R) -> (R, Vec<String>) {
     let log = Log::default();
     let lines = Arc::clone(&log.0);
     let result = tracing::subscriber::with_default(log, work);
     let mut lines = std::mem::take(&mut *lines.lock().unwrap());
-    lines.retain(|line| line.starts_with("record dropped: "));
+    lines.retain(|line| line.starts_with(beginning));
     (result, lines)
 }
 
