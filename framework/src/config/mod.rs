@@ -110,6 +110,7 @@ impl Config {
         ClusterOptions {
             servers: self.settings.bootstrap_servers.clone(),
             client: self.settings.client_id.clone(),
+            group: self.settings.application_id.clone(),
             max_request_size: self.settings.max_request_size,
             compression: self.values.text("compression.type").unwrap_or("none").to_owned(),
             security: self.security.clone(),

@@ -329,6 +329,8 @@ pub struct ClusterOptions {
     pub servers: Vec<String>,
     /// `client.id`: how client ids begin.
     pub client: String,
+    /// `application.id`: the group in whose name is asked.
+    pub group: String,
     /// `max.request.size`: the largest record.
     pub max_request_size: usize,
     /// `compression.type`, by Kafka's name.

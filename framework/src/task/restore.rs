@@ -95,6 +95,9 @@ pub struct Restore {
     consumer: Box<dyn Consumer>,
     stage: Stage,
     started_ms: i64,
+    /// When committed offsets are doubted again, and since when a changelog was looked for in vain.
+    not_before_ms: i64,
+    missing_since_ms: Option<i64>,
     now_ms: i64,
     waiting: BTreeSet<TaskId>,
     known: BTreeMap<TaskId, Checkpoint>,
@@ -132,6 +135,8 @@ impl Restore {
             consumer,
             stage: Stage::Committed,
             started_ms: desk.now_ms,
+            not_before_ms: desk.now_ms,
+            missing_since_ms: None,
             now_ms: desk.now_ms,
             waiting: BTreeSet::new(),
             known: BTreeMap::new(),
@@ -236,6 +241,9 @@ impl Restore {
     }
 
     fn ask_committed(&mut self, desk: &mut RestoreDesk<'_>) -> Result<Poll<()>> {
+        if !self.asking && desk.now_ms < self.not_before_ms {
+            return Ok(Poll::Pending);
+        }
         self.asking = true;
         let Poll::Ready(answer) = desk.membership.committed(&self.inputs, desk.now_ms) else {
             return Ok(Poll::Pending);
@@ -251,6 +259,7 @@ impl Restore {
         self.without_offset = missing.cloned().collect();
         if self.without_offset.iter().any(known) && self.doubts < DOUBTS {
             self.doubts += 1;
+            self.not_before_ms = desk.now_ms.saturating_add(self.admin.gossip_ms() / i64::from(DOUBTS));
             return Ok(Poll::Pending);
         }
         for partition in self.without_offset.iter().filter(|partition| known(partition)) {
@@ -264,7 +273,13 @@ impl Restore {
         let names: BTreeSet<_> = self.changelogs.iter().map(|(_, _, partition)| &partition.topic).collect();
         let names: Vec<_> = names.into_iter().cloned().collect();
         let Poll::Ready(answer) = self.admin.describe(&names, now_ms) else { return Ok(Poll::Pending) };
-        for (name, topic) in names.into_iter().zip(answer?) {
+        let topics = answer?;
+        let missing = topics.iter().any(Option::is_none);
+        let since_ms = *self.missing_since_ms.get_or_insert(now_ms);
+        if missing && now_ms.saturating_sub(since_ms) < self.admin.gossip_ms() {
+            return Ok(Poll::Pending);
+        }
+        for (name, topic) in names.into_iter().zip(topics) {
             let topic = topic.ok_or_else(|| {
                 Error::new(Reaction::Stop, format!("changelog `{name}` does not exist any more")).hint(
                     "a restart makes it again, empty: if the state is to be kept, restore the topic first",

@@ -224,6 +224,10 @@ impl Worker {
             Recovery::Nothing => return Ok(true),
             Recovery::Aborting => match self.sender.abort(now_ms) {
                 Poll::Pending => return Ok(false),
+                Poll::Ready(Ok(())) if self.sender.replace_if_tainted() => {
+                    self.recovery = Recovery::Opening;
+                    return Ok(false);
+                }
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) if error.fault == Fault::Retriable => return Err(error.into()),
                 Poll::Ready(Err(error)) => {

@@ -21,7 +21,6 @@ const STEP_RECORDS: usize = 8_192;
 const TASK_RECORDS: usize = 64;
 /// Nothing is processed while so much is sent and not acknowledged.
 const PENDING_BYTES: usize = 64 << 20;
-/// What to do about an input that is there no more.
 /// Steps between two looks at memory.
 const MEMORY_STEPS: u64 = 64;
 /// How often in `state.cleanup.delay.ms` one looks for state that nobody has: it is deleted so much later at most.

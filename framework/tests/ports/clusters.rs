@@ -100,12 +100,18 @@ impl Scene {
 
     /// Makes a topic.
     pub(crate) fn topic(&self, name: &str, partitions: i32) -> TopicName {
-        let topic = NewTopic {
-            name: self.name(name).as_str().into(),
-            partitions,
-            replication_factor: None,
-            configs: Vec::new(),
-        };
+        self.topic_with(name, partitions, Vec::new())
+    }
+
+    /// Makes a topic with these settings.
+    pub(crate) fn topic_with(
+        &self,
+        name: &str,
+        partitions: i32,
+        configs: Vec<(String, String)>,
+    ) -> TopicName {
+        let topic =
+            NewTopic { name: self.name(name).as_str().into(), partitions, replication_factor: None, configs };
         let mut admin = self.admin();
         let topics = [topic.clone()];
         self.answer("a topic", |now_ms| admin.create(&topics, now_ms)).unwrap();

@@ -5,5 +5,6 @@
 mod clusters;
 mod groups;
 mod records;
+mod refusals;
 mod transactions;
 mod upkeep;

@@ -10,7 +10,8 @@ use super::bell::Bell;
 use super::raw::{Client, Failure};
 use crate::kafka::{GroupMetadata, OffsetCommit};
 
-/// How long a call waits before it is seen whether anybody still wants its answer.
+/// How long a call waits before it is seen whether anybody still wants its answer. But the one for offsets begins anew each
+/// time, so it has all the time that it may take (and while no coordinator is there librdkafka does not end it at all).
 const SLICE_MS: i32 = 500;
 /// After so many of them the call for an epoch, with which nothing is lost, is given back: whoever makes it counts how long
 /// that is worth the while. The others go on, since a transaction has a time-out of its own.
@@ -31,10 +32,10 @@ impl Job {
         !matches!(self, Self::Init) || times < INIT_SLICES
     }
 
-    fn call(&self, client: &Client) -> Result<(), Failure> {
+    fn call(&self, client: &Client, offsets_ms: i32) -> Result<(), Failure> {
         match self {
             Self::Init => client.init_transactions(SLICE_MS),
-            Self::Offsets(offsets, group) => client.send_offsets(offsets, group, SLICE_MS),
+            Self::Offsets(offsets, group) => client.send_offsets(offsets, group, offsets_ms),
             Self::Commit => client.commit_transaction(SLICE_MS),
             Self::Abort => client.abort_transaction(SLICE_MS),
         }
@@ -57,7 +58,8 @@ pub(super) struct Clerk {
 }
 
 impl Clerk {
-    pub(super) fn new(client: &Arc<Client>, bell: &Arc<Bell>) -> std::io::Result<Self> {
+    /// The call for offsets may take so long.
+    pub(super) fn new(client: &Arc<Client>, bell: &Arc<Bell>, offsets_ms: i32) -> std::io::Result<Self> {
         let (jobs, inbox) = channel::<Job>();
         let desk = Arc::new(Desk::default());
         let (client, bell, shared) = (Arc::clone(client), Arc::clone(bell), Arc::clone(&desk));
@@ -66,7 +68,7 @@ impl Clerk {
                 let mut times = 1;
                 let outcome = loop {
                     let wanted = job.is_worth_another(times) && !shared.dismissed.load(Ordering::Relaxed);
-                    match job.call(&client) {
+                    match job.call(&client, offsets_ms) {
                         Err(failure) if failure.retriable && wanted => {
                             tracing::debug!(code = failure.code, text = failure.text, ?job, "called again");
                             times += 1;

@@ -122,10 +122,10 @@ impl KafkaCluster {
             compression: options.compression.clone(),
             batch_bytes: AtomicUsize::new(BATCH_BYTES),
         };
-        let asking = tuning.admin(&format!("{}-admin", options.client));
+        let asking = tuning.admin(&format!("{}-admin", options.client), &options.group);
         let line = Arc::new(Line::new(&options.servers));
         let client =
-            Client::new(Kind::Producer, &asking, RD_KAFKA_EVENT_ERROR, &line).map_err(|failure| {
+            Client::new(Kind::Consumer, &asking, RD_KAFKA_EVENT_ERROR, &line).map_err(|failure| {
                 let error = failure.because(Fault::Refused);
                 Error::new(Reaction::Stop, "the Kafka client cannot be made").because(error)
             })?;

@@ -60,7 +60,9 @@ impl KafkaProducer {
             let events = RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR;
             let client = core.connect(Kind::Producer, &settings, events)?;
             let main = Queue::main(&client, bell);
-            let clerk = Clerk::new(&client, bell).map_err(|error| KafkaError {
+            // The worker counts on an answer in half of the transaction's time.
+            let offsets_ms = i32::try_from(options.transaction_timeout_ms / 2).unwrap_or(i32::MAX);
+            let clerk = Clerk::new(&client, bell, offsets_ms).map_err(|error| KafkaError {
                 code: "_FAIL",
                 fault: Fault::Refused,
                 message: format!("a producer's thread cannot be started: {error}"),
@@ -126,6 +128,8 @@ impl KafkaProducer {
         let live = self.live.as_mut().map_err(|error| error.clone())?;
         let fault = |failure: Failure| {
             let fault = match transactional {
+                // The transaction has failed: a report will say by which record.
+                true if failure.code == "_STATE" => Fault::Abortable,
                 true => verdict::transactional(&failure),
                 false => verdict::plain(&failure),
             };
@@ -228,7 +232,8 @@ impl KafkaProducer {
         self.pump()?;
         Poll::Ready(outcome.map_err(|failure| match verdict::transactional(&failure) {
             Fault::Retriable => self.core.line.explain(failure).because(Fault::Retriable),
-            fault => failure.because(fault),
+            // A record that was not delivered is why: librdkafka says no more of it than that.
+            fault => self.failed.take().unwrap_or_else(|| failure.because(fault)),
         }))
     }
 }
@@ -261,8 +266,10 @@ impl Producer for KafkaProducer {
         &mut self,
         partition: &TopicPartition,
         batch: &mut RecordBatch,
-        _: i64,
+        now_ms: i64,
     ) -> Result<(), KafkaError> {
+        // After a record that was not delivered librdkafka takes none, and does not say which it was.
+        self.poll(now_ms)?;
         let sent = match self.backlog.is_empty() {
             true => self.hand_on(partition, batch, 0)?,
             false => 0,
@@ -311,16 +318,14 @@ impl Producer for KafkaProducer {
                 return Poll::Pending;
             }
         }
-        let answer = self.call(|| Job::Commit);
-        if let (Poll::Ready(Err(error)), Some(cause)) = (&answer, self.failed.take())
-            && error.fault == Fault::Abortable
-        {
-            return Poll::Ready(Err(cause));
-        }
-        answer
+        self.call(|| Job::Commit)
     }
 
     fn abort(&mut self, _: i64) -> Answer<()> {
+        if !self.aborting {
+            // What was refused is known from reports that may lie there already.
+            self.pump()?;
+        }
         self.backlog.clear();
         self.aborting = true;
         let answer = ready!(self.call(|| Job::Abort));

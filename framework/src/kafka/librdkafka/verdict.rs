@@ -7,7 +7,10 @@ use crate::kafka::Fault;
 pub(super) fn kafka_name(name: &'static str) -> &'static str {
     match name {
         "MSG_SIZE_TOO_LARGE" => "MESSAGE_TOO_LARGE",
-        "UNKNOWN_TOPIC_OR_PART" | "_UNKNOWN_TOPIC" | "_UNKNOWN_PARTITION" => "UNKNOWN_TOPIC_OR_PARTITION",
+        // The last one where the bounds of partitions that have no leader are asked for.
+        "UNKNOWN_TOPIC_OR_PART" | "_UNKNOWN_TOPIC" | "_UNKNOWN_PARTITION" | "_NOENT" => {
+            "UNKNOWN_TOPIC_OR_PARTITION"
+        }
         "TOPIC_EXCEPTION" => "INVALID_TOPIC_EXCEPTION",
         "_AUTO_OFFSET_RESET" => "OFFSET_OUT_OF_RANGE",
         "_FENCED" => "PRODUCER_FENCED",

@@ -277,7 +277,8 @@ impl Drop for Client {
     /// thread takes the request's end for counted before its main thread has counted it. A transaction that is being aborted
     /// asks for nothing more, so that comes first; what becomes of the abort does not matter.
     fn drop(&mut self) {
-        let (rk, hooks) = (self.rk as usize, self.hooks.take());
+        // By their address: where no thread can be started they stay, as librdkafka's threads do that call them.
+        let (rk, hooks) = (self.rk as usize, self.hooks.take().map(|hooks| Box::into_raw(hooks) as usize));
         let free = move || {
             let rk = rk as *mut c::rd_kafka_t;
             // SAFETY: nobody else has the handle any more (rule 1); the error is ours, or null where there is none; the hooks
@@ -289,7 +290,8 @@ impl Drop for Client {
                 }
                 c::rd_kafka_destroy_flags(rk, c::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
             };
-            drop(hooks);
+            // SAFETY: nobody calls them any more, and nobody else frees them.
+            drop(hooks.map(|hooks| unsafe { Box::from_raw(hooks as *mut Hooks) }));
         };
         if let Err(error) = std::thread::Builder::new().name("headwater-reaper".to_owned()).spawn(free) {
             tracing::warn!(%error, "a client of librdkafka is not freed");
