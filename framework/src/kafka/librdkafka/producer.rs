@@ -224,6 +224,18 @@ impl KafkaProducer {
         });
     }
 
+    /// Where librdkafka does not say which topic is gone: those that are written.
+    fn with_topics(&self, failure: Failure) -> Failure {
+        let Ok(live) = &self.live else { return failure };
+        if failure.code != "UNKNOWN_TOPIC_OR_PARTITION" {
+            return failure;
+        }
+        let mut topics: Vec<_> = live.topics.keys().map(|topic| &**topic).collect();
+        topics.sort_unstable();
+        let text = format!("{}, one of those that are written: {}", failure.text, topics.join(", "));
+        Failure { text, ..failure }
+    }
+
     /// A call that waits: makes it if none is under way, and brings its answer.
     fn call(&mut self, job: impl FnOnce() -> Job) -> Answer<()> {
         self.pump()?;
@@ -233,7 +245,7 @@ impl KafkaProducer {
         Poll::Ready(outcome.map_err(|failure| match verdict::transactional(&failure) {
             Fault::Retriable => self.core.line.explain(failure).because(Fault::Retriable),
             // A record that was not delivered is why: librdkafka says no more of it than that.
-            fault => self.failed.take().unwrap_or_else(|| failure.because(fault)),
+            fault => self.failed.take().unwrap_or_else(|| self.with_topics(failure).because(fault)),
         }))
     }
 }

@@ -1,6 +1,6 @@
 //! Questions: one at a time to the cluster, by the process's client for them; the answer comes by a queue of one's own.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
@@ -17,6 +17,9 @@ const PAUSE_MS: i64 = 20;
 /// What Kafka calls the first and the next offset of a partition.
 const EARLIEST: i64 = -2;
 const LATEST: i64 = -1;
+
+/// So many topics are named in an error.
+const TOPICS_SHOWN: usize = 5;
 
 /// What is asked, and what is known by then.
 #[derive(Debug, Default)]
@@ -267,7 +270,7 @@ impl Questions {
         if matches!(self.stage, Stage::Nothing) {
             self.ask(Stage::Starts, ask(EARLIEST))?;
         }
-        let event = ready!(self.answer())?;
+        let event = ready!(self.answer()).map_err(|error| about(error, partitions))?;
         let offsets = self.offsets(event.offsets())?;
         let Stage::Ends(starts) = std::mem::take(&mut self.stage) else {
             self.ask(Stage::Ends(offsets), ask(LATEST))?;
@@ -356,4 +359,12 @@ impl Questions {
         self.not_before_ms = now_ms.saturating_add(PAUSE_MS);
         Poll::Pending
     }
+}
+
+/// An error that does not say by itself which topics it is about.
+fn about(error: KafkaError, partitions: &[TopicPartition]) -> KafkaError {
+    let topics: BTreeSet<_> = partitions.iter().map(|one| &*one.topic).collect();
+    let shown: Vec<_> = topics.iter().take(TOPICS_SHOWN).copied().collect();
+    let more = if topics.len() > TOPICS_SHOWN { ", ..." } else { "" };
+    KafkaError { message: format!("bounds of {}{more}: {}", shown.join(", "), error.message), ..error }
 }
