@@ -133,9 +133,7 @@ impl Startup {
 
     /// Topics that have to be there and are not, as an error.
     fn missing(&self, found: &HashMap<TopicName, TopicInfo>) -> Option<Error> {
-        let sources = self.plan.subtopologies.iter().flat_map(|part| &part.sources);
-        let external = sources.filter(|source| !source.internal).map(|source| &source.topic);
-        exist("source topics", external, found)
+        exist("source topics", external(&self.plan), found)
             .and_then(|()| exist("sink topics", self.outputs.iter(), found))
             .err()
     }
@@ -143,10 +141,7 @@ impl Startup {
     /// Checks what was found, fills the layout, and tells what has to be made.
     fn check(&mut self, found: &HashMap<TopicName, TopicInfo>) -> Result<Vec<NewTopic>> {
         let plan = Arc::clone(&self.plan);
-        let sources = plan.subtopologies.iter().flat_map(|part| &part.sources);
-        let external: Vec<_> =
-            sources.filter(|source| !source.internal).map(|source| &source.topic).collect();
-        let given = external.iter().map(|topic| ((*topic).clone(), found[*topic].partitions)).collect();
+        let given = external(&plan).map(|topic| (topic.clone(), found[topic].partitions)).collect();
         let counts = count_partitions(&plan, &given)?;
         self.layout.tasks = task_counts(&plan, &counts);
         let mut new = Vec::new();
@@ -176,6 +171,12 @@ impl Startup {
         new.iter_mut().for_each(|topic| topic.replication_factor = self.replication_factor);
         Ok(new)
     }
+}
+
+/// Source topics that are not the application's own.
+fn external(plan: &Plan) -> impl Iterator<Item = &TopicName> {
+    let sources = plan.subtopologies.iter().flat_map(|part| &part.sources);
+    sources.filter(|source| !source.internal).map(|source| &source.topic)
 }
 
 fn exist<'a>(

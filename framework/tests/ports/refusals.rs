@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use headwater::kafka::{Fault, Isolation};
+use headwater::kafka::{Fault, Isolation, Producer};
 use headwater::state::MemoryBackend;
 use headwater::{Application, Config, RecordBatch, StreamsBuilder, TopicPartition};
 
@@ -21,14 +21,20 @@ fn thousands(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{number:01000}")).collect()
 }
 
+/// A transaction to a topic, and the value in it that the topic does not take.
+fn sent_too_much(scene: &Scene) -> (TopicPartition, Box<dyn Producer>, String) {
+    let partition = small_topic(scene, "out");
+    let mut producer = scene.producer(Some("t"));
+    producer.begin().unwrap();
+    let large = "x".repeat(2 * LIMIT);
+    scene.send(producer.as_mut(), &partition, &[&large]);
+    (partition, producer, large)
+}
+
 #[test]
 fn a_record_that_is_too_large_for_its_topic_is_told_as_the_transaction_ends() {
     on_each(|scene| {
-        let partition = small_topic(scene, "out");
-        let mut producer = scene.producer(Some("t"));
-        producer.begin().unwrap();
-        let large = "x".repeat(2 * LIMIT);
-        scene.send(producer.as_mut(), &partition, &[&large]);
+        let (partition, mut producer, large) = sent_too_much(scene);
         let error = scene
             .answer("a flush", |now_ms| producer.flush(now_ms))
             .and_then(|()| scene.answer("a commit", |now_ms| producer.commit(now_ms)))
@@ -46,11 +52,7 @@ fn a_record_that_is_too_large_for_its_topic_is_told_as_the_transaction_ends() {
 #[test]
 fn after_a_record_that_was_refused_no_other_is_taken_and_the_cause_is_told() {
     on_each(|scene| {
-        let partition = small_topic(scene, "out");
-        let mut producer = scene.producer(Some("t"));
-        producer.begin().unwrap();
-        let large = "x".repeat(2 * LIMIT);
-        scene.send(producer.as_mut(), &partition, &[&large]);
+        let (partition, mut producer, _) = sent_too_much(scene);
         let error = scene.until("a refusal", |now_ms| {
             let mut batch = RecordBatch::default();
             batch.push(now_ms, None, Some(b"small"), 0);

@@ -1,26 +1,14 @@
 //! Questions about groups: which there are, who is in them, what they have committed.
 
+use std::collections::HashMap;
 use std::task::{Poll, ready};
 
-use super::questions::{Questions, Stage, TIMEOUT_MS};
-use super::raw::{Client, Event, Failure, Placed, Queue};
-use crate::kafka::{Answer, CommittedOffset, GroupMember, KafkaError, OffsetCommit};
+use super::questions::{Questions, TIMEOUT_MS, whole};
+use super::raw::{Client, Event, Placed, Queue};
+use crate::kafka::{Answer, CommittedOffset, GroupMember, OffsetCommit};
+use crate::topic::TopicPartition;
 
 impl Questions {
-    /// The answer to a question that has one.
-    fn plain<T>(
-        &mut self,
-        ask: impl FnOnce(&Client, &Queue) -> Result<(), Failure>,
-        unpack: impl FnOnce(&Event) -> Result<T, Failure>,
-    ) -> Answer<T> {
-        if matches!(self.stage, Stage::Nothing) {
-            self.ask(Stage::Plain, ask)?;
-        }
-        let event = ready!(self.answer())?;
-        self.stage = Stage::Nothing;
-        Poll::Ready(unpack(&event).map_err(|failure| self.fail(failure)))
-    }
-
     /// See [`Admin::groups`](crate::kafka::Admin::groups).
     pub(super) fn groups(&mut self) -> Answer<Vec<String>> {
         self.plain(|client, queue| client.list_groups(queue, TIMEOUT_MS), Event::groups).map_ok(
@@ -41,26 +29,48 @@ impl Questions {
         self.plain(|client, queue| client.describe_group(group, queue, TIMEOUT_MS), unpack)
     }
 
+    /// See [`Membership::committed`](crate::kafka::Membership::committed).
+    pub(super) fn committed(
+        &mut self,
+        group: &str,
+        partitions: &[TopicPartition],
+        now_ms: i64,
+    ) -> Answer<Vec<Option<CommittedOffset>>> {
+        if partitions.is_empty() {
+            return Poll::Ready(Ok(Vec::new()));
+        }
+        let mut offsets: HashMap<_, _> =
+            ready!(self.stable_offsets(group, Some(partitions), now_ms))?.into_iter().collect();
+        Poll::Ready(Ok(partitions.iter().map(|one| offsets.remove(one)).collect()))
+    }
+
     /// See [`Admin::group_offsets`](crate::kafka::Admin::group_offsets).
     pub(super) fn group_offsets(&mut self, group: &str, now_ms: i64) -> Answer<Vec<OffsetCommit>> {
+        self.stable_offsets(group, None, now_ms).map_ok(|mut offsets| {
+            offsets.sort_by(|one, other| one.0.cmp(&other.0));
+            offsets
+        })
+    }
+
+    /// The offsets of these partitions, or of all, that have one, once no transaction that would change them is pending.
+    fn stable_offsets(
+        &mut self,
+        group: &str,
+        partitions: Option<&[TopicPartition]>,
+        now_ms: i64,
+    ) -> Answer<Vec<OffsetCommit>> {
         if now_ms < self.not_before_ms {
             return Poll::Pending;
         }
-        let ask = |client: &Client, queue: &Queue| client.committed(group, None, queue, TIMEOUT_MS);
-        let answer: Result<Vec<Placed>, KafkaError> =
-            ready!(self.plain(ask, |event| whole(event.group_offsets()?)));
-        let mut offsets: Vec<OffsetCommit> = match answer {
+        let ask = |client: &Client, queue: &Queue| client.committed(group, partitions, queue, TIMEOUT_MS);
+        let answer = ready!(self.plain(ask, |event| whole(event.group_offsets()?)));
+        let placed = match answer {
             Err(error) => return self.unless_pending(error, now_ms),
-            Ok(placed) => placed
-                .into_iter()
-                .filter(|placed| placed.offset >= 0)
-                .map(|Placed { partition, offset, metadata, .. }| {
-                    (partition, CommittedOffset { offset, metadata })
-                })
-                .collect(),
+            Ok(placed) => placed.into_iter().filter(|placed| placed.offset >= 0),
         };
-        offsets.sort_by(|one, other| one.0.cmp(&other.0));
-        Poll::Ready(Ok(offsets))
+        let commit =
+            |Placed { partition, offset, metadata, .. }| (partition, CommittedOffset { offset, metadata });
+        Poll::Ready(Ok(placed.map(commit).collect()))
     }
 
     /// See [`Admin::set_group_offsets`](crate::kafka::Admin::set_group_offsets).
@@ -70,15 +80,5 @@ impl Questions {
         }
         let ask = |client: &Client, queue: &Queue| client.alter_offsets(group, offsets, queue, TIMEOUT_MS);
         self.plain(ask, |event| whole(event.altered()?).map(drop))
-    }
-}
-
-/// The partitions of an answer, if none of them failed.
-fn whole(placed: Vec<Placed>) -> Result<Vec<Placed>, Failure> {
-    match placed.iter().find_map(|one| Some((&one.partition, one.failure.as_ref()?))) {
-        Some((partition, failure)) => {
-            Err(Failure { text: format!("{partition}: {}", failure.text), ..failure.clone() })
-        }
-        None => Ok(placed),
     }
 }

@@ -111,8 +111,14 @@ impl Line {
         self.heard().turned_away.clone()
     }
 
+    /// A failure as an error of this class; what is to be repeated with what was heard of the connections.
+    pub(super) fn told(&self, failure: Failure, fault: Fault) -> KafkaError {
+        let failure = if fault == Fault::Retriable { self.explain(failure) } else { failure };
+        failure.because(fault)
+    }
+
     /// A failure to be repeated, with what was heard of the connections.
-    pub(super) fn explain(&self, failure: Failure) -> Failure {
+    fn explain(&self, failure: Failure) -> Failure {
         let (servers, heard) = (&self.servers, self.heard());
         let text = match (heard.away, &heard.last) {
             (true, Some(last)) => format!("no broker of {servers} can be reached: {last}"),

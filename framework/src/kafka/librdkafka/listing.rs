@@ -40,9 +40,7 @@ impl Listing {
             Err(TryRecvError::Disconnected) => Err(unasked("the thread that asks is gone")),
             Ok(answer) => answer.map_err(|failure| {
                 let fault = verdict::plain(&failure);
-                let retriable = fault == Fault::Retriable;
-                let failure = if retriable { self.core.line.explain(failure) } else { failure };
-                failure.because(fault)
+                self.core.line.told(failure, fault)
             }),
         };
         self.inbox = None;

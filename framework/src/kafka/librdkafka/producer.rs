@@ -243,7 +243,7 @@ impl KafkaProducer {
         // What the call has set free is taken in with it.
         self.pump()?;
         Poll::Ready(outcome.map_err(|failure| match verdict::transactional(&failure) {
-            Fault::Retriable => self.core.line.explain(failure).because(Fault::Retriable),
+            Fault::Retriable => self.core.line.told(failure, Fault::Retriable),
             // A record that was not delivered is why: librdkafka says no more of it than that.
             fault => self.failed.take().unwrap_or_else(|| self.with_topics(failure).because(fault)),
         }))

@@ -7,7 +7,7 @@ use std::task::{Poll, ready};
 use super::bell::Bell;
 use super::raw::{Client, Described, Event, Failure, Placed, Queue};
 use super::{Core, verdict};
-use crate::kafka::{Answer, CommittedOffset, Fault, Isolation, KafkaError, NewTopic, TopicInfo};
+use crate::kafka::{Answer, Fault, Isolation, KafkaError, NewTopic, TopicInfo};
 use crate::topic::{TopicName, TopicPartition};
 
 /// After this long without an answer a question is asked again, milliseconds.
@@ -28,13 +28,10 @@ pub(super) enum Stage {
     Nothing,
     Topics,
     Configs(Vec<Described>),
-    Creating,
-    Appearing,
+    Changing,
+    Settling,
     Starts,
     Ends(HashMap<TopicPartition, i64>),
-    Deleting,
-    Vanishing,
-    Committed,
     /// A question of one answer.
     Plain,
 }
@@ -77,8 +74,8 @@ impl Questions {
 
     pub(super) fn fail(&mut self, failure: Failure) -> KafkaError {
         let fault = verdict::question(&failure);
-        let failure = if fault == Fault::Retriable { self.core.line.explain(failure) } else { failure };
-        self.drop_question(failure.because(fault))
+        let error = self.core.line.told(failure, fault);
+        self.drop_question(error)
     }
 
     /// Asks; what cannot even be asked is an error.
@@ -90,6 +87,20 @@ impl Questions {
         ask(self.core.client(), &self.answers).map_err(|failure| self.fail(failure))?;
         self.stage = stage;
         Ok(())
+    }
+
+    /// The answer to a question that has one.
+    pub(super) fn plain<T>(
+        &mut self,
+        ask: impl FnOnce(&Client, &Queue) -> Result<(), Failure>,
+        unpack: impl FnOnce(&Event) -> Result<T, Failure>,
+    ) -> Answer<T> {
+        if matches!(self.stage, Stage::Nothing) {
+            self.ask(Stage::Plain, ask)?;
+        }
+        let event = ready!(self.answer())?;
+        self.stage = Stage::Nothing;
+        Poll::Ready(unpack(&event).map_err(|failure| self.fail(failure)))
     }
 
     /// See [`Admin::describe`](crate::kafka::Admin::describe).
@@ -156,75 +167,52 @@ impl Questions {
 
     /// See [`Admin::create`](crate::kafka::Admin::create). Ready once the topics can be seen.
     pub(super) fn create(&mut self, topics: &[NewTopic], now_ms: i64) -> Answer<()> {
-        if topics.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
         let names: Vec<_> = topics.iter().map(|topic| topic.name.clone()).collect();
-        match self.stage {
-            Stage::Nothing => {
-                self.ask(Stage::Creating, |client, queue| client.create_topics(topics, queue, TIMEOUT_MS))?;
-            }
-            Stage::Appearing if now_ms < self.not_before_ms => return Poll::Pending,
-            Stage::Appearing if self.not_before_ms > i64::MIN => {
-                self.not_before_ms = i64::MIN;
-                self.ask(Stage::Appearing, |client, queue| {
-                    client.describe_topics(&names, queue, TIMEOUT_MS)
-                })?;
-            }
-            _ => {}
-        }
-        let event = ready!(self.answer())?;
-        if matches!(self.stage, Stage::Creating) {
-            for (name, failure) in event.created() {
-                if let Some(failure) = failure.filter(|failure| failure.code != "TOPIC_ALREADY_EXISTS") {
-                    let text = format!("topic `{name}` cannot be made: {}", failure.text);
-                    return Poll::Ready(Err(self.fail(Failure { text, ..failure })));
-                }
-            }
-        } else if self.existing(event.topics())?.len() == names.len() {
-            self.stage = Stage::Nothing;
-            return Poll::Ready(Ok(()));
-        }
-        // They are made; that every broker knows of them takes a moment.
-        let first = matches!(self.stage, Stage::Creating);
-        self.stage = Stage::Appearing;
-        self.not_before_ms = if first { now_ms } else { now_ms.saturating_add(PAUSE_MS) };
-        self.answers.signal().raise();
-        Poll::Pending
+        let ask = |client: &Client, queue: &Queue| client.create_topics(topics, queue, TIMEOUT_MS);
+        let judge = |event: &Event| flawless(event.created(), "made", "TOPIC_ALREADY_EXISTS");
+        self.change(&names, names.len(), (ask, judge), now_ms)
     }
 
     /// See [`Admin::delete`](crate::kafka::Admin::delete). Ready once the topics cannot be seen.
     pub(super) fn delete(&mut self, names: &[TopicName], now_ms: i64) -> Answer<()> {
+        let ask = |client: &Client, queue: &Queue| client.delete_topics(names, queue, TIMEOUT_MS);
+        let judge = |event: &Event| flawless(event.deleted(), "deleted", "UNKNOWN_TOPIC_OR_PARTITION");
+        self.change(names, 0, (ask, judge), now_ms)
+    }
+
+    /// Has topics made or deleted, and is ready once as many of them as should be there can be seen.
+    fn change(
+        &mut self,
+        names: &[TopicName],
+        there: usize,
+        (ask, judge): (
+            impl FnOnce(&Client, &Queue) -> Result<(), Failure>,
+            impl FnOnce(&Event) -> Result<(), Failure>,
+        ),
+        now_ms: i64,
+    ) -> Answer<()> {
         if names.is_empty() {
             return Poll::Ready(Ok(()));
         }
         match self.stage {
-            Stage::Nothing => {
-                self.ask(Stage::Deleting, |client, queue| client.delete_topics(names, queue, TIMEOUT_MS))?;
-            }
-            Stage::Vanishing if now_ms < self.not_before_ms => return Poll::Pending,
-            Stage::Vanishing if self.not_before_ms > i64::MIN => {
+            Stage::Nothing => self.ask(Stage::Changing, ask)?,
+            Stage::Settling if now_ms < self.not_before_ms => return Poll::Pending,
+            Stage::Settling if self.not_before_ms > i64::MIN => {
                 self.not_before_ms = i64::MIN;
-                self.ask(Stage::Vanishing, |client, queue| client.describe_topics(names, queue, TIMEOUT_MS))?;
+                self.ask(Stage::Settling, |client, queue| client.describe_topics(names, queue, TIMEOUT_MS))?;
             }
             _ => {}
         }
         let event = ready!(self.answer())?;
-        let first = matches!(self.stage, Stage::Deleting);
+        let first = matches!(self.stage, Stage::Changing);
         if first {
-            for (name, failure) in event.deleted() {
-                if let Some(failure) = failure.filter(|failure| failure.code != "UNKNOWN_TOPIC_OR_PARTITION")
-                {
-                    let text = format!("topic `{name}` cannot be deleted: {}", failure.text);
-                    return Poll::Ready(Err(self.fail(Failure { text, ..failure })));
-                }
-            }
-        } else if self.existing(event.topics())?.is_empty() {
+            judge(&event).map_err(|failure| self.fail(failure))?;
+        } else if self.existing(event.topics())?.len() == there {
             self.stage = Stage::Nothing;
             return Poll::Ready(Ok(()));
         }
-        // They are deleted; that every broker knows of it takes a moment.
-        self.stage = Stage::Vanishing;
+        // It is done; that every broker knows of it takes a moment.
+        self.stage = Stage::Settling;
         self.not_before_ms = if first { now_ms } else { now_ms.saturating_add(PAUSE_MS) };
         self.answers.signal().raise();
         Poll::Pending
@@ -239,16 +227,12 @@ impl Questions {
         if partitions.is_empty() {
             return Poll::Ready(Ok(Vec::new()));
         }
-        if matches!(self.stage, Stage::Nothing) {
-            // Below 0 stand the first offset and its like.
-            let wanted = (partitions, time_ms.max(0));
-            self.ask(Stage::Plain, |client, queue| {
-                client.list_offsets(wanted, Isolation::ReadUncommitted, queue, TIMEOUT_MS)
-            })?;
-        }
-        let event = ready!(self.answer())?;
-        let offsets = self.offsets(event.offsets())?;
-        self.stage = Stage::Nothing;
+        // Below 0 stand the first offset and its like.
+        let wanted = (partitions, time_ms.max(0));
+        let ask = |client: &Client, queue: &Queue| {
+            client.list_offsets(wanted, Isolation::ReadUncommitted, queue, TIMEOUT_MS)
+        };
+        let offsets = ready!(self.plain(ask, |event| by_partition(event.offsets())))?;
         let found = |one| offsets.get(one).copied().filter(|offset| *offset >= 0);
         Poll::Ready(Ok(partitions.iter().map(found).collect()))
     }
@@ -271,7 +255,7 @@ impl Questions {
             self.ask(Stage::Starts, ask(EARLIEST))?;
         }
         let event = ready!(self.answer()).map_err(|error| about(error, partitions))?;
-        let offsets = self.offsets(event.offsets())?;
+        let offsets = by_partition(event.offsets()).map_err(|failure| self.fail(failure))?;
         let Stage::Ends(starts) = std::mem::take(&mut self.stage) else {
             self.ask(Stage::Ends(offsets), ask(LATEST))?;
             return Poll::Pending;
@@ -284,71 +268,12 @@ impl Questions {
         }))
     }
 
-    fn offsets(&mut self, placed: Vec<Placed>) -> Result<HashMap<TopicPartition, i64>, KafkaError> {
-        let mut offsets = HashMap::with_capacity(placed.len());
-        for Placed { partition, offset, failure, .. } in placed {
-            if let Some(failure) = failure {
-                let text = format!("{partition}: {}", failure.text);
-                return Err(self.fail(Failure { text, ..failure }));
-            }
-            offsets.insert(partition, offset);
-        }
-        Ok(offsets)
-    }
-
     /// See [`Admin::delete_records`](crate::kafka::Admin::delete_records).
     pub(super) fn delete_records(&mut self, before: &[(TopicPartition, i64)]) -> Answer<()> {
         if before.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        if matches!(self.stage, Stage::Nothing) {
-            self.ask(Stage::Deleting, |client, queue| client.delete_records(before, queue, TIMEOUT_MS))?;
-        }
-        let _ = ready!(self.answer())?;
-        self.stage = Stage::Nothing;
-        Poll::Ready(Ok(()))
-    }
-
-    /// See [`Membership::committed`](crate::kafka::Membership::committed).
-    pub(super) fn committed(
-        &mut self,
-        group: &str,
-        partitions: &[TopicPartition],
-        now_ms: i64,
-    ) -> Answer<Vec<Option<CommittedOffset>>> {
-        if partitions.is_empty() {
-            return Poll::Ready(Ok(Vec::new()));
-        }
-        if now_ms < self.not_before_ms {
-            return Poll::Pending;
-        }
-        if matches!(self.stage, Stage::Nothing) {
-            self.ask(Stage::Committed, |client, queue| {
-                client.committed(group, Some(partitions), queue, TIMEOUT_MS)
-            })?;
-        }
-        let event = match ready!(self.answer()) {
-            Ok(event) => event,
-            Err(error) => return self.unless_pending(error, now_ms),
-        };
-        let answered = match event.group_offsets() {
-            Ok(answered) => answered,
-            Err(failure) => {
-                let error = self.fail(failure);
-                return self.unless_pending(error, now_ms);
-            }
-        };
-        let mut offsets = HashMap::with_capacity(answered.len());
-        for Placed { partition, offset, metadata, failure } in answered {
-            if let Some(failure) = failure {
-                let error = self.fail(failure);
-                return self.unless_pending(error, now_ms);
-            }
-            let committed = (offset >= 0).then_some(CommittedOffset { offset, metadata });
-            offsets.insert(partition, committed);
-        }
-        self.stage = Stage::Nothing;
-        Poll::Ready(Ok(partitions.iter().map(|one| offsets.remove(one).flatten()).collect()))
+        self.plain(|client, queue| client.delete_records(before, queue, TIMEOUT_MS), |_| Ok(()))
     }
 
     /// A transaction that would change an offset is pending: it is asked again after a moment.
@@ -359,6 +284,31 @@ impl Questions {
         self.not_before_ms = now_ms.saturating_add(PAUSE_MS);
         Poll::Pending
     }
+}
+
+/// The partitions of an answer, if none of them failed.
+pub(super) fn whole(placed: Vec<Placed>) -> Result<Vec<Placed>, Failure> {
+    match placed.iter().find_map(|one| Some((&one.partition, one.failure.as_ref()?))) {
+        Some((partition, failure)) => {
+            Err(Failure { text: format!("{partition}: {}", failure.text), ..failure.clone() })
+        }
+        None => Ok(placed),
+    }
+}
+
+fn by_partition(placed: Vec<Placed>) -> Result<HashMap<TopicPartition, i64>, Failure> {
+    Ok(whole(placed)?.into_iter().map(|one| (one.partition, one.offset)).collect())
+}
+
+/// What became of topics that were to be made or deleted, if nothing but the code `harmless` went wrong.
+fn flawless(results: Vec<(TopicName, Option<Failure>)>, done: &str, harmless: &str) -> Result<(), Failure> {
+    for (name, failure) in results {
+        if let Some(failure) = failure.filter(|failure| failure.code != harmless) {
+            let text = format!("topic `{name}` cannot be {done}: {}", failure.text);
+            return Err(Failure { text, ..failure });
+        }
+    }
+    Ok(())
 }
 
 /// An error that does not say by itself which topics it is about.

@@ -91,13 +91,7 @@ impl Event {
                 return Ok(Vec::new());
             }
             let groups = c::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &raw mut count);
-            if count == 0 {
-                return Ok(Vec::new());
-            }
-            match of_error(c::rd_kafka_group_result_error(*groups)) {
-                Some(failure) => Err(failure),
-                None => Ok(placed(c::rd_kafka_group_result_partitions(*groups))),
-            }
+            of_group(groups, count)
         }
     }
 
@@ -111,13 +105,7 @@ impl Event {
                 return Ok(Vec::new());
             }
             let groups = c::rd_kafka_AlterConsumerGroupOffsets_result_groups(result, &raw mut count);
-            if count == 0 {
-                return Ok(Vec::new());
-            }
-            match of_error(c::rd_kafka_group_result_error(*groups)) {
-                Some(failure) => Err(failure),
-                None => Ok(placed(c::rd_kafka_group_result_partitions(*groups))),
-            }
+            of_group(groups, count)
         }
     }
 
@@ -167,6 +155,26 @@ impl Event {
             let groups = c::rd_kafka_ListConsumerGroups_result_valid(result, &raw mut count);
             let one = |at: usize| text(c::rd_kafka_ConsumerGroupListing_group_id(*groups.add(at)));
             Ok((0..count).map(one).collect())
+        }
+    }
+}
+
+/// Copies the partitions of the one group that was asked about, or what went wrong with it.
+///
+/// # Safety
+/// `groups` has `count` entries that live.
+unsafe fn of_group(
+    groups: *mut *const c::rd_kafka_group_result_t,
+    count: usize,
+) -> Result<Vec<Placed>, Failure> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the caller's.
+    unsafe {
+        match of_error(c::rd_kafka_group_result_error(*groups)) {
+            Some(failure) => Err(failure),
+            None => Ok(placed(c::rd_kafka_group_result_partitions(*groups))),
         }
     }
 }
