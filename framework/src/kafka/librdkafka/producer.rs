@@ -124,21 +124,12 @@ impl KafkaProducer {
         batch: &RecordBatch,
         from: usize,
     ) -> Result<usize, KafkaError> {
-        let transactional = self.transactional;
-        let live = self.live.as_mut().map_err(|error| error.clone())?;
-        let fault = |failure: Failure| {
-            let fault = match transactional {
-                // The transaction has failed: a report will say by which record.
-                true if failure.code == "_STATE" => Fault::Abortable,
-                true => verdict::transactional(&failure),
-                false => verdict::plain(&failure),
-            };
-            failure.because(fault)
-        };
-        if !live.topics.contains_key(&partition.topic) {
-            let topic = Topic::new(&live.client, &partition.topic).map_err(fault)?;
-            live.topics.insert(partition.topic.clone(), topic);
+        if !self.live()?.topics.contains_key(&partition.topic) {
+            let topic = Topic::new(&self.live()?.client, &partition.topic);
+            let topic = topic.map_err(|failure| self.unsent(partition, failure))?;
+            self.live()?.topics.insert(partition.topic.clone(), topic);
         }
+        let live = self.live.as_ref().map_err(KafkaError::clone)?;
         let topic = &live.topics[&partition.topic];
         let mut at = from;
         let mut bytes = 0;
@@ -152,10 +143,7 @@ impl KafkaProducer {
                     at += 1;
                 }
                 Ok(false) => break,
-                Err(failure) => {
-                    let text = format!("a record for {partition} cannot be sent: {}", failure.text);
-                    return Err(fault(Failure { text, ..failure }));
-                }
+                Err(failure) => return Err(self.unsent(partition, failure)),
             }
         }
         self.in_flight += at - from;
@@ -165,6 +153,27 @@ impl KafkaProducer {
             tracing::warn!(%partition, "librdkafka cannot write timestamp 0: such records get timestamp 1");
         }
         Ok(at)
+    }
+
+    /// librdkafka does not take a record for `partition`.
+    fn unsent(&self, partition: &TopicPartition, failure: Failure) -> KafkaError {
+        let mut cause = None;
+        if self.transactional && failure.code == "_STATE" {
+            // The transaction has failed, by another record or by none. Whoever asks for the next one is told why.
+            cause = self.live.as_ref().ok().and_then(|live| live.client.begin_transaction().err());
+        }
+        let failure = match cause.filter(|cause| cause.abortable || cause.fatal) {
+            Some(cause) => self.with_topics(cause),
+            None => failure,
+        };
+        let fault = match self.transactional {
+            // A report will say by which record.
+            true if failure.code == "_STATE" => Fault::Abortable,
+            true => verdict::transactional(&failure),
+            false => verdict::plain(&failure),
+        };
+        let text = format!("a record for {partition} cannot be sent: {}", failure.text);
+        Failure { text, ..failure }.because(fault)
     }
 
     fn delivered(&mut self, event: &Event) {

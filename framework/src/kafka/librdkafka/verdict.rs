@@ -134,14 +134,18 @@ pub(super) fn is_about_topic(code: &str) -> bool {
 
 /// What was heard of a connection, with what may be behind it where librdkafka does not say.
 pub(super) fn with_advice(text: &str) -> String {
-    // A listener that wants TLS or a login hangs up on who begins without. So does a broker that ends.
-    let greeted = text.contains("Disconnected") && text.contains("in state APIVERSION_QUERY");
-    match greeted && !text.contains("security.protocol") {
-        true => {
-            format!("{text}: does the listener want TLS or a login? `security.protocol` says which we speak")
-        }
-        false => text.to_owned(),
-    }
+    // A listener of another kind hangs up on who begins as if it were ours. So does a broker that ends.
+    let hung_up = |state| text.contains("Disconnected") && text.contains(state);
+    let question = if text.contains("security.protocol") || text.contains("PLAINTEXT broker listener?") {
+        return text.to_owned();
+    } else if hung_up("in state APIVERSION_QUERY") {
+        "does the listener want TLS or a login?"
+    } else if hung_up("in state SSL_HANDSHAKE") {
+        "is it a PLAINTEXT broker listener?"
+    } else {
+        return text.to_owned();
+    };
+    format!("{text}: {question} `security.protocol` says which we speak")
 }
 
 /// A log line without its times and counts: lines that differ in nothing else are the same.
@@ -198,6 +202,9 @@ mod tests {
     fn a_listener_that_hangs_up_at_the_greeting_may_want_another_protocol() {
         let advised = |text| with_advice(text).contains("`security.protocol`");
         assert!(advised("a:1: Disconnected: closed by peer (after 1ms in state APIVERSION_QUERY)"));
+        assert!(advised("ssl://a:1: Disconnected: closed by peer (after 0ms in state SSL_HANDSHAKE)"));
+        let told = "ssl://a:1: SSL handshake failed: connecting to a PLAINTEXT broker listener?";
+        assert_eq!(with_advice(told), told, "librdkafka has said it");
         assert!(!advised("a:1: Disconnected: closed by peer (after 1ms in state UP)"));
         assert!(!advised("a:1: Connect failed (after 1ms in state CONNECT)"));
     }
