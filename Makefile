@@ -5,7 +5,7 @@
 #   make demo-kafka  the same on a real Kafka, state on disk, by several processes (INSTANCES=3)
 #   make test      all tests; they need no Kafka cluster
 #   make bench     what a record costs: in process, then on a real Kafka beside Kafka Streams; hours, minutes with BENCH=--smoke
-#   make soak      the long forms: 1,000 seeds of the simulation (SEEDS=n), kept under tests/results/
+#   make soak      the long forms: 1,000 seeds of the simulation (SEEDS=n), half an hour on a real Kafka (MINUTES=30), kept under tests/results/
 #   make chaos     kill instances with -9 on a real Kafka and compare every record (KILLS=200)
 #   make kafka     start Apache Kafka on this machine, in the background (KAFKA="--brokers 3"); make kafka-stop ends it
 #   make data      get the whole year of flights (the repository ships January)
@@ -20,6 +20,7 @@ DEMO_FLAGS := --release --package headwater-examples --no-default-features
 # The boards lie where cargo builds: outside of the clone if CARGO_TARGET_DIR says so.
 BOARDS := $(or $(CARGO_TARGET_DIR),target)/leaderboard-boards.jsonl
 SEEDS ?= 1000
+MINUTES ?= 30
 # Arguments of tests/kafka/start.
 KAFKA ?=
 INSTANCES ?= 3
@@ -59,6 +60,9 @@ bench:
 soak: setup
 	$(CARGO) run --release --package headwater-tests --bin simulation -- --seeds $(SEEDS) --out tests/results
 	$(CARGO) run --release --package headwater-tests --bin simulation -- --planted all --out tests/results
+	@tests/setup kafka
+	$(CARGO) build --quiet --release --package headwater-tests --bin chaos
+	tests/chaos/run soak --minutes $(MINUTES) --out tests/results/soak.csv
 
 kafka:
 	@tests/setup kafka
