@@ -7,30 +7,41 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use crate::Fallible;
 use crate::diary::Diary;
+use crate::topology::Pipeline;
 
 /// What all instances are told.
-pub(crate) struct Role<'a> {
-    pub(crate) bootstrap: &'a str,
-    pub(crate) application: &'a str,
-    pub(crate) guarantee: &'a str,
+#[derive(Clone, Debug)]
+pub(crate) struct Role {
+    pub(crate) bootstrap: String,
+    pub(crate) application: String,
+    pub(crate) guarantee: String,
+    pub(crate) pipeline: Pipeline,
+    pub(crate) memory_max: String,
+    pub(crate) flush_interval_ms: u32,
 }
 
 /// An instance, alive or not.
 pub(crate) struct Instance {
     pub(crate) number: usize,
     folder: PathBuf,
-    bootstrap: String,
-    application: String,
-    guarantee: String,
+    role: Role,
     child: Option<Child>,
 }
 
 impl Instance {
-    pub(crate) fn new(number: usize, folder: PathBuf, role: &Role<'_>) -> Fallible<Self> {
+    pub(crate) fn new(number: usize, folder: PathBuf, role: &Role) -> Fallible<Self> {
         std::fs::create_dir_all(&folder)?;
-        let [bootstrap, application, guarantee] =
-            [role.bootstrap, role.application, role.guarantee].map(str::to_owned);
-        Ok(Self { number, folder, bootstrap, application, guarantee, child: None })
+        Ok(Self { number, folder, role: role.clone(), child: None })
+    }
+
+    /// The folder of its state.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
+    /// Its process's number, while it lives.
+    pub(crate) fn process(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
     fn diary_path(&self) -> PathBuf {
@@ -46,13 +57,15 @@ impl Instance {
         let mut diary = self.append("diary")?;
         // Behind a line that a kill may have cut off.
         writeln!(diary, "\nstarts")?;
+        let Role { bootstrap, application, guarantee, pipeline, memory_max, flush_interval_ms } = &self.role;
         let mut command = Command::new(std::env::current_exe()?);
         command
-            .args(["instance", "--bootstrap", &self.bootstrap, "--application", &self.application])
-            .args(["--guarantee", &self.guarantee])
+            .args(["instance", "--bootstrap", bootstrap, "--application", application])
+            .args(["--guarantee", guarantee, "--pipeline", pipeline.name(), "--memory-max", memory_max])
+            .args(["--flush-interval-ms", &flush_interval_ms.to_string()])
             .args(["--number", &self.number.to_string()])
             .arg("--state-dir")
-            .arg(self.folder.join("state"))
+            .arg(self.state())
             .args(die_at.iter().flat_map(|window| ["--die-at", window]))
             .stdin(Stdio::null())
             .stdout(diary)

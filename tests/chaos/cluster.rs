@@ -44,7 +44,13 @@ impl Kafka {
         }
     }
 
-    pub(crate) fn create(&mut self, topics: &[String], replicas: i16) -> Fallible<()> {
+    /// Makes topics, with these settings beside `retention.ms`.
+    pub(crate) fn create(
+        &mut self,
+        topics: &[String],
+        replicas: i16,
+        configs: &[(&str, &str)],
+    ) -> Fallible<()> {
         let partitions = self.partitions;
         let topics: Vec<_> = topics
             .iter()
@@ -53,7 +59,11 @@ impl Kafka {
                 partitions,
                 replication_factor: Some(replicas),
                 // Event times are of 2020: by the brokers' default such records are deleted within minutes.
-                configs: vec![("retention.ms".to_owned(), "-1".to_owned())],
+                configs: [("retention.ms", "-1")]
+                    .iter()
+                    .chain(configs)
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                    .collect(),
             })
             .collect();
         let Self { admin, clock, cluster, .. } = self;
@@ -88,10 +98,23 @@ impl Kafka {
         Ok(offsets.into_iter().map(|one| one.map_or(0, |one| one.offset)).collect())
     }
 
+    /// How many records of a topic a group has not committed.
+    pub(crate) fn waiting(&self, group: &str, topic: &str) -> Fallible<usize> {
+        let mut waiting = 0;
+        for (partition, offset) in self.all(topic).iter().zip(self.committed(group, topic)?) {
+            waiting += self.read_from(partition, offset)?.iter().map(RecordBatch::len).sum::<usize>();
+        }
+        Ok(waiting)
+    }
+
     /// The committed records of a partition.
     pub(crate) fn read(&self, partition: &TopicPartition) -> Fallible<Vec<RecordBatch>> {
+        self.read_from(partition, 0)
+    }
+
+    fn read_from(&self, partition: &TopicPartition, offset: i64) -> Fallible<Vec<RecordBatch>> {
         let mut consumer = self.cluster.consumer("chaos-read", Isolation::ReadCommitted);
-        consumer.add(partition, 0);
+        consumer.add(partition, offset);
         let mut all = Vec::new();
         let begin = self.now_ms();
         loop {

@@ -5,11 +5,21 @@ use std::path::Path;
 
 use crate::Fallible;
 
+/// A part of an instance's lives in which it tells every commit. It is broken off where the instance dies, or aborts: one
+/// commit may have come through then that it never heard of.
+#[derive(Debug, Default)]
+pub(crate) struct Stretch {
+    /// How many commits.
+    pub(crate) commits: usize,
+    /// What they took from each partition, in order: from, to.
+    pub(crate) intervals: BTreeMap<String, Vec<(i64, i64)>>,
+}
+
 /// What an instance has told.
 #[derive(Debug, Default)]
 pub(crate) struct Diary {
-    /// What each commit took from each partition, in order: generation, partition, from, to.
-    pub(crate) commits: Vec<(i32, String, i64, i64)>,
+    /// What it has committed; all stretches but the last are broken off.
+    pub(crate) stretches: Vec<Stretch>,
     /// How often it lost local state.
     pub(crate) wipes: usize,
     /// The flushes: changelog partitions with the offsets that are on their way to disk.
@@ -42,11 +52,17 @@ impl Diary {
         let mut words = rest.split(' ').filter(|word| !word.is_empty());
         match what {
             "starts" => {
+                self.stretches.push(Stretch::default());
                 self.restored.clear();
                 self.state.clear();
                 self.dies = None;
             }
-            "state" => rest.clone_into(&mut self.state),
+            "state" => {
+                if self.state == "Running" {
+                    self.stretches.push(Stretch::default());
+                }
+                rest.clone_into(&mut self.state);
+            }
             "dies" => self.dies = Some(rest.to_owned()),
             "rebuilt" => self.wipes += 1,
             "restored" => {
@@ -61,16 +77,14 @@ impl Diary {
                 self.flushes.push(words.map(pair).collect::<Option<_>>()?);
             }
             "committed" => {
-                let generation = words.next()?.parse().ok()?;
+                let _generation: i32 = words.next()?.parse().ok()?;
+                let stretch = self.stretches.last_mut()?;
+                stretch.commits += 1;
                 for word in words {
                     let (partition, interval) = word.rsplit_once('=')?;
                     let (from, to) = interval.split_once("..")?;
-                    self.commits.push((
-                        generation,
-                        partition.to_owned(),
-                        from.parse().ok()?,
-                        to.parse().ok()?,
-                    ));
+                    let interval = (from.parse().ok()?, to.parse().ok()?);
+                    stretch.intervals.entry(partition.to_owned()).or_default().push(interval);
                 }
             }
             _ => return None,
@@ -106,8 +120,23 @@ mod tests {
         assert!(lines.iter().all(|line| diary.line(line).is_some()));
         assert_eq!(diary.restored["a-changelog-0"], 7);
         assert_eq!([diary.on_disk("a-changelog-0"), diary.on_disk("a-changelog-1")], [10, 0]);
-        assert_eq!(diary.commits, [(3, "in-0".into(), 0, 5), (3, "in-1".into(), 2, 9)]);
+        let last = diary.stretches.last().unwrap();
+        assert_eq!(
+            (last.commits, &*last.intervals["in-0"], &*last.intervals["in-1"]),
+            (1, &[(0, 5)][..], &[(2, 9)][..])
+        );
         assert_eq!((diary.wipes, diary.dies.as_deref(), &*diary.state), (1, Some("Ending"), "Running"));
         assert!(diary.line("what").is_none() && diary.line("committed x").is_none());
+    }
+
+    #[test]
+    fn a_death_and_an_abort_break_a_stretch_off() {
+        let mut diary = Diary::default();
+        let lines =
+            ["starts", "state Running", "committed 1 in-0=0..5", "state Rebalancing", "state Running"];
+        assert!(lines.iter().all(|line| diary.line(line).is_some()));
+        assert_eq!(diary.stretches.iter().map(|stretch| stretch.commits).collect::<Vec<_>>(), [1, 0]);
+        assert!(diary.line("starts").is_some());
+        assert_eq!(diary.stretches.len(), 3);
     }
 }

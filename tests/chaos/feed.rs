@@ -12,18 +12,24 @@ use headwater::{RecordBatch, TopicPartition};
 use crate::Fallible;
 use crate::cluster::answer;
 
-/// Keys that are drawn from.
-const KEYS: u64 = 1_000;
 /// Event times begin here: September 2020.
 const EPOCH_MS: i64 = 1_600_000_000_000;
+
+/// Records between two looks at what the brokers say.
+const AT_ONCE: u64 = 20_000;
+/// No limit but the rate.
+pub(crate) const UNBOUNDED: u64 = u64::MAX;
 
 /// What is fed.
 #[derive(Clone, Debug)]
 pub(crate) struct Feed {
     pub(crate) topic: String,
     pub(crate) partitions: i32,
+    pub(crate) keys: u64,
     pub(crate) rate: u64,
     pub(crate) seed: u64,
+    /// How many records there may be by now; whoever feeds as fast as it is read raises it.
+    pub(crate) allowed: Arc<AtomicU64>,
 }
 
 /// A feed that runs.
@@ -56,9 +62,10 @@ impl Feed {
         let mut batches: Vec<_> = (0..self.partitions).map(|_| RecordBatch::default()).collect();
         let mut number = 0;
         while !stop.load(Ordering::Relaxed) {
-            let due = clock.elapsed_us() * self.rate / 1_000_000;
+            let due = clock.elapsed_us().saturating_mul(self.rate) / 1_000_000;
+            let due = due.min(self.allowed.load(Ordering::Relaxed)).min(number + AT_ONCE);
             while number < due {
-                let key = format!("key-{:04}", chance.u64(..KEYS));
+                let key = format!("key-{:04}", chance.u64(..self.keys));
                 let partition = partition_for_key(key.as_bytes(), self.partitions);
                 let time = EPOCH_MS + i64::try_from(number)?;
                 let value = format!("value-{number}");

@@ -13,7 +13,8 @@ use headwater::topic::{TaskId, TopicPartition};
 use headwater::worker::{Observer, WorkerState};
 use headwater::{Application, Config};
 
-use crate::{Fallible, topology};
+use crate::Fallible;
+use crate::topology::{self, Pipeline};
 
 /// Settings of an instance.
 #[derive(clap::Args)]
@@ -39,6 +40,12 @@ pub(crate) struct Arguments {
     /// `processing.guarantee`.
     #[arg(long, default_value = "exactly_once_v2")]
     guarantee: String,
+    /// What it does.
+    #[arg(long, value_enum, default_value_t)]
+    pipeline: Pipeline,
+    /// `memory.max`.
+    #[arg(long, default_value = "1GiB")]
+    memory_max: String,
     /// Dies, as by kill -9, when it passes this window of a commit for the given time: `Ending:3`.
     #[arg(long)]
     die_at: Option<String>,
@@ -59,8 +66,9 @@ pub(crate) fn run(arguments: &Arguments) -> Fallible<()> {
         .set("heartbeat.interval.ms", "1000")
         .set("state.dir", arguments.state_dir.display().to_string())
         .set("state.flush.interval.ms", arguments.flush_interval_ms.to_string())
+        .set("memory.max", arguments.memory_max.as_str())
         .build()?;
-    let topology = topology::build(&arguments.application)?;
+    let topology = topology::build(&arguments.application, arguments.pipeline)?;
     let cluster = Arc::new(KafkaCluster::connect(&config.cluster_options())?);
     let backend = Arc::new(RocksBackend::open_folder(&RocksOptions::new(config.settings()))?);
     let mut application = Application::new(&topology, config, cluster, backend)?.observer(Arc::new(Teller));

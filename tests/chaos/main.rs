@@ -11,6 +11,7 @@ mod diary;
 mod feed;
 mod instance;
 mod kill_loop;
+mod soak;
 mod topology;
 
 use std::process::ExitCode;
@@ -24,13 +25,16 @@ type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 enum Command {
     /// Kills instances, and checks what they have written.
     KillLoop(kill_loop::Arguments),
-    /// An instance; the loop starts them.
+    /// Lets one instance count as fast as it can for long, and watches what it needs.
+    Soak(soak::Arguments),
+    /// An instance; the others start them.
     Instance(instance::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::KillLoop(arguments) => kill_loop::run(&arguments),
+        Command::Soak(arguments) => soak::run(&arguments),
         Command::Instance(arguments) => instance::run(&arguments),
     };
     match result {

@@ -1,24 +1,64 @@
-//! The application under test: each record of the input again, and a running count of its key.
+//! The application under test: each record of the input again, a running count of its key, and a leaderboard of the counts.
 
-use headwater::{Materialized, Result, StreamsBuilder, Topology};
+use headwater::{Grouped, Materialized, Ranked, Result, StreamsBuilder, Topology};
 
 /// Suffixes of topics, behind the application's name.
 pub(crate) const INPUT: &str = "in";
 pub(crate) const ECHO: &str = "echo";
 pub(crate) const COUNTS: &str = "counts";
-/// The store of the counts; its changelog is named by it.
-pub(crate) const STORE: &str = "counted";
+pub(crate) const BOARDS: &str = "boards";
+/// On the way from the counts to the boards.
+pub(crate) const RANKED: &str = "ranked-leaderboard-repartition";
+/// The changelogs of both stores.
+pub(crate) const CHANGELOGS: [&str; 2] = ["counted-changelog", "board-changelog"];
+/// Rows of a board.
+pub(crate) const PLACES: usize = 5;
 
 /// The topics' names under an application's.
 pub(crate) fn named(application: &str, topic: &str) -> String {
     format!("{application}-{topic}")
 }
 
-/// One input, so that each partition's output is a function of its input.
-pub(crate) fn build(application: &str) -> Result<Topology> {
+/// The board of a key.
+pub(crate) fn board_of(key: &str) -> String {
+    format!("board-{}", key.chars().next_back().unwrap_or_default())
+}
+
+/// What an instance runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Pipeline {
+    /// Everything.
+    #[default]
+    All,
+    /// The running count alone, which is all state.
+    Counts,
+}
+
+impl Pipeline {
+    /// Its name as an argument.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Counts => "counts",
+        }
+    }
+}
+
+/// One input, so that each partition of echo and counts is a function of its input. Boards hear from all partitions: what is
+/// certain of them is how they end.
+pub(crate) fn build(application: &str, pipeline: Pipeline) -> Result<Topology> {
     let builder = StreamsBuilder::new();
     let input = builder.stream::<String, String>(named(application, INPUT));
+    let counts = input.group_by_key().count_with(Materialized::named("counted"));
+    counts.to_stream().to(&named(application, COUNTS));
+    if pipeline == Pipeline::Counts {
+        return builder.build();
+    }
     input.to(&named(application, ECHO));
-    input.group_by_key().count_with(Materialized::named(STORE)).to_stream().to(&named(application, COUNTS));
+    counts
+        .group_by_with(|key, count| (board_of(key), *count), Grouped::named("ranked"))
+        .leaderboard_with(PLACES, |count| *count, Ranked::named("board"))
+        .to_stream()
+        .to(&named(application, BOARDS));
     builder.build()
 }

@@ -2,7 +2,7 @@
 //!
 //! | reaction    | what follows                                                                                        |
 //! |-------------|-----------------------------------------------------------------------------------------------------|
-//! | retry       | the same step again, until `task.timeout.ms` has passed                                             |
+//! | retry       | the same step again, until `task.timeout.ms` has passed; for 10 s where it is told to stop           |
 //! | abort       | abort; everything since the last commit is forgotten; committed offsets, state up to them, go on    |
 //! | new producer| the producer is dropped, whatever its transaction becomes; a new one decides it; then as after abort |
 //! | rejoin      | the producer and all tasks are dropped; the group is joined anew                                    |
@@ -46,6 +46,8 @@ const TROUBLE_GAP_MS: i64 = 30_000;
 const TOLD_AFTER_MS: i64 = 5_000;
 /// From then on it is told so often.
 const TOLD_EVERY_MS: i64 = 60_000;
+/// Who is to end does not wait for `task.timeout.ms`, but for this long.
+const PARTING_MS: i64 = 10_000;
 
 impl Trouble {
     /// Another error. Returns for how long there have been some.
@@ -164,6 +166,12 @@ impl Worker {
 
     fn be_patient(&mut self, error: Error, now_ms: i64) -> Result<()> {
         let lasted_ms = self.trouble.note(now_ms);
+        if self.leaving.stop && lasted_ms >= PARTING_MS {
+            return self.fail(
+                error.hint("it was told to stop, and cannot say goodbye: the next start goes on from the last commit"),
+                now_ms,
+            );
+        }
         if lasted_ms >= self.settings.task_timeout_ms {
             return self.fail(error.hint("`task.timeout.ms` has passed"), now_ms);
         }

@@ -99,6 +99,31 @@ fn a_broker_that_is_away_for_a_minute_costs_no_record_and_doubles_none() {
 }
 
 #[test]
+fn who_is_told_to_stop_while_no_broker_answers_ends_soon_and_loses_nothing() {
+    on_a_broker(|broker| {
+        let mut pipeline = Pipeline::new(broker);
+        // What was read is not committed when the broker goes.
+        let lines = "commit.interval.ms=10000\ntransaction.timeout.ms=15000";
+        let running = pipeline.application(lines).unwrap().start().unwrap();
+        pipeline.feed(Duration::from_secs(3));
+        broker.command("kill");
+        let begin = pipeline.scene.now_ms();
+        let ended = running.stop();
+        let lasted_ms = pipeline.scene.now_ms() - begin;
+        println!("after {lasted_ms} ms: {ended:?}");
+        // By itself it would wait for five minutes, which is `task.timeout.ms`.
+        assert!(lasted_ms < 90_000);
+        let said = ended.unwrap_err().to_string();
+        assert!(said.contains("it was told to stop, and cannot say goodbye"), "{said}");
+        broker.command("restart");
+        let running = pipeline.application("").unwrap().start().unwrap();
+        pipeline.feed(Duration::from_secs(1));
+        pipeline.check();
+        running.stop().unwrap();
+    });
+}
+
+#[test]
 fn connections_that_are_encrypted_and_log_in_come_back() {
     on_a_broker(|broker| {
         let lines = "bootstrap.servers=<SASL_SSL>\nfile=scram-sha-512.properties\ncompression.type=lz4";

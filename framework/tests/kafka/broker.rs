@@ -64,6 +64,17 @@ impl Broker {
 
     /// Deletes a topic, by Kafka's own tool.
     pub(crate) fn delete_topic(&self, topic: &str) {
+        self.tool("org.apache.kafka.tools.TopicCommand", &["--delete", "--topic", topic]);
+    }
+
+    /// Sets a topic's `cleanup.policy`, by Kafka's own tool.
+    pub(crate) fn clean_up(&self, topic: &str, policy: &str) {
+        let policy = format!("cleanup.policy=[{policy}]");
+        let topic = ["--entity-type", "topics", "--entity-name", topic];
+        self.tool("kafka.admin.ConfigCommand", &[&["--alter", "--add-config", &policy], &topic[..]].concat());
+    }
+
+    fn tool(&self, class: &str, arguments: &[&str]) {
         let told = std::fs::read_to_string(self.folder.join("cluster.json")).unwrap();
         let version = told.split('"').nth(3).unwrap();
         let cache = std::env::var("XDG_CACHE_HOME")
@@ -71,8 +82,8 @@ impl Broker {
         let class_path =
             std::fs::read_to_string(format!("{cache}/headwater/kafka-{version}/classpath")).unwrap();
         let made = Command::new("java")
-            .args(["-cp", class_path.trim(), "org.apache.kafka.tools.TopicCommand", "--delete"])
-            .args(["--bootstrap-server", &self.address("PLAINTEXT"), "--topic", topic])
+            .args(["-cp", class_path.trim(), class, "--bootstrap-server", &self.address("PLAINTEXT")])
+            .args(arguments)
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater::kafka::{Isolation, KafkaCluster, Producer};
-use headwater::state::MemoryBackend;
+use headwater::state::{MemoryBackend, StateBackend};
 use headwater::{
-    Application, Grouped, Materialized, RecordBatch, Result, StreamsBuilder, TopicName, TopicPartition,
+    Application, Config, Grouped, Materialized, RecordBatch, Result, StreamsBuilder, TopicName,
+    TopicPartition,
 };
 
 use crate::broker::Broker;
@@ -38,9 +39,20 @@ impl<'a> Pipeline<'a> {
 
     /// The application, with these settings beside its own.
     pub(crate) fn application(&self, lines: &str) -> Result<Application> {
+        self.with(lines, |_| Ok(Arc::new(MemoryBackend::default())), |_| {})
+    }
+
+    /// As [`Pipeline::application`], with another byte store, and `look` at each record on its way to the count.
+    pub(crate) fn with(
+        &self,
+        lines: &str,
+        backend: impl FnOnce(&Config) -> Result<Arc<dyn StateBackend>>,
+        look: impl Fn(i64) + Send + Sync + 'static,
+    ) -> Result<Application> {
         let builder = StreamsBuilder::new();
         builder
             .stream::<String, i64>(&*self.input)
+            .peek(move |_, number| look(*number))
             .group_by_with(|key, _| key.clone(), Grouped::named("again"))
             .count_with(Materialized::named("counts"))
             .to_stream()
@@ -53,7 +65,8 @@ impl<'a> Pipeline<'a> {
             self.scene.name("app")
         ));
         let cluster = Arc::new(KafkaCluster::connect(&config.cluster_options())?);
-        Application::new(&builder.build()?, config, cluster, Arc::new(MemoryBackend::default()))
+        let backend = backend(&config)?;
+        Application::new(&builder.build()?, config, cluster, backend)
     }
 
     /// The application's own topic of this kind.
@@ -87,17 +100,22 @@ impl<'a> Pipeline<'a> {
 
     /// Waits until the output tells as many records as were written, and checks that none is lost and none doubled.
     pub(crate) fn check(&mut self) {
-        self.scene.answer("all input", |now_ms| self.feeder.flush(now_ms)).unwrap();
-        let (scene, sent) = (&self.scene, usize::try_from(self.sent).unwrap());
-        let counts = scene.until("all output", |_| {
-            heard::pause(200);
-            let counts = self.counts();
-            (counts.values().map(Vec::len).sum::<usize>() >= sent).then_some(counts)
-        });
+        let counts = self.all_counts();
         let expected: BTreeMap<_, _> = (0..KEYS)
             .map(|key| (format!("k{key}"), (1..=(self.sent + KEYS - 1 - key) / KEYS).collect::<Vec<_>>()))
             .collect();
         assert_eq!(counts, expected);
+    }
+
+    /// What was told of each key, in order, once as many records were told as were written.
+    pub(crate) fn all_counts(&mut self) -> BTreeMap<String, Vec<i64>> {
+        self.scene.answer("all input", |now_ms| self.feeder.flush(now_ms)).unwrap();
+        let (scene, sent) = (&self.scene, usize::try_from(self.sent).unwrap());
+        scene.until("all output", |_| {
+            heard::pause(200);
+            let counts = self.counts();
+            (counts.values().map(Vec::len).sum::<usize>() >= sent).then_some(counts)
+        })
     }
 
     /// What was told of each key, in order.

@@ -48,6 +48,8 @@ struct Reading {
 struct Live {
     // Before the client: they hold on to it.
     readings: HashMap<TopicPartition, Reading>,
+    /// Partitions that could not be begun.
+    refused: HashMap<TopicPartition, KafkaError>,
     topics: HashMap<TopicName, Topic>,
     main: Queue,
 }
@@ -67,6 +69,7 @@ impl KafkaConsumer {
         let events = RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS;
         let live = core.connect(Kind::Consumer, &settings, events).map(|client| Live {
             readings: HashMap::new(),
+            refused: HashMap::new(),
             topics: HashMap::new(),
             main: Queue::main(&client, bell),
         });
@@ -81,7 +84,7 @@ impl KafkaConsumer {
         }
         let topic = &live.topics[&partition.topic];
         topic.start(partition.partition, offset)?;
-        let Some(queue) = topic.queue(partition.partition, &self.bell) else { return Ok(()) };
+        let queue = topic.queue(partition.partition, &self.bell).ok_or_else(Failure::lacking)?;
         let reading = Reading {
             queue,
             position: offset,
@@ -118,6 +121,7 @@ impl Live {
     }
 
     fn end(&mut self, partition: &TopicPartition) {
+        self.refused.remove(partition);
         if self.readings.remove(partition).is_some()
             && let Some(topic) = self.topics.get(&partition.topic)
             && let Err(failure) = topic.stop(partition.partition)
@@ -164,9 +168,12 @@ impl Reading {
 impl Consumer for KafkaConsumer {
     fn add(&mut self, partition: &TopicPartition, offset: i64) {
         self.remove(partition);
-        if let Err(failure) = self.begin(partition, offset) {
-            // Nothing comes, so that it is tried again after a while.
-            tracing::warn!(%partition, offset, code = failure.code, text = failure.text, "cannot be read");
+        if let Err(failure) = self.begin(partition, offset)
+            && let Ok(live) = &mut self.live
+        {
+            let text = format!("{partition} cannot be read from offset {offset}: {}", failure.text);
+            let fault = verdict::plain(&failure);
+            live.refused.insert(partition.clone(), Failure { text, ..failure }.because(fault));
         }
     }
 
@@ -184,7 +191,9 @@ impl Consumer for KafkaConsumer {
     ) -> Result<Option<Fetched>, KafkaError> {
         let live = self.live.as_mut().map_err(|error| error.clone())?;
         live.listen(&self.core);
-        let Some(reading) = live.readings.get_mut(partition) else { return Ok(None) };
+        let Some(reading) = live.readings.get_mut(partition) else {
+            return live.refused.get(partition).cloned().map_or(Ok(None), Err);
+        };
         if !reading.queue.signal().take() {
             let deaf = reading.deaf_since.is_some_and(|since| now_ms.saturating_sub(since) > DEAF_MS);
             if deaf {

@@ -1,9 +1,8 @@
 //! Questions about groups: which there are, who is in them, what they have committed.
 
-use std::collections::HashMap;
 use std::task::{Poll, ready};
 
-use super::questions::{Questions, TIMEOUT_MS, whole};
+use super::questions::{Questions, TIMEOUT_MS, in_order, whole};
 use super::raw::{Client, Event, Placed, Queue};
 use crate::kafka::{Answer, CommittedOffset, GroupMember, OffsetCommit};
 use crate::topic::TopicPartition;
@@ -39,38 +38,36 @@ impl Questions {
         if partitions.is_empty() {
             return Poll::Ready(Ok(Vec::new()));
         }
-        let mut offsets: HashMap<_, _> =
-            ready!(self.stable_offsets(group, Some(partitions), now_ms))?.into_iter().collect();
-        Poll::Ready(Ok(partitions.iter().map(|one| offsets.remove(one)).collect()))
+        let placed = ready!(self.stable_offsets(group, Some(partitions), now_ms))?;
+        let offsets = in_order(partitions, placed).map_err(|failure| self.fail(failure))?;
+        let offset = |placed| commit(placed).map(|(_, offset)| offset);
+        Poll::Ready(Ok(offsets.into_iter().map(offset).collect()))
     }
 
     /// See [`Admin::group_offsets`](crate::kafka::Admin::group_offsets).
     pub(super) fn group_offsets(&mut self, group: &str, now_ms: i64) -> Answer<Vec<OffsetCommit>> {
-        self.stable_offsets(group, None, now_ms).map_ok(|mut offsets| {
+        self.stable_offsets(group, None, now_ms).map_ok(|placed| {
+            let mut offsets: Vec<_> = placed.into_iter().filter_map(commit).collect();
             offsets.sort_by(|one, other| one.0.cmp(&other.0));
             offsets
         })
     }
 
-    /// The offsets of these partitions, or of all, that have one, once no transaction that would change them is pending.
+    /// The offsets of these partitions, or of all that have one, once no transaction that would change them is pending.
     fn stable_offsets(
         &mut self,
         group: &str,
         partitions: Option<&[TopicPartition]>,
         now_ms: i64,
-    ) -> Answer<Vec<OffsetCommit>> {
+    ) -> Answer<Vec<Placed>> {
         if now_ms < self.not_before_ms {
             return Poll::Pending;
         }
         let ask = |client: &Client, queue: &Queue| client.committed(group, partitions, queue, TIMEOUT_MS);
-        let answer = ready!(self.plain(ask, |event| whole(event.group_offsets()?)));
-        let placed = match answer {
-            Err(error) => return self.unless_pending(error, now_ms),
-            Ok(placed) => placed.into_iter().filter(|placed| placed.offset >= 0),
-        };
-        let commit =
-            |Placed { partition, offset, metadata, .. }| (partition, CommittedOffset { offset, metadata });
-        Poll::Ready(Ok(placed.map(commit).collect()))
+        match ready!(self.plain(ask, |event| whole(event.group_offsets()?))) {
+            Err(error) => self.unless_pending(error, now_ms),
+            placed => Poll::Ready(placed),
+        }
     }
 
     /// See [`Admin::set_group_offsets`](crate::kafka::Admin::set_group_offsets).
@@ -81,4 +78,10 @@ impl Questions {
         let ask = |client: &Client, queue: &Queue| client.alter_offsets(group, offsets, queue, TIMEOUT_MS);
         self.plain(ask, |event| whole(event.altered()?).map(drop))
     }
+}
+
+/// A committed offset, if there is one.
+fn commit(placed: Placed) -> Option<OffsetCommit> {
+    let Placed { partition, offset, metadata, .. } = placed;
+    (offset >= 0).then_some((partition, CommittedOffset { offset, metadata }))
 }

@@ -9,6 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rdkafka::bindings::{RD_KAFKA_EVENT_DR, RD_KAFKA_EVENT_ERROR};
@@ -41,6 +42,7 @@ type Waiting = (TopicPartition, RecordBatch, usize);
 pub(super) struct KafkaProducer {
     live: Result<Live, KafkaError>,
     core: Arc<Core>,
+    bell: Arc<Bell>,
     transactional: bool,
     backlog: VecDeque<Waiting>,
     /// Records in librdkafka's hands, and what all that went there had: their mean size tells what waits.
@@ -72,6 +74,7 @@ impl KafkaProducer {
         Self {
             live: live(),
             core: Arc::clone(core),
+            bell: Arc::clone(bell),
             transactional: options.transactional_id.is_some(),
             backlog: VecDeque::new(),
             in_flight: 0,
@@ -361,8 +364,19 @@ impl Producer for KafkaProducer {
     }
 }
 
+/// How long a producer that goes waits for the abort that it was asked for.
+const PARTING_STEPS: u32 = 100;
+const PARTING_STEP: Duration = Duration::from_millis(20);
+
 impl Drop for KafkaProducer {
+    /// Whoever asks for an abort and goes means it: readers would wait for the transaction's time-out.
     fn drop(&mut self) {
+        for _ in 0..PARTING_STEPS {
+            if !self.aborting || self.abort(0).is_ready() {
+                break;
+            }
+            self.bell.wait(PARTING_STEP);
+        }
         if let Ok(live) = &self.live {
             live.client.purge();
         }

@@ -7,7 +7,7 @@ use std::task::{Poll, ready};
 use super::bell::Bell;
 use super::raw::{Client, Described, Event, Failure, Placed, Queue};
 use super::{Core, verdict};
-use crate::kafka::{Answer, Fault, Isolation, KafkaError, NewTopic, TopicInfo};
+use crate::kafka::{Answer, Isolation, KafkaError, NewTopic, TopicInfo};
 use crate::topic::{TopicName, TopicPartition};
 
 /// After this long without an answer a question is asked again, milliseconds.
@@ -31,7 +31,7 @@ pub(super) enum Stage {
     Changing,
     Settling,
     Starts,
-    Ends(HashMap<TopicPartition, i64>),
+    Ends(Vec<i64>),
     /// A question of one answer.
     Plain,
 }
@@ -40,6 +40,7 @@ pub(super) enum Stage {
 #[derive(Debug)]
 pub(super) struct Questions {
     core: Arc<Core>,
+    bell: Arc<Bell>,
     answers: Queue,
     pub(super) stage: Stage,
     pub(super) not_before_ms: i64,
@@ -48,7 +49,8 @@ pub(super) struct Questions {
 impl Questions {
     pub(super) fn new(core: &Arc<Core>, bell: &Arc<Bell>) -> Self {
         let answers = Queue::answers(core.client(), bell);
-        Self { core: Arc::clone(core), answers, stage: Stage::Nothing, not_before_ms: i64::MIN }
+        let (core, bell) = (Arc::clone(core), Arc::clone(bell));
+        Self { core, bell, answers, stage: Stage::Nothing, not_before_ms: i64::MIN }
     }
 
     /// The answer to what was asked, once it is there.
@@ -56,7 +58,8 @@ impl Questions {
         self.core.listen();
         let event = self.answers.next();
         if let Some(error) = self.core.line.turned_away() {
-            // Nobody will answer.
+            // Nobody will answer; and if somebody does, it is no answer to the next question.
+            self.answers = Queue::answers(self.core.client(), &self.bell);
             return Poll::Ready(Err(self.drop_question(error)));
         }
         let Some(event) = event else { return Poll::Pending };
@@ -66,7 +69,7 @@ impl Questions {
         }
     }
 
-    /// Drops the question under way: its answer, if one comes, finds nobody.
+    /// The question under way is over.
     pub(super) fn drop_question(&mut self, error: KafkaError) -> KafkaError {
         self.stage = Stage::Nothing;
         error
@@ -232,9 +235,11 @@ impl Questions {
         let ask = |client: &Client, queue: &Queue| {
             client.list_offsets(wanted, Isolation::ReadUncommitted, queue, TIMEOUT_MS)
         };
-        let offsets = ready!(self.plain(ask, |event| by_partition(event.offsets())))?;
-        let found = |one| offsets.get(one).copied().filter(|offset| *offset >= 0);
-        Poll::Ready(Ok(partitions.iter().map(found).collect()))
+        let offsets = ready!(self.plain(ask, |event| in_order(partitions, whole(event.offsets())?)))?;
+        Poll::Ready(Ok(offsets
+            .into_iter()
+            .map(|one| Some(one.offset).filter(|offset| *offset >= 0))
+            .collect()))
     }
 
     /// See [`Admin::bounds`](crate::kafka::Admin::bounds).
@@ -255,17 +260,13 @@ impl Questions {
             self.ask(Stage::Starts, ask(EARLIEST))?;
         }
         let event = ready!(self.answer()).map_err(|error| about(error, partitions))?;
-        let offsets = by_partition(event.offsets()).map_err(|failure| self.fail(failure))?;
+        let offsets = whole(event.offsets()).and_then(|placed| in_order(partitions, placed));
+        let offsets = offsets.map_err(|failure| self.fail(failure))?.into_iter().map(|one| one.offset);
         let Stage::Ends(starts) = std::mem::take(&mut self.stage) else {
-            self.ask(Stage::Ends(offsets), ask(LATEST))?;
+            self.ask(Stage::Ends(offsets.collect()), ask(LATEST))?;
             return Poll::Pending;
         };
-        let bounds = partitions.iter().map(|one| Some((*starts.get(one)?, *offsets.get(one)?)));
-        Poll::Ready(bounds.collect::<Option<_>>().ok_or_else(|| KafkaError {
-            code: "UNKNOWN_TOPIC_OR_PARTITION",
-            fault: Fault::Retriable,
-            message: "the answer lacks a partition that was asked for".to_owned(),
-        }))
+        Poll::Ready(Ok(starts.into_iter().zip(offsets).collect()))
     }
 
     /// See [`Admin::delete_records`](crate::kafka::Admin::delete_records).
@@ -273,7 +274,8 @@ impl Questions {
         if before.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        self.plain(|client, queue| client.delete_records(before, queue, TIMEOUT_MS), |_| Ok(()))
+        let ask = |client: &Client, queue: &Queue| client.delete_records(before, queue, TIMEOUT_MS);
+        self.plain(ask, |event| whole(event.records_deleted()?).map(drop))
     }
 
     /// A transaction that would change an offset is pending: it is asked again after a moment.
@@ -296,8 +298,11 @@ pub(super) fn whole(placed: Vec<Placed>) -> Result<Vec<Placed>, Failure> {
     }
 }
 
-fn by_partition(placed: Vec<Placed>) -> Result<HashMap<TopicPartition, i64>, Failure> {
-    Ok(whole(placed)?.into_iter().map(|one| (one.partition, one.offset)).collect())
+/// What an answer says of each partition, in the order in which they were asked for.
+pub(super) fn in_order(partitions: &[TopicPartition], placed: Vec<Placed>) -> Result<Vec<Placed>, Failure> {
+    let mut placed: HashMap<_, _> = placed.into_iter().map(|one| (one.partition.clone(), one)).collect();
+    let found = partitions.iter().map(|one| placed.remove(one)).collect::<Option<_>>();
+    found.ok_or_else(Failure::lacking)
 }
 
 /// What became of topics that were to be made or deleted, if nothing but the code `harmless` went wrong.

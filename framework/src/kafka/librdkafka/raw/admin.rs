@@ -5,8 +5,8 @@ use std::ffi::{CString, c_char};
 use rdkafka::bindings as c;
 
 use super::{
-    Client, Event, Failure, List, Placed, Queue, TEXT, checked, failed, settled, shown, terminated, text,
-    until_zero,
+    Client, Event, Failure, List, Placed, Queue, TEXT, checked, failed, placed, settled, shown, terminated,
+    text, until_zero,
 };
 use crate::kafka::{Isolation, NewTopic};
 use crate::topic::{TopicName, TopicPartition};
@@ -309,6 +309,18 @@ impl Event {
             }
             let topics = c::rd_kafka_DeleteTopics_result_topics(result, &raw mut count);
             judged(topics, count)
+        }
+    }
+
+    /// To [`Client::delete_records`].
+    pub(in super::super) fn records_deleted(&self) -> Result<Vec<Placed>, Failure> {
+        // SAFETY: as above.
+        unsafe {
+            let result = c::rd_kafka_event_DeleteRecords_result(self.rkev);
+            if result.is_null() {
+                return Err(Failure::lacking());
+            }
+            Ok(placed(c::rd_kafka_DeleteRecords_result_offsets(result)))
         }
     }
 

@@ -88,7 +88,7 @@ impl Event {
         unsafe {
             let result = c::rd_kafka_event_ListConsumerGroupOffsets_result(self.rkev);
             if result.is_null() {
-                return Ok(Vec::new());
+                return Err(Failure::lacking());
             }
             let groups = c::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &raw mut count);
             of_group(groups, count)
@@ -102,7 +102,7 @@ impl Event {
         unsafe {
             let result = c::rd_kafka_event_AlterConsumerGroupOffsets_result(self.rkev);
             if result.is_null() {
-                return Ok(Vec::new());
+                return Err(Failure::lacking());
             }
             let groups = c::rd_kafka_AlterConsumerGroupOffsets_result_groups(result, &raw mut count);
             of_group(groups, count)
@@ -116,11 +116,11 @@ impl Event {
         unsafe {
             let result = c::rd_kafka_event_DescribeConsumerGroups_result(self.rkev);
             if result.is_null() {
-                return Ok(Vec::new());
+                return Err(Failure::lacking());
             }
             let groups = c::rd_kafka_DescribeConsumerGroups_result_groups(result, &raw mut count);
             if count == 0 {
-                return Ok(Vec::new());
+                return Err(Failure::lacking());
             }
             let group = *groups;
             if let Some(failure) = of_error(c::rd_kafka_ConsumerGroupDescription_error(group)) {
@@ -146,7 +146,7 @@ impl Event {
         unsafe {
             let result = c::rd_kafka_event_ListConsumerGroups_result(self.rkev);
             if result.is_null() {
-                return Ok(Vec::new());
+                return Err(Failure::lacking());
             }
             let errors = c::rd_kafka_ListConsumerGroups_result_errors(result, &raw mut count);
             if let Some(failure) = (0..count).find_map(|at| of_error(*errors.add(at))) {
@@ -168,7 +168,7 @@ unsafe fn of_group(
     count: usize,
 ) -> Result<Vec<Placed>, Failure> {
     if count == 0 {
-        return Ok(Vec::new());
+        return Err(Failure::lacking());
     }
     // SAFETY: the caller's.
     unsafe {

@@ -50,6 +50,12 @@ impl Failure {
         Self { code: code(err), text, fatal: false, abortable: false, retriable: false }
     }
 
+    /// The failure of an answer without what was asked for: it says nothing, not that there is nothing.
+    pub(super) fn lacking() -> Self {
+        let text = "the answer lacks what was asked for".to_owned();
+        Self { code: "_BAD_MSG", text, fatal: false, abortable: false, retriable: true }
+    }
+
     /// As an error of this class.
     pub(super) fn because(self, fault: Fault) -> KafkaError {
         KafkaError { code: self.code, fault, message: self.text }

@@ -1,0 +1,44 @@
+//! Transactions that take too long: the coordinator aborts them, and what they held is done again, once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use headwater::state::MemoryBackend;
+
+use crate::broker::on_a_broker;
+use crate::heard;
+use crate::pipeline::Pipeline;
+
+/// A step of the user's takes this long, once, while a transaction is open.
+fn sleeper(lines: &str, sleeps_ms: u64, words: &str) {
+    on_a_broker(|broker| {
+        let mut pipeline = Pipeline::new(broker);
+        let slept = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&slept);
+        let look = move |number: i64| {
+            if number == 100 && !told.swap(true, Ordering::Relaxed) {
+                heard::pause(sleeps_ms);
+            }
+        };
+        let backend = |_: &headwater::Config| Ok(Arc::new(MemoryBackend::default()) as Arc<_>);
+        let running = pipeline.with(lines, backend, look).unwrap().start().unwrap();
+        pipeline.feed(Duration::from_secs(5));
+        pipeline.check();
+        println!("{}", heard::lines("").join("\n"));
+        assert!(slept.load(Ordering::Relaxed));
+        assert!(!heard::lines(words).is_empty(), "nobody has said: {words}");
+        assert_eq!(running.failure(), None);
+        running.stop().unwrap();
+    });
+}
+
+#[test]
+fn a_transaction_that_times_out_is_done_again_and_nothing_is_doubled() {
+    sleeper("transaction.timeout.ms=4000\ncommit.interval.ms=1000", 25_000, "the producer is replaced");
+}
+
+#[test]
+fn a_worker_that_is_silent_for_too_long_loses_its_tasks_and_comes_back() {
+    sleeper("max.poll.interval.ms=7000\ntransaction.timeout.ms=60000", 15_000, "tasks are lost");
+}
