@@ -10,12 +10,13 @@ use crate::kafka::{
 
 type Pairs = Vec<(String, String)>;
 
-/// Each partition waits in a queue of its own, of this size; a queue that is full is not fetched for.
-const QUEUED_KBYTES: &str = "4096";
+/// Each partition waits in a queue of its own, of this size; a queue that is full is not fetched for. librdkafka adds some
+/// 330 bytes to each message there, so it is several times as much, for each partition.
+const QUEUED_KBYTES: &str = "1024";
 /// What a client's own queue of records to be sent may hold; what is more waits in our batches, which are smaller.
 const PRODUCER_KBYTES: &str = "65536";
-/// As many of 64 bytes.
-const PRODUCER_RECORDS: &str = "1000000";
+/// And no more records than this: librdkafka adds some 250 bytes to each.
+const PRODUCER_RECORDS: &str = "100000";
 /// What librdkafka adds to a record when it compares its size with `message.max.bytes`.
 const RECORD_SLACK: usize = 512;
 
@@ -131,14 +132,14 @@ impl Tuning {
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
             ("enable.partition.eof", "true"),
-            ("fetch.message.max.bytes", "4194304"),
+            ("fetch.message.max.bytes", "1048576"),
             // The default of a second stalls a partition whose queue was full for a moment.
             ("fetch.queue.backoff.ms", "10"),
             // A partition that is added waits until the fetch under way is answered.
             ("fetch.wait.max.ms", "100"),
             ("isolation.level", isolation),
             ("queued.max.messages.kbytes", QUEUED_KBYTES),
-            ("queued.min.messages", "20000"),
+            ("queued.min.messages", "10000"),
             // The ends of partitions. They come with every fetch; brokers are asked for nothing more.
             ("statistics.interval.ms", "1000"),
         ]));

@@ -190,13 +190,13 @@ fn consumer(job: &Job) -> Vec<(&str, &str)> {
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
         ("enable.partition.eof", "true"),
-        ("fetch.message.max.bytes", "4194304"),
+        ("fetch.message.max.bytes", "1048576"),
         ("fetch.queue.backoff.ms", "10"),
         ("fetch.wait.max.ms", "100"),
         ("group.id", &job.group),
         ("isolation.level", "read_committed"),
-        ("queued.max.messages.kbytes", "4096"),
-        ("queued.min.messages", "20000"),
+        ("queued.max.messages.kbytes", "1024"),
+        ("queued.min.messages", "10000"),
     ]);
     settings
 }
@@ -210,7 +210,7 @@ fn producer(job: &Job, transactional: bool) -> Vec<(&str, &str)> {
         ("enable.idempotence", "true"),
         ("linger.ms", "5"),
         ("queue.buffering.max.kbytes", "65536"),
-        ("queue.buffering.max.messages", "1000000"),
+        ("queue.buffering.max.messages", "100000"),
         ("retry.backoff.ms", "50"),
     ]);
     settings.extend(transactional.then_some(("transactional.id", job.group.as_str())));

@@ -1,6 +1,6 @@
 //! Records across the border, in batches: a partition's messages in, messages out, and what became of them.
 
-use std::ffi::{CStr, CString, c_void};
+use std::ffi::{CStr, CString, c_int, c_void};
 use std::ptr::null_mut;
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ impl Topic {
         for message in &buffer.messages[..count] {
             // SAFETY: the first `count` are messages, each ours, freed once it was shown.
             unsafe {
-                show(Message { it: &**message });
+                show(Message { it: &**message, inner: buffer.inner });
                 c::rd_kafka_message_destroy(*message);
             }
         }
@@ -164,6 +164,8 @@ fn unknown(name: &CString) -> Failure {
 pub(in super::super) struct Buffer {
     messages: Vec<*mut c::rd_kafka_message_t>,
     pub(in super::super) limit: usize,
+    /// Whether messages are [`Inner`] inside.
+    inner: bool,
 }
 
 // SAFETY: between two calls it holds nothing.
@@ -171,7 +173,9 @@ unsafe impl Send for Buffer {}
 
 impl Buffer {
     pub(in super::super) fn new(room: usize) -> Self {
-        Self { messages: vec![null_mut(); room], limit: room }
+        // SAFETY: a number that is built in.
+        let inner = unsafe { c::rd_kafka_version() } == INNER_VERSION;
+        Self { messages: vec![null_mut(); room], limit: room, inner }
     }
 
     /// The most that a call may bring.
@@ -184,6 +188,26 @@ impl Buffer {
 #[derive(Clone, Copy)]
 pub(in super::super) struct Message<'a> {
     it: &'a c::rd_kafka_message_t,
+    inner: bool,
+}
+
+/// The version of librdkafka, 2.12.1, whose messages are [`Inner`] inside.
+const INNER_VERSION: i32 = 0x020c_01ff;
+
+/// How a message that was read begins inside of librdkafka (`rd_kafka_msg_t` in its `rdkafka_msg.h`). For what it has no
+/// function that is cheap: to ask for headers costs as much as all the rest of a message, even where there are none.
+#[repr(C)]
+struct Inner {
+    message: c::rd_kafka_message_t,
+    link: [*const c_void; 2],
+    flags: c_int,
+    timestamp_type: c_int,
+    timestamp: i64,
+    headers: *const c_void,
+    status: c_int,
+    broker: i32,
+    /// Bytes of the headers as they were fetched, with their count; one where that is 0.
+    headers_len: i32,
 }
 
 impl<'a> Message<'a> {
@@ -227,9 +251,17 @@ impl<'a> Message<'a> {
         unsafe { c::rd_kafka_message_timestamp(self.it, null_mut()) }
     }
 
+    fn may_have_headers(self) -> bool {
+        // SAFETY: in this version the public part is the beginning of the inner one.
+        !self.inner || unsafe { (*std::ptr::from_ref(self.it).cast::<Inner>()).headers_len } > 1
+    }
+
     /// Adds it to a batch.
     pub(in super::super) fn push_to(self, batch: &mut RecordBatch) {
         batch.push(self.timestamp(), self.key(), self.value(), self.offset());
+        if !self.may_have_headers() {
+            return;
+        }
         let mut headers = null_mut();
         // SAFETY: the headers belong to the message.
         let err = unsafe { c::rd_kafka_message_headers(self.it, &raw mut headers) };
@@ -284,7 +316,7 @@ impl Delivery<'_> {
     pub(in super::super) fn failures(&self) -> impl Iterator<Item = (Message<'_>, Failure)> {
         // SAFETY: as above.
         let messages = self.messages.iter().map(|message| unsafe { &**message });
-        messages.filter_map(|it| Some((Message { it }, failed(it.err)?)))
+        messages.filter_map(|it| Some((Message { it, inner: false }, failed(it.err)?)))
     }
 
     /// The offset of the last one, if it was delivered.
