@@ -301,6 +301,10 @@ fn live_on(number: usize, leave: &AtomicBool, shared: &Shared) {
     loop {
         let since_ms = steady.at(clock.now_ms());
         let Err(error) = live(number, leave, shared) else { break };
+        if leave.load(Ordering::Relaxed) && !shared.is_stopping() {
+            tracing::warn!(worker = number, %error, "a worker that was removed has not ended in order; the others go on");
+            break;
+        }
         let lived_ms = steady.at(clock.now_ms()).saturating_sub(since_ms);
         if !shared.is_replaced(number, error) {
             break;

@@ -237,6 +237,11 @@ pub trait Producer {
     fn commit(&mut self, now_ms: i64) -> Answer<()>;
     /// Aborts the transaction and drops what is queued.
     fn abort(&mut self, now_ms: i64) -> Answer<()>;
+    /// The end of a producer with a transaction that is open: it is aborted, so that readers need not wait for its time-out.
+    /// This waits for the answer, for two seconds at most.
+    fn part(&mut self, now_ms: i64) {
+        let _ = self.abort(now_ms);
+    }
     /// Whether an answer was indefinite (late, lost, repeated): the producer must be replaced before the next
     /// transaction, since a delayed request may still arrive (KAFKA-17754).
     fn tainted(&self) -> bool;

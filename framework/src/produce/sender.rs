@@ -172,4 +172,11 @@ impl Sender {
         }
         answer
     }
+
+    /// As [`Producer::part`], if a transaction is open.
+    pub fn part(&mut self, now_ms: i64) {
+        if matches!(self.state, State::Open(_)) {
+            self.producer.part(now_ms);
+        }
+    }
 }

@@ -59,6 +59,8 @@ pub struct Progress {
 struct Leaving {
     revoked: bool,
     stop: bool,
+    /// Since when it is told to stop, as of its first step since.
+    since_ms: Option<i64>,
 }
 
 /// One consumer, one producer, and the tasks that the group gives them.
@@ -211,6 +213,11 @@ impl Worker {
         self.steps += 1;
         self.wall_ms = wall_ms;
         let now_ms = self.steady.at(wall_ms);
+        if self.leaving.stop
+            && let Some(error) = self.overdue(now_ms)
+        {
+            self.fail(error, now_ms)?;
+        }
         match self.advance(now_ms) {
             Ok(progress) => Ok(progress),
             Err(error) => {

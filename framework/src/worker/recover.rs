@@ -2,7 +2,7 @@
 //!
 //! | reaction    | what follows                                                                                        |
 //! |-------------|-----------------------------------------------------------------------------------------------------|
-//! | retry       | the same step again, until `task.timeout.ms` has passed; for 10 s where it is told to stop           |
+//! | retry       | the same step again, until `task.timeout.ms` has passed                                             |
 //! | abort       | abort; everything since the last commit is forgotten; committed offsets, state up to them, go on    |
 //! | new producer| the producer is dropped, whatever its transaction becomes; a new one decides it; then as after abort |
 //! | rejoin      | the producer and all tasks are dropped; the group is joined anew                                    |
@@ -46,8 +46,8 @@ const TROUBLE_GAP_MS: i64 = 30_000;
 const TOLD_AFTER_MS: i64 = 5_000;
 /// From then on it is told so often.
 const TOLD_EVERY_MS: i64 = 60_000;
-/// Who is to end does not wait for `task.timeout.ms`, but for this long.
-const PARTING_MS: i64 = 10_000;
+/// Whoever is told to stop has so long for the last commit.
+const PARTING_MS: i64 = 30_000;
 
 impl Trouble {
     /// Another error. Returns for how long there have been some.
@@ -166,12 +166,6 @@ impl Worker {
 
     fn be_patient(&mut self, error: Error, now_ms: i64) -> Result<()> {
         let lasted_ms = self.trouble.note(now_ms);
-        if self.leaving.stop && lasted_ms >= PARTING_MS {
-            return self.fail(
-                error.hint("it was told to stop, and cannot say goodbye: the next start goes on from the last commit"),
-                now_ms,
-            );
-        }
         if lasted_ms >= self.settings.task_timeout_ms {
             return self.fail(error.hint("`task.timeout.ms` has passed"), now_ms);
         }
@@ -182,6 +176,21 @@ impl Worker {
             tracing::debug!(worker = self.number, %error, "tried again");
         }
         Ok(())
+    }
+
+    /// The error to end with where a worker was told to stop, and its last commit takes too long: `task.timeout.ms` is for
+    /// those who go on.
+    pub(super) fn overdue(&mut self, now_ms: i64) -> Option<Error> {
+        let since_ms = *self.leaving.since_ms.get_or_insert(now_ms);
+        let lasted_ms = now_ms.saturating_sub(since_ms);
+        (lasted_ms >= PARTING_MS).then(|| {
+            let waits = self.waits_for().unwrap_or_else(|| "the last commit".to_owned());
+            Error::new(
+                Reaction::Stop,
+                format!("told to stop {lasted_ms} ms ago, and still waits for {waits}"),
+            )
+            .hint("do the brokers answer? nothing is lost: the next start goes on from the last commit")
+        })
     }
 
     fn abort(&mut self, error: &Error) -> Result<()> {
@@ -277,11 +286,11 @@ impl Worker {
         self.fail(error, now_ms).expect_err("to fail is an error")
     }
 
-    /// The end. A transaction that is open is aborted if that can be said in passing; else its timeout does it.
-    fn fail(&mut self, error: Error, now_ms: i64) -> Result<()> {
+    /// The end. A transaction that is open is aborted; where nobody answers soon its time-out does it.
+    pub(super) fn fail(&mut self, error: Error, now_ms: i64) -> Result<()> {
         tracing::error!(worker = self.number, %error, "the worker has failed");
         if !self.probe.has_crashed() {
-            let _ = self.sender.abort(now_ms);
+            self.sender.part(now_ms);
             self.membership.leave(now_ms);
         }
         self.go(WorkerState::Failed);

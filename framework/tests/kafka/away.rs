@@ -1,10 +1,13 @@
 //! Brokers that are away: an application waits with words, and goes on alone when they are back.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use headwater::TopicPartition;
 use headwater::kafka::{Admin, Fault, Isolation};
+use headwater::state::MemoryBackend;
 
 use crate::broker::{Broker, on_a_broker};
 use crate::clusters::Scene;
@@ -98,28 +101,52 @@ fn a_broker_that_is_away_for_a_minute_costs_no_record_and_doubles_none() {
     on_a_broker(|broker| away(broker, "", 60));
 }
 
-#[test]
-fn who_is_told_to_stop_while_no_broker_answers_ends_soon_and_loses_nothing() {
-    on_a_broker(|broker| {
-        let mut pipeline = Pipeline::new(broker);
-        // What was read is not committed when the broker goes.
-        let lines = "commit.interval.ms=10000\ntransaction.timeout.ms=15000";
-        let running = pipeline.application(lines).unwrap().start().unwrap();
-        pipeline.feed(Duration::from_secs(3));
-        broker.command("kill");
-        let begin = pipeline.scene.now_ms();
-        let ended = running.stop();
-        let lasted_ms = pipeline.scene.now_ms() - begin;
-        println!("after {lasted_ms} ms: {ended:?}");
-        // By itself it would wait for five minutes, which is `task.timeout.ms`.
-        assert!(lasted_ms < 90_000);
-        let said = ended.unwrap_err().to_string();
-        assert!(said.contains("it was told to stop, and cannot say goodbye"), "{said}");
-        broker.command("restart");
+/// An application holds what it has not committed as the broker goes, and is told to stop.
+fn stopped_without_brokers(broker: &Broker, guarantee: &str) {
+    let mut pipeline = Pipeline::new(broker);
+    let seen = Arc::new(AtomicUsize::new(0));
+    let look = {
+        let seen = Arc::clone(&seen);
+        move |_| {
+            seen.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let backend = |_: &headwater::Config| Ok(Arc::new(MemoryBackend::default()) as Arc<_>);
+    // By itself it commits after a minute.
+    let lines = match guarantee {
+        "exactly_once_v2" => "commit.interval.ms=60000\ntransaction.timeout.ms=120000".to_owned(),
+        other => format!("processing.guarantee={other}\ncommit.interval.ms=60000"),
+    };
+    let running = pipeline.with(&lines, backend, look).unwrap().start().unwrap();
+    for _ in 0..600 {
+        pipeline.feed(Duration::from_millis(100));
+        if seen.load(Ordering::Relaxed) > 0 {
+            break;
+        }
+    }
+    broker.command("kill");
+    let begin = pipeline.scene.now_ms();
+    let said = running.stop().unwrap_err().to_string();
+    let lasted_ms = pipeline.scene.now_ms() - begin;
+    println!("{guarantee}: after {lasted_ms} ms: {said}");
+    assert!(said.contains("told to stop") && said.contains("nothing is lost"), "{said}");
+    // It is five minutes with `task.timeout.ms`.
+    assert!(lasted_ms < 120_000);
+    broker.command("restart");
+    if guarantee == "exactly_once_v2" {
         let running = pipeline.application("").unwrap().start().unwrap();
         pipeline.feed(Duration::from_secs(1));
         pipeline.check();
         running.stop().unwrap();
+    }
+}
+
+#[test]
+fn who_is_told_to_stop_while_no_broker_answers_ends_soon_and_loses_nothing() {
+    on_a_broker(|broker| {
+        for guarantee in ["exactly_once_v2", "at_least_once"] {
+            stopped_without_brokers(broker, guarantee);
+        }
     });
 }
 

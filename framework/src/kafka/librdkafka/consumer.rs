@@ -84,7 +84,10 @@ impl KafkaConsumer {
         }
         let topic = &live.topics[&partition.topic];
         topic.start(partition.partition, offset)?;
-        let queue = topic.queue(partition.partition, &self.bell).ok_or_else(Failure::lacking)?;
+        let Some(queue) = topic.queue(partition.partition, &self.bell) else {
+            let _ = topic.stop(partition.partition);
+            return Err(Failure { retriable: false, ..Failure::lacking() });
+        };
         let reading = Reading {
             queue,
             position: offset,

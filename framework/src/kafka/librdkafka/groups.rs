@@ -76,7 +76,8 @@ impl Questions {
             return Poll::Ready(Ok(()));
         }
         let ask = |client: &Client, queue: &Queue| client.alter_offsets(group, offsets, queue, TIMEOUT_MS);
-        self.plain(ask, |event| whole(event.altered()?).map(drop))
+        let partitions: Vec<_> = offsets.iter().map(|(partition, _)| partition.clone()).collect();
+        self.plain(ask, |event| in_order(&partitions, whole(event.altered()?)?).map(drop))
     }
 }
 

@@ -34,6 +34,10 @@ struct Live {
     client: Arc<Client>,
 }
 
+/// How long the last abort of a producer is waited for.
+const PARTING_STEPS: u32 = 100;
+const PARTING_STEP: Duration = Duration::from_millis(20);
+
 /// A batch that waits, and how many of its records are sent.
 type Waiting = (TopicPartition, RecordBatch, usize);
 
@@ -42,7 +46,6 @@ type Waiting = (TopicPartition, RecordBatch, usize);
 pub(super) struct KafkaProducer {
     live: Result<Live, KafkaError>,
     core: Arc<Core>,
-    bell: Arc<Bell>,
     transactional: bool,
     backlog: VecDeque<Waiting>,
     /// Records in librdkafka's hands, and what all that went there had: their mean size tells what waits.
@@ -74,7 +77,6 @@ impl KafkaProducer {
         Self {
             live: live(),
             core: Arc::clone(core),
-            bell: Arc::clone(bell),
             transactional: options.transactional_id.is_some(),
             backlog: VecDeque::new(),
             in_flight: 0,
@@ -93,6 +95,11 @@ impl KafkaProducer {
 
     /// Takes delivery reports in, and hands on what waits.
     fn pump(&mut self) -> Result<(), KafkaError> {
+        self.listen()?;
+        self.hand_backlog_on()
+    }
+
+    fn listen(&mut self) -> Result<(), KafkaError> {
         while let Some(event) = self.live()?.main.next() {
             match event.kind() {
                 RD_KAFKA_EVENT_DR => self.delivered(&event),
@@ -100,6 +107,10 @@ impl KafkaProducer {
                 _ => {}
             }
         }
+        Ok(())
+    }
+
+    fn hand_backlog_on(&mut self) -> Result<(), KafkaError> {
         while let Some((partition, batch, sent)) = self.backlog.pop_front() {
             let sent = self.hand_on(&partition, &batch, sent)?;
             if sent < batch.len() {
@@ -346,11 +357,12 @@ impl Producer for KafkaProducer {
     }
 
     fn abort(&mut self, _: i64) -> Answer<()> {
+        // A transaction that has failed takes nothing more.
+        self.backlog.clear();
         if !self.aborting {
             // What was refused is known from reports that may lie there already.
-            self.pump()?;
+            self.listen()?;
         }
-        self.backlog.clear();
         self.aborting = true;
         let answer = ready!(self.call(|| Job::Abort));
         self.aborting = false;
@@ -359,24 +371,25 @@ impl Producer for KafkaProducer {
         Poll::Ready(answer)
     }
 
+    fn part(&mut self, now_ms: i64) {
+        // One of its own: others ring the worker's.
+        let bell = Bell::default();
+        for _ in 0..PARTING_STEPS {
+            if self.abort(now_ms).is_ready() {
+                return;
+            }
+            bell.wait(PARTING_STEP);
+        }
+        tracing::warn!("the transaction was not aborted in time: readers wait for its time-out");
+    }
+
     fn tainted(&self) -> bool {
         self.live.as_ref().is_ok_and(|live| live.client.was_unanswered())
     }
 }
 
-/// How long a producer that goes waits for the abort that it was asked for.
-const PARTING_STEPS: u32 = 100;
-const PARTING_STEP: Duration = Duration::from_millis(20);
-
 impl Drop for KafkaProducer {
-    /// Whoever asks for an abort and goes means it: readers would wait for the transaction's time-out.
     fn drop(&mut self) {
-        for _ in 0..PARTING_STEPS {
-            if !self.aborting || self.abort(0).is_ready() {
-                break;
-            }
-            self.bell.wait(PARTING_STEP);
-        }
         if let Ok(live) = &self.live {
             live.client.purge();
         }

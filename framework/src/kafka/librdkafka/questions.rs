@@ -127,7 +127,8 @@ impl Questions {
         Poll::Pending
     }
 
-    fn existing(&mut self, topics: Vec<Described>) -> Result<Vec<Described>, KafkaError> {
+    fn existing(&mut self, topics: Result<Vec<Described>, Failure>) -> Result<Vec<Described>, KafkaError> {
+        let topics = topics.map_err(|failure| self.fail(failure))?;
         let mut found = Vec::with_capacity(topics.len());
         for mut topic in topics {
             match topic.failure.take() {
@@ -149,7 +150,7 @@ impl Questions {
         event: &Event,
     ) -> Result<Vec<Option<TopicInfo>>, KafkaError> {
         let mut configs = HashMap::new();
-        for listed in event.configs() {
+        for listed in event.configs().map_err(|failure| self.fail(failure))? {
             match listed.failure {
                 None => drop(configs.insert(listed.name, listed.configs)),
                 // What may not be read demands nothing.
@@ -172,14 +173,15 @@ impl Questions {
     pub(super) fn create(&mut self, topics: &[NewTopic], now_ms: i64) -> Answer<()> {
         let names: Vec<_> = topics.iter().map(|topic| topic.name.clone()).collect();
         let ask = |client: &Client, queue: &Queue| client.create_topics(topics, queue, TIMEOUT_MS);
-        let judge = |event: &Event| flawless(event.created(), "made", "TOPIC_ALREADY_EXISTS");
+        let judge = |event: &Event| flawless(&names, event.created()?, ("made", "TOPIC_ALREADY_EXISTS"));
         self.change(&names, names.len(), (ask, judge), now_ms)
     }
 
     /// See [`Admin::delete`](crate::kafka::Admin::delete). Ready once the topics cannot be seen.
     pub(super) fn delete(&mut self, names: &[TopicName], now_ms: i64) -> Answer<()> {
         let ask = |client: &Client, queue: &Queue| client.delete_topics(names, queue, TIMEOUT_MS);
-        let judge = |event: &Event| flawless(event.deleted(), "deleted", "UNKNOWN_TOPIC_OR_PARTITION");
+        let judge =
+            |event: &Event| flawless(names, event.deleted()?, ("deleted", "UNKNOWN_TOPIC_OR_PARTITION"));
         self.change(names, 0, (ask, judge), now_ms)
     }
 
@@ -235,7 +237,7 @@ impl Questions {
         let ask = |client: &Client, queue: &Queue| {
             client.list_offsets(wanted, Isolation::ReadUncommitted, queue, TIMEOUT_MS)
         };
-        let offsets = ready!(self.plain(ask, |event| in_order(partitions, whole(event.offsets())?)))?;
+        let offsets = ready!(self.plain(ask, |event| in_order(partitions, whole(event.offsets()?)?)))?;
         Poll::Ready(Ok(offsets
             .into_iter()
             .map(|one| Some(one.offset).filter(|offset| *offset >= 0))
@@ -260,7 +262,7 @@ impl Questions {
             self.ask(Stage::Starts, ask(EARLIEST))?;
         }
         let event = ready!(self.answer()).map_err(|error| about(error, partitions))?;
-        let offsets = whole(event.offsets()).and_then(|placed| in_order(partitions, placed));
+        let offsets = event.offsets().and_then(whole).and_then(|placed| in_order(partitions, placed));
         let offsets = offsets.map_err(|failure| self.fail(failure))?.into_iter().map(|one| one.offset);
         let Stage::Ends(starts) = std::mem::take(&mut self.stage) else {
             self.ask(Stage::Ends(offsets.collect()), ask(LATEST))?;
@@ -274,8 +276,9 @@ impl Questions {
         if before.is_empty() {
             return Poll::Ready(Ok(()));
         }
+        let partitions: Vec<_> = before.iter().map(|(partition, _)| partition.clone()).collect();
         let ask = |client: &Client, queue: &Queue| client.delete_records(before, queue, TIMEOUT_MS);
-        self.plain(ask, |event| whole(event.records_deleted()?).map(drop))
+        self.plain(ask, |event| in_order(&partitions, whole(event.records_deleted()?)?).map(drop))
     }
 
     /// A transaction that would change an offset is pending: it is asked again after a moment.
@@ -306,7 +309,14 @@ pub(super) fn in_order(partitions: &[TopicPartition], placed: Vec<Placed>) -> Re
 }
 
 /// What became of topics that were to be made or deleted, if nothing but the code `harmless` went wrong.
-fn flawless(results: Vec<(TopicName, Option<Failure>)>, done: &str, harmless: &str) -> Result<(), Failure> {
+fn flawless(
+    names: &[TopicName],
+    results: Vec<(TopicName, Option<Failure>)>,
+    (done, harmless): (&str, &str),
+) -> Result<(), Failure> {
+    if results.len() < names.len() {
+        return Err(Failure::lacking());
+    }
     for (name, failure) in results {
         if let Some(failure) = failure.filter(|failure| failure.code != harmless) {
             let text = format!("topic `{name}` cannot be {done}: {}", failure.text);

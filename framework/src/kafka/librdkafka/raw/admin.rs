@@ -228,13 +228,13 @@ impl Drop for Made {
 /// The answers: each is read from the event that brings it, whose kind the caller has checked by asking.
 impl Event {
     /// To [`Client::describe_topics`].
-    pub(in super::super) fn topics(&self) -> Vec<Described> {
+    pub(in super::super) fn topics(&self) -> Result<Vec<Described>, Failure> {
         let mut count = 0;
         // SAFETY: null if this is no such answer; else `count` topics, which belong to the event.
         unsafe {
             let result = c::rd_kafka_event_DescribeTopics_result(self.rkev);
             if result.is_null() {
-                return Vec::new();
+                return Err(Failure::lacking());
             }
             let topics = c::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
             let one = |at: usize| {
@@ -251,18 +251,18 @@ impl Event {
                     failure: of_error(c::rd_kafka_TopicDescription_error(topic)),
                 }
             };
-            (0..count).map(one).collect()
+            Ok((0..count).map(one).collect())
         }
     }
 
     /// To [`Client::describe_configs`].
-    pub(in super::super) fn configs(&self) -> Vec<Listed> {
+    pub(in super::super) fn configs(&self) -> Result<Vec<Listed>, Failure> {
         let mut count = 0;
         // SAFETY: as above; settings belong to their resource, which belongs to the event.
         unsafe {
             let result = c::rd_kafka_event_DescribeConfigs_result(self.rkev);
             if result.is_null() {
-                return Vec::new();
+                return Err(Failure::lacking());
             }
             let resources = c::rd_kafka_DescribeConfigs_result_resources(result, &raw mut count);
             let one = |at: usize| {
@@ -280,35 +280,35 @@ impl Event {
                     failure,
                 }
             };
-            (0..count).map(one).collect()
+            Ok((0..count).map(one).collect())
         }
     }
 
     /// To [`Client::create_topics`]: the topics, each with what was wrong.
-    pub(in super::super) fn created(&self) -> Vec<(TopicName, Option<Failure>)> {
+    pub(in super::super) fn created(&self) -> Result<Vec<(TopicName, Option<Failure>)>, Failure> {
         let mut count = 0;
         // SAFETY: as above.
         unsafe {
             let result = c::rd_kafka_event_CreateTopics_result(self.rkev);
             if result.is_null() {
-                return Vec::new();
+                return Err(Failure::lacking());
             }
             let topics = c::rd_kafka_CreateTopics_result_topics(result, &raw mut count);
-            judged(topics, count)
+            Ok(judged(topics, count))
         }
     }
 
     /// To [`Client::delete_topics`], as [`Event::created`].
-    pub(in super::super) fn deleted(&self) -> Vec<(TopicName, Option<Failure>)> {
+    pub(in super::super) fn deleted(&self) -> Result<Vec<(TopicName, Option<Failure>)>, Failure> {
         let mut count = 0;
         // SAFETY: as above.
         unsafe {
             let result = c::rd_kafka_event_DeleteTopics_result(self.rkev);
             if result.is_null() {
-                return Vec::new();
+                return Err(Failure::lacking());
             }
             let topics = c::rd_kafka_DeleteTopics_result_topics(result, &raw mut count);
-            judged(topics, count)
+            Ok(judged(topics, count))
         }
     }
 
@@ -325,13 +325,13 @@ impl Event {
     }
 
     /// To [`Client::list_offsets`].
-    pub(in super::super) fn offsets(&self) -> Vec<Placed> {
+    pub(in super::super) fn offsets(&self) -> Result<Vec<Placed>, Failure> {
         let mut count = 0;
         // SAFETY: as above.
         unsafe {
             let result = c::rd_kafka_event_ListOffsets_result(self.rkev);
             if result.is_null() {
-                return Vec::new();
+                return Err(Failure::lacking());
             }
             let infos = c::rd_kafka_ListOffsets_result_infos(result, &raw mut count);
             let one = |at: usize| {
@@ -346,7 +346,7 @@ impl Event {
                     failure: failed(info.err).or_else(|| unanswered(info)),
                 }
             };
-            (0..count).map(one).collect()
+            Ok((0..count).map(one).collect())
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Records across the border, in batches: a partition's messages in, messages out, and what became of them.
 
 use std::ffi::{CStr, CString, c_int, c_void};
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
 use std::sync::Arc;
 
 use rdkafka::bindings as c;
@@ -75,7 +75,8 @@ impl Topic {
         for message in &buffer.messages[..count] {
             // SAFETY: the first `count` are messages, each ours, freed once it was shown.
             unsafe {
-                show(Message { it: &**message, inner: buffer.inner });
+                let inner = if buffer.inner { message.cast_const().cast() } else { null() };
+                show(Message { it: &**message, inner });
                 c::rd_kafka_message_destroy(*message);
             }
         }
@@ -188,7 +189,8 @@ impl Buffer {
 #[derive(Clone, Copy)]
 pub(in super::super) struct Message<'a> {
     it: &'a c::rd_kafka_message_t,
-    inner: bool,
+    /// The same inside, where it was read and its form is known.
+    inner: *const Inner,
 }
 
 /// The version of librdkafka, 2.12.1, whose messages are [`Inner`] inside.
@@ -209,6 +211,9 @@ struct Inner {
     /// Bytes of the headers as they were fetched, with their count; one where that is 0.
     headers_len: i32,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(std::mem::offset_of!(Inner, headers_len) == 120, "as the C compiler lays it out");
 
 impl<'a> Message<'a> {
     /// The end of the partition, if that is what it tells.
@@ -252,8 +257,8 @@ impl<'a> Message<'a> {
     }
 
     fn may_have_headers(self) -> bool {
-        // SAFETY: in this version the public part is the beginning of the inner one.
-        !self.inner || unsafe { (*std::ptr::from_ref(self.it).cast::<Inner>()).headers_len } > 1
+        // SAFETY: messages that were read are so inside in this version, and live as long as they are shown.
+        self.inner.is_null() || unsafe { (*self.inner).headers_len } > 1
     }
 
     /// Adds it to a batch.
@@ -316,7 +321,7 @@ impl Delivery<'_> {
     pub(in super::super) fn failures(&self) -> impl Iterator<Item = (Message<'_>, Failure)> {
         // SAFETY: as above.
         let messages = self.messages.iter().map(|message| unsafe { &**message });
-        messages.filter_map(|it| Some((Message { it, inner: false }, failed(it.err)?)))
+        messages.filter_map(|it| Some((Message { it, inner: null() }, failed(it.err)?)))
     }
 
     /// The offset of the last one, if it was delivered.
@@ -347,5 +352,15 @@ impl Event {
             messages
         };
         Delivery { messages, event: std::marker::PhantomData }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_librdkafka_is_that_whose_messages_are_known() {
+        assert!(Buffer::new(1).inner, "compare `rd_kafka_msg_t` with `Inner`, then raise INNER_VERSION");
     }
 }
