@@ -1,5 +1,6 @@
 //! The check: what was written against what an undisturbed run writes, and the commits against each other.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use headwater::TopicPartition;
@@ -9,13 +10,16 @@ use serde_json::json;
 use crate::Fallible;
 use crate::cluster::Kafka;
 use crate::diary::Diary;
-use crate::topology::{BOARDS, CHANGELOGS, COUNTS, ECHO, INPUT, PLACES, RANKED, board_of, named};
+use crate::topology::{
+    BOARDS, CHANGELOGS, COUNTS, ECHO, INPUT, PLACES, REPARTITIONED, TOTALS, board_of, named,
+};
 
 /// What was found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) records: usize,
-    pub(crate) boards: usize,
+    /// Keys of which the last value was compared.
+    pub(crate) last: usize,
     pub(crate) commits: usize,
     /// Intervals that nobody lived to tell.
     pub(crate) untold: usize,
@@ -43,31 +47,70 @@ fn whole(kafka: &Kafka, partition: &TopicPartition) -> Fallible<Vec<Shown>> {
     Ok(records.map(show).collect())
 }
 
-/// I1: each partition of echo and counts is that of an undisturbed run, record by record, and each board ends as there.
-pub(crate) fn outputs(kafka: &Kafka, application: &str, found: &mut Found) -> Fallible<()> {
+/// I1: each partition of echo and counts is that of an undisturbed run, record by record; each board and each total ends as
+/// there. `sent` is how many records the feed has had acknowledged.
+pub(crate) fn outputs(kafka: &Kafka, application: &str, sent: u64, found: &mut Found) -> Fallible<()> {
     let read = |topic, number| whole(kafka, &TopicPartition::new(named(application, topic), number));
-    let (mut totals, mut boards) = (BTreeMap::new(), BTreeMap::new());
+    let mut counts = BTreeMap::new();
+    let (mut boards, mut totals) = (Last::default(), Last::default());
+    let mut records = 0;
     for number in 0..kafka.partitions {
         let input = read(INPUT, number)?;
-        let (echo, counts) = (read(ECHO, number)?, read(COUNTS, number)?);
+        records += input.len();
+        let (echo, told) = (read(ECHO, number)?, read(COUNTS, number)?);
         compare(&format!("{ECHO}-{number}"), &input, &echo, found);
-        compare(&format!("{COUNTS}-{number}"), &counted(&input, &mut totals), &counts, found);
-        let told = read(BOARDS, number)?;
-        found.records += echo.len() + counts.len() + told.len();
-        boards.extend(told.into_iter().map(|(_, key, board)| (text(key), text(board))));
+        compare(&format!("{COUNTS}-{number}"), &counted(&input, &mut counts), &told, found);
+        found.records += echo.len() + told.len();
+        boards.read(BOARDS, number, read(BOARDS, number)?, found);
+        totals.read(TOTALS, number, read(TOTALS, number)?, found);
     }
-    let expected = ranked(&totals);
-    found.boards = expected.len();
-    for (key, board) in &expected {
-        let last = boards.get(key);
-        if last != Some(board) {
-            found.problem(format!("{BOARDS}: the last {key} is {last:?}, expected {board}"));
+    if u64::try_from(records)? != sent {
+        found.problem(format!("{records} records of the input can be read, and {sent} were sent"));
+    }
+    let text = |board: String| board.into_bytes();
+    boards.compare(
+        BOARDS,
+        ranked(&counts).into_iter().map(|(key, board)| (key, text(board))).collect(),
+        found,
+    );
+    let mut sums: BTreeMap<String, i64> = BTreeMap::new();
+    for (key, count) in &counts {
+        *sums.entry(board_of(key)).or_default() += count;
+    }
+    let bytes = |sum: i64| sum.to_be_bytes().to_vec();
+    totals.compare(TOTALS, sums.into_iter().map(|(key, sum)| (key, bytes(sum))).collect(), found);
+    Ok(())
+}
+
+/// The last value of each key of a topic, and the partition that has it.
+#[derive(Default)]
+struct Last(BTreeMap<String, (i32, Vec<u8>)>);
+
+impl Last {
+    fn read(&mut self, topic: &str, number: i32, records: Vec<Shown>, found: &mut Found) {
+        found.records += records.len();
+        for (_, key, value) in records {
+            let key = text(key);
+            if let Some((other, _)) = self.0.insert(key.clone(), (number, value))
+                && other != number
+            {
+                found.problem(format!("{topic}: {key} is in partitions {other} and {number}"));
+            }
         }
     }
-    if boards.len() != expected.len() {
-        found.problem(format!("{BOARDS}: {} keys, expected {}", boards.len(), expected.len()));
+
+    fn compare(&self, topic: &str, expected: BTreeMap<String, Vec<u8>>, found: &mut Found) {
+        found.last += expected.len();
+        for (key, value) in &expected {
+            let last = self.0.get(key).map(|(_, last)| last);
+            if last != Some(value) {
+                found.problem(format!("{topic}: the last {key} is {last:?}, expected {value:?}"));
+            }
+        }
+        if self.0.len() != expected.len() {
+            found.problem(format!("{topic}: {} keys, expected {}", self.0.len(), expected.len()));
+        }
     }
-    Ok(())
 }
 
 /// The counts of a partition of the input; adds to the totals of all partitions.
@@ -115,36 +158,56 @@ fn compare(name: &str, expected: &[Shown], actual: &[Shown], found: &mut Found) 
     }
 }
 
-/// An interval of a partition, and who has told it: number of the instance and of its stretch.
-type Told = ((i64, i64), (usize, usize));
+/// A stretch: number of the instance, number of the stretch.
+type Teller = (usize, usize);
 
-/// I7: the intervals of a partition, over all instances, are disjoint and gapless. What is missing has to be the one commit
-/// that an instance did not live to tell: the last one of a stretch that was broken off, of the instance that stood before
-/// the gap or of the one that stands behind it.
-pub(crate) fn intervals(diaries: &[Diary], found: &mut Found) {
+/// An interval of a partition, and who has told it; nobody has told where the partition begins and where it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Told {
+    from: i64,
+    to: i64,
+    by: Option<Teller>,
+}
+
+/// I7: the intervals of a partition, over all instances, are disjoint and gapless from its beginning to what is committed in
+/// the end. What is missing has to be the one commit that an instance did not live to tell: the last one of a stretch that
+/// was broken off, of the instance that stood before the gap or of the one that stands behind it.
+pub(crate) fn intervals(diaries: &[Diary], committed: &BTreeMap<String, i64>, found: &mut Found) {
     let mut all: BTreeMap<&str, Vec<Told>> = BTreeMap::new();
+    for (partition, end) in committed {
+        let edge = |at| Told { from: at, to: at, by: None };
+        all.insert(partition, vec![edge(0), edge(*end)]);
+    }
     for (instance, diary) in diaries.iter().enumerate() {
         for (number, stretch) in diary.stretches.iter().enumerate() {
             found.commits += stretch.commits;
             for (partition, intervals) in &stretch.intervals {
-                // What says again where it stands (nothing consumed, something written) takes nothing.
-                let taken = intervals.iter().filter(|(from, to)| from < to);
-                all.entry(partition).or_default().extend(taken.map(|one| (*one, (instance, number))));
+                let by = Some((instance, number));
+                for (from, to) in intervals {
+                    // What says again where it stands (nothing consumed, something written) takes nothing.
+                    match from.cmp(to) {
+                        Ordering::Less => {
+                            all.entry(partition).or_default().push(Told { from: *from, to: *to, by });
+                        }
+                        Ordering::Equal => {}
+                        Ordering::Greater => found.problem(format!("{partition}: {from}..{to} goes back")),
+                    }
+                }
             }
         }
     }
     for (partition, mut told) in all {
-        told.sort_unstable();
+        told.sort_unstable_by_key(|one| (one.from, one.to));
         let mut spent = BTreeSet::new();
         for pair in told.windows(2) {
             let (before, behind) = (pair[0], pair[1]);
-            let (end, begin) = (before.0.1, behind.0.0);
+            let (end, begin) = (before.to, behind.from);
             if begin < end {
                 found.problem(format!("{partition}: {begin} is committed twice, by {pair:?}"));
             } else if begin > end {
                 found.untold += 1;
-                let silent = untold(diaries, partition, before, behind).find(|one| !spent.contains(one));
-                match silent {
+                let silent = untold(diaries, partition, before, behind);
+                match silent.into_iter().find(|one| !spent.contains(one)) {
                     Some(one) => _ = spent.insert(one),
                     None => found.problem(format!(
                         "{partition}: {end}..{begin} is committed by nobody, and nobody died over it: {pair:?}"
@@ -155,27 +218,30 @@ pub(crate) fn intervals(diaries: &[Diary], found: &mut Found) {
     }
 }
 
-/// The stretches that may have ended with a commit of a partition that was not told, between two that were: that of the
-/// commit before, if this was its last one of the partition; and those without a commit of the partition that follow upon
-/// it, or go before that of the commit behind.
-fn untold<'a>(
-    diaries: &'a [Diary],
-    partition: &'a str,
-    before: Told,
-    behind: Told,
-) -> impl Iterator<Item = (usize, usize)> + 'a {
-    let intervals = move |(instance, number): (usize, usize)| {
-        diaries[instance].stretches[number].intervals.get(partition)
+/// The stretches that may have ended with a commit of a partition that was not told, between two that were. If that before
+/// was the last of its stretch: this one, and those that follow upon it without a commit of the partition. If that behind was
+/// the first of its stretch: those without a commit of the partition that go before it.
+fn untold(diaries: &[Diary], partition: &str, before: Told, behind: Told) -> Vec<Teller> {
+    let intervals = |(instance, number): Teller| {
+        let intervals = diaries[instance].stretches[number].intervals.get(partition);
+        intervals.into_iter().flatten().filter(|(from, to)| from < to).copied().collect::<Vec<_>>()
     };
-    let is_silent = move |one: &(usize, usize)| intervals(*one).is_none();
-    let (taken, (first, from)) = before;
-    let (second, to) = behind.1;
-    let last = diaries[first].stretches.len() - 1;
-    let is_last = intervals((first, from)).and_then(|all| all.last()) == Some(&taken);
-    let own = std::iter::once((first, from)).filter(move |_| is_last && from < last);
-    let after = (from + 1..last).map(move |number| (first, number)).take_while(is_silent);
-    let ahead = (0..to).rev().map(move |number| (second, number)).take_while(is_silent);
-    own.chain(after).chain(ahead)
+    let is_silent = |one: &Teller| intervals(*one).is_empty();
+    let mut found = Vec::new();
+    if let Some((instance, from)) = before.by
+        && intervals((instance, from)).last() == Some(&(before.from, before.to))
+    {
+        // The last stretch of all was not broken off.
+        let last = diaries[instance].stretches.len() - 1;
+        found.extend((from < last).then_some((instance, from)));
+        found.extend((from + 1..last).map(|number| (instance, number)).take_while(is_silent));
+    }
+    if let Some((instance, to)) = behind.by
+        && intervals((instance, to)).first() == Some(&(behind.from, behind.to))
+    {
+        found.extend((0..to).rev().map(|number| (instance, number)).take_while(is_silent));
+    }
+    found
 }
 
 /// I5: no local state was lost.
@@ -188,7 +254,7 @@ pub(crate) fn wipes(diaries: &[Diary], found: &mut Found) {
 
 /// All topics that the application writes.
 pub(crate) fn written(application: &str) -> Vec<String> {
-    let all = [ECHO, COUNTS, BOARDS, RANKED].into_iter().chain(CHANGELOGS);
+    let all = [ECHO, COUNTS, BOARDS, TOTALS].into_iter().chain(REPARTITIONED).chain(CHANGELOGS);
     all.map(|topic| named(application, topic)).collect()
 }
 
@@ -244,12 +310,26 @@ mod tests {
             (&[&[&[(0, 5)]], &[&[], &[(7, 9)]]], 1, 0),
             (&[&[&[(0, 5), (9, 12)]], &[&[], &[(7, 8)]]], 2, 1),
             // It has told a later commit of the partition than that before the gap.
-            (&[&[&[(0, 5), (9, 12)], &[]], &[&[(7, 9)]]], 1, 1),
+            (&[&[&[(0, 5), (9, 12)], &[], &[]], &[&[(7, 9)]]], 1, 1),
+            // Both commits are told in one stretch: whoever was silent after it, or before, had no part in what is missing.
+            (&[&[&[(0, 5), (7, 9)], &[], &[]]], 1, 1),
+            (&[&[&[], &[(0, 5), (7, 9)]]], 1, 1),
+            // What says again where it stands is no last interval.
+            (&[&[&[(0, 5), (5, 5)], &[(7, 9)]]], 1, 0),
+            (&[&[&[(5, 0)]]], 1, 2),
+            // The first commit, and the last.
+            (&[&[&[(2, 9)]]], 1, 1),
+            (&[&[&[], &[(2, 9)]]], 1, 0),
+            (&[&[&[(0, 7)], &[]]], 1, 0),
+            (&[&[&[(0, 7)]]], 1, 1),
         ];
         for (lives, untold, problems) in cases {
             let diaries: Vec<_> = lives.iter().map(|stretches| diary(stretches)).collect();
             let mut found = Found::default();
-            intervals(&diaries, &mut found);
+            let ends = lives.iter().flat_map(|stretches| stretches.iter().flat_map(|one| one.iter()));
+            // They end at 9 or 12, but for those that lack the end.
+            let end = ends.map(|(_, to)| *to).max().map_or(9, |to| to.max(9));
+            intervals(&diaries, &[("in-0".to_owned(), end)].into(), &mut found);
             assert_eq!((found.untold, found.problems.len()), (*untold, *problems), "{diaries:?}: {found:?}");
         }
     }

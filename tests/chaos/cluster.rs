@@ -1,11 +1,10 @@
 //! The cluster as the loop sees it: topics, offsets, whole partitions.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::Poll;
 
-use headwater::kafka::{
-    Admin, Answer, Cluster, Consumer, Fault, Isolation, KafkaCluster, MemberOptions, NewTopic,
-};
+use headwater::kafka::{Admin, Answer, Cluster, Consumer, Fault, Isolation, KafkaCluster, NewTopic};
 use headwater::time::{Clock, SystemClock};
 use headwater::{Config, RecordBatch, TopicPartition};
 
@@ -83,23 +82,15 @@ impl Kafka {
     }
 
     /// The offsets that a group has committed; 0 for none.
-    pub(crate) fn committed(&self, group: &str, topic: &str) -> Fallible<Vec<i64>> {
-        let mut member = self.cluster.membership(&MemberOptions {
-            group: group.to_owned(),
-            client: "chaos".to_owned(),
-            instance: None,
-            session_timeout_ms: 6_000,
-            heartbeat_interval_ms: 2_000,
-            max_poll_interval_ms: 60_000,
-        });
-        let partitions = self.all(topic);
-        let offsets =
-            answer(self.cluster.as_ref(), &self.clock, |now_ms| member.committed(&partitions, now_ms))?;
-        Ok(offsets.into_iter().map(|one| one.map_or(0, |one| one.offset)).collect())
+    pub(crate) fn committed(&mut self, group: &str, topic: &str) -> Fallible<Vec<i64>> {
+        let Self { admin, clock, cluster, .. } = self;
+        let offsets = answer(cluster.as_ref(), clock, |now_ms| admin.group_offsets(group, now_ms))?;
+        let offsets: HashMap<_, _> = offsets.into_iter().collect();
+        Ok(self.all(topic).iter().map(|one| offsets.get(one).map_or(0, |one| one.offset)).collect())
     }
 
     /// How many records of a topic a group has not committed.
-    pub(crate) fn waiting(&self, group: &str, topic: &str) -> Fallible<usize> {
+    pub(crate) fn waiting(&mut self, group: &str, topic: &str) -> Fallible<usize> {
         let mut waiting = 0;
         for (partition, offset) in self.all(topic).iter().zip(self.committed(group, topic)?) {
             waiting += self.read_from(partition, offset)?.iter().map(RecordBatch::len).sum::<usize>();

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::Fallible;
 
-/// A part of an instance's lives in which it tells every commit. It is broken off where the instance dies, or aborts: one
-/// commit may have come through then that it never heard of.
+/// A part of an instance's lives in which it tells every commit. It is broken off where the instance dies, or stops running as
+/// by an abort: one commit may have come through then that it never heard of.
 #[derive(Debug, Default)]
 pub(crate) struct Stretch {
     /// How many commits.
@@ -58,7 +58,7 @@ impl Diary {
                 self.dies = None;
             }
             "state" => {
-                if self.state == "Running" {
+                if self.state == "Running" && rest != "Stopping" {
                     self.stretches.push(Stretch::default());
                 }
                 rest.clone_into(&mut self.state);

@@ -28,6 +28,8 @@ pub(crate) struct Feed {
     pub(crate) keys: u64,
     pub(crate) rate: u64,
     pub(crate) seed: u64,
+    /// The first records have each key once, in order.
+    pub(crate) each_first: bool,
     /// How many records there may be by now; whoever feeds as fast as it is read raises it.
     pub(crate) allowed: Arc<AtomicU64>,
 }
@@ -65,7 +67,8 @@ impl Feed {
             let due = clock.elapsed_us().saturating_mul(self.rate) / 1_000_000;
             let due = due.min(self.allowed.load(Ordering::Relaxed)).min(number + AT_ONCE);
             while number < due {
-                let key = format!("key-{:04}", chance.u64(..self.keys));
+                let first = self.each_first && number < self.keys;
+                let key = format!("key-{:04}", if first { number } else { chance.u64(..self.keys) });
                 let partition = partition_for_key(key.as_bytes(), self.partitions);
                 let time = EPOCH_MS + i64::try_from(number)?;
                 let value = format!("value-{number}");

@@ -8,7 +8,7 @@
 //! 4. One instance is stopped (SIGSTOP) for longer than its session and woken: it is a zombie by then.
 //! 5. In the end the feed stops, everything is processed, and the output is compared.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::cast::{Instance, Role};
 use crate::check::{self, Found};
 use crate::cluster::Kafka;
 use crate::feed::{Feed, Feeding, UNBOUNDED};
-use crate::topology::{self, BOARDS, CHANGELOGS, COUNTS, ECHO, INPUT, RANKED, named};
+use crate::topology::{self, BOARDS, CHANGELOGS, COUNTS, ECHO, INPUT, REPARTITIONED, TOTALS, named};
 
 /// Keys that are drawn from.
 const KEYS: u64 = 1_000;
@@ -107,7 +107,7 @@ impl<'a> Loop<'a> {
         let application =
             arguments.application.clone().unwrap_or_else(|| format!("chaos-{:x}", kafka.now_ms()));
         kafka.create(
-            &[INPUT, ECHO, COUNTS, BOARDS].map(|topic| named(&application, topic)),
+            &[INPUT, ECHO, COUNTS, BOARDS, TOTALS].map(|topic| named(&application, topic)),
             arguments.replicas,
             &[],
         )?;
@@ -116,6 +116,7 @@ impl<'a> Loop<'a> {
             topic: named(&application, INPUT),
             partitions: arguments.partitions,
             keys: KEYS,
+            each_first: false,
             rate: arguments.rate,
             seed: arguments.seed,
             allowed: Arc::new(AtomicU64::new(UNBOUNDED)),
@@ -315,39 +316,66 @@ impl<'a> Loop<'a> {
         self.until_running(number)
     }
 
+    fn until_processed(&mut self, topic: &str) -> Fallible<()> {
+        let begin = self.kafka.now_ms();
+        loop {
+            // What is consumed may be purged between the two questions.
+            let waiting = self.kafka.waiting(&self.application, topic);
+            if matches!(waiting, Ok(0)) {
+                return Ok(());
+            }
+            if self.kafka.now_ms() - begin > PATIENCE_MS {
+                return Err(format!("{topic} is not processed to its end: {waiting:?} records wait").into());
+            }
+            self.kafka.pause(100);
+        }
+    }
+
+    /// Tells an instance to stop, and waits until it has.
+    fn end(&mut self, number: usize) -> Fallible<()> {
+        let begin = self.kafka.now_ms();
+        self.instances[number].signal("TERM")?;
+        loop {
+            let instance = &mut self.instances[number];
+            match instance.ended()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => {
+                    return Err(
+                        format!("instance {number} ends with {status}:\n{}", instance.last_words()).into()
+                    );
+                }
+                None if self.kafka.now_ms() - begin > PATIENCE_MS => {
+                    return Err(format!("instance {number} does not end:\n{}", instance.last_words()).into());
+                }
+                None => self.kafka.pause(20),
+            }
+        }
+    }
+
     fn finish(mut self) -> Fallible<()> {
         self.broker_down.map_or(Ok(()), |number| self.restart_broker(number))?;
         let sent = self.feeding.take().map_or(Ok(0), Feeding::stop)?;
-        let begin = self.kafka.now_ms();
-        // Whoever has read the input to its end writes no more on the way to the boards.
-        for topic in [INPUT, RANKED].map(|topic| named(&self.application, topic)) {
-            loop {
-                let waiting = self.kafka.waiting(&self.application, &topic)?;
-                if waiting == 0 {
-                    break;
-                }
-                if self.kafka.now_ms() - begin > PATIENCE_MS {
-                    return Err(format!("{waiting} records of {topic} are not processed").into());
-                }
-                self.kafka.pause(100);
-            }
+        let topics = check::written(&self.application);
+        // Whoever has read the input to its end, and has that decided, writes no more on the way to the boards.
+        for topic in [INPUT].into_iter().chain(REPARTITIONED) {
+            self.until_processed(&named(&self.application, topic))?;
+            let until = self.kafka.ends(&topics, Isolation::ReadUncommitted)?;
+            check::decided(&mut self.kafka, &topics, &until, DECIDED_MS)?;
         }
-        for instance in &mut self.instances {
-            instance.signal("TERM")?;
-            let status = instance.wait()?;
-            if !status.success() {
-                let words = instance.last_words();
-                return Err(format!("instance {} ends with {status}:\n{words}", instance.number).into());
-            }
+        for number in 0..self.instances.len() {
+            self.end(number)?;
+        }
+        let mut committed = BTreeMap::new();
+        for topic in [INPUT].into_iter().chain(REPARTITIONED) {
+            let topic = named(&self.application, topic);
+            let partitions = self.kafka.all(&topic).into_iter().map(|partition| partition.to_string());
+            committed.extend(partitions.zip(self.kafka.committed(&self.application, &topic)?));
         }
         let mut found = Found::default();
         let diaries = self.instances.iter().map(Instance::diary).collect::<Fallible<Vec<_>>>()?;
-        check::outputs(&self.kafka, &self.application, &mut found)?;
-        check::intervals(&diaries, &mut found);
+        check::outputs(&self.kafka, &self.application, sent, &mut found)?;
+        check::intervals(&diaries, &committed, &mut found);
         check::wipes(&diaries, &mut found);
-        let topics = check::written(&self.application);
-        let until = self.kafka.ends(&topics, Isolation::ReadUncommitted)?;
-        check::decided(&mut self.kafka, &topics, &until, DECIDED_MS)?;
         println!(
             "{sent} records in, {} out, {} commits, {} deaths, {} intervals that died with who took them, {} records restored, wipes: {}",
             found.records,
@@ -362,8 +390,9 @@ impl<'a> Loop<'a> {
         }
         if found.problems.is_empty() {
             println!(
-                "exactly once: equal to an undisturbed run, record by record; {} boards end as there; commits without gap or overlap",
-                found.boards
+                "exactly once: equal to an undisturbed run, record by record; {} boards and totals end as there; commits without overlap, \
+                 and without a gap that nobody died over",
+                found.last
             );
             return Ok(());
         }

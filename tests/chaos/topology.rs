@@ -1,4 +1,5 @@
-//! The application under test: each record of the input again, a running count of its key, and a leaderboard of the counts.
+//! The application under test: each record of the input again, a running count of its key, and, over repartition
+//! topics, a leaderboard of the counts and a count of each board's records.
 
 use headwater::{Grouped, Materialized, Ranked, Result, StreamsBuilder, Topology};
 
@@ -7,10 +8,11 @@ pub(crate) const INPUT: &str = "in";
 pub(crate) const ECHO: &str = "echo";
 pub(crate) const COUNTS: &str = "counts";
 pub(crate) const BOARDS: &str = "boards";
-/// On the way from the counts to the boards.
-pub(crate) const RANKED: &str = "ranked-leaderboard-repartition";
-/// The changelogs of both stores.
-pub(crate) const CHANGELOGS: [&str; 2] = ["counted-changelog", "board-changelog"];
+pub(crate) const TOTALS: &str = "totals";
+/// On the way to the boards and the totals.
+pub(crate) const REPARTITIONED: [&str; 2] = ["ranked-leaderboard-repartition", "summed-repartition"];
+/// The changelogs of the stores.
+pub(crate) const CHANGELOGS: [&str; 3] = ["counted-changelog", "board-changelog", "totalled-changelog"];
 /// Rows of a board.
 pub(crate) const PLACES: usize = 5;
 
@@ -44,8 +46,9 @@ impl Pipeline {
     }
 }
 
-/// One input, so that each partition of echo and counts is a function of its input. Boards hear from all partitions: what is
-/// certain of them is how they end.
+/// One input, so that each partition of echo and counts is a function of its input. Boards and totals hear from all
+/// partitions: what is certain of them is how they end. A total counts: it ends as it should only where nothing was lost on the
+/// way, and nothing doubled.
 pub(crate) fn build(application: &str, pipeline: Pipeline) -> Result<Topology> {
     let builder = StreamsBuilder::new();
     let input = builder.stream::<String, String>(named(application, INPUT));
@@ -60,5 +63,10 @@ pub(crate) fn build(application: &str, pipeline: Pipeline) -> Result<Topology> {
         .leaderboard_with(PLACES, |count| *count, Ranked::named("board"))
         .to_stream()
         .to(&named(application, BOARDS));
+    input
+        .group_by_with(|key, _| board_of(key), Grouped::named("summed"))
+        .count_with(Materialized::named("totalled"))
+        .to_stream()
+        .to(&named(application, TOTALS));
     builder.build()
 }
