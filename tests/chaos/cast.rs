@@ -6,8 +6,12 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use crate::Fallible;
+use crate::cluster::Kafka;
 use crate::diary::Diary;
 use crate::topology::Pipeline;
+
+/// The longest that an end in order may take.
+const PATIENCE_MS: i64 = 60_000;
 
 /// What all instances are told.
 #[derive(Clone, Debug)]
@@ -98,10 +102,24 @@ impl Instance {
         if status.success() { Ok(()) } else { Err(format!("kill -{name} has failed").into()) }
     }
 
-    /// Waits until it has ended.
-    pub(crate) fn wait(&mut self) -> Fallible<ExitStatus> {
-        let child = self.child.as_mut().ok_or("the instance is not alive")?;
-        Ok(child.wait()?)
+    /// Tells it to stop, and waits until it has, in order.
+    pub(crate) fn end(&mut self, kafka: &Kafka) -> Fallible<()> {
+        let (begin, number) = (kafka.now_ms(), self.number);
+        self.signal("TERM")?;
+        loop {
+            match self.ended()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => {
+                    return Err(
+                        format!("instance {number} ends with {status}:\n{}", self.last_words()).into()
+                    );
+                }
+                None if kafka.now_ms() - begin > PATIENCE_MS => {
+                    return Err(format!("instance {number} does not end:\n{}", self.last_words()).into());
+                }
+                None => kafka.pause(20),
+            }
+        }
     }
 
     /// What it has told.

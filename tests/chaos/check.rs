@@ -67,18 +67,14 @@ pub(crate) fn outputs(kafka: &Kafka, application: &str, sent: u64, found: &mut F
     if u64::try_from(records)? != sent {
         found.problem(format!("{records} records of the input can be read, and {sent} were sent"));
     }
-    let text = |board: String| board.into_bytes();
-    boards.compare(
-        BOARDS,
-        ranked(&counts).into_iter().map(|(key, board)| (key, text(board))).collect(),
-        found,
-    );
+    let expected = ranked(&counts).into_iter().map(|(key, board)| (key, board.into_bytes()));
+    boards.compare(BOARDS, expected.collect(), found);
     let mut sums: BTreeMap<String, i64> = BTreeMap::new();
     for (key, count) in &counts {
         *sums.entry(board_of(key)).or_default() += count;
     }
-    let bytes = |sum: i64| sum.to_be_bytes().to_vec();
-    totals.compare(TOTALS, sums.into_iter().map(|(key, sum)| (key, bytes(sum))).collect(), found);
+    let expected = sums.into_iter().map(|(key, sum)| (key, sum.to_be_bytes().to_vec()));
+    totals.compare(TOTALS, expected.collect(), found);
     Ok(())
 }
 
@@ -116,14 +112,13 @@ impl Last {
 /// The counts of a partition of the input; adds to the totals of all partitions.
 fn counted(input: &[Shown], totals: &mut BTreeMap<String, i64>) -> Vec<Shown> {
     let mut newest: HashMap<&[u8], i64> = HashMap::new();
-    let count = |(time, key, _): &'_ Shown| (*time, key.clone());
     let mut counts = Vec::with_capacity(input.len());
-    for ((time, key), record) in input.iter().map(|record| (count(record), record)) {
+    for (time, key, _) in input {
         let total = totals.entry(text(key.clone())).or_default();
-        let newest = newest.entry(&record.1).or_default();
         *total += 1;
-        *newest = (*newest).max(time);
-        counts.push((*newest, key, total.to_be_bytes().to_vec()));
+        let newest = newest.entry(key).or_default();
+        *newest = (*newest).max(*time);
+        counts.push((*newest, key.clone(), total.to_be_bytes().to_vec()));
     }
     counts
 }
@@ -250,6 +245,11 @@ pub(crate) fn wipes(diaries: &[Diary], found: &mut Found) {
     if wipes > 0 {
         found.problem(format!("{wipes} times local state was thrown away"));
     }
+}
+
+/// All topics that the application reads, each after those that it is written from.
+pub(crate) fn consumed(application: &str) -> Vec<String> {
+    [INPUT].into_iter().chain(REPARTITIONED).map(|topic| named(application, topic)).collect()
 }
 
 /// All topics that the application writes.

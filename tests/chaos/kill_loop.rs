@@ -22,7 +22,7 @@ use crate::cast::{Instance, Role};
 use crate::check::{self, Found};
 use crate::cluster::Kafka;
 use crate::feed::{Feed, Feeding, UNBOUNDED};
-use crate::topology::{self, BOARDS, CHANGELOGS, COUNTS, ECHO, INPUT, REPARTITIONED, TOTALS, named};
+use crate::topology::{self, BOARDS, CHANGELOGS, COUNTS, ECHO, INPUT, TOTALS, named};
 
 /// Keys that are drawn from.
 const KEYS: u64 = 1_000;
@@ -331,45 +331,24 @@ impl<'a> Loop<'a> {
         }
     }
 
-    /// Tells an instance to stop, and waits until it has.
-    fn end(&mut self, number: usize) -> Fallible<()> {
-        let begin = self.kafka.now_ms();
-        self.instances[number].signal("TERM")?;
-        loop {
-            let instance = &mut self.instances[number];
-            match instance.ended()? {
-                Some(status) if status.success() => return Ok(()),
-                Some(status) => {
-                    return Err(
-                        format!("instance {number} ends with {status}:\n{}", instance.last_words()).into()
-                    );
-                }
-                None if self.kafka.now_ms() - begin > PATIENCE_MS => {
-                    return Err(format!("instance {number} does not end:\n{}", instance.last_words()).into());
-                }
-                None => self.kafka.pause(20),
-            }
-        }
-    }
-
     fn finish(mut self) -> Fallible<()> {
         self.broker_down.map_or(Ok(()), |number| self.restart_broker(number))?;
         let sent = self.feeding.take().map_or(Ok(0), Feeding::stop)?;
         let topics = check::written(&self.application);
         // Whoever has read the input to its end, and has that decided, writes no more on the way to the boards.
-        for topic in [INPUT].into_iter().chain(REPARTITIONED) {
-            self.until_processed(&named(&self.application, topic))?;
+        let consumed = check::consumed(&self.application);
+        for topic in &consumed {
+            self.until_processed(topic)?;
             let until = self.kafka.ends(&topics, Isolation::ReadUncommitted)?;
             check::decided(&mut self.kafka, &topics, &until, DECIDED_MS)?;
         }
-        for number in 0..self.instances.len() {
-            self.end(number)?;
+        for instance in &mut self.instances {
+            instance.end(&self.kafka)?;
         }
         let mut committed = BTreeMap::new();
-        for topic in [INPUT].into_iter().chain(REPARTITIONED) {
-            let topic = named(&self.application, topic);
-            let partitions = self.kafka.all(&topic).into_iter().map(|partition| partition.to_string());
-            committed.extend(partitions.zip(self.kafka.committed(&self.application, &topic)?));
+        for topic in &consumed {
+            let partitions = self.kafka.all(topic).into_iter().map(|partition| partition.to_string());
+            committed.extend(partitions.zip(self.kafka.committed(&self.application, topic)?));
         }
         let mut found = Found::default();
         let diaries = self.instances.iter().map(Instance::diary).collect::<Fallible<Vec<_>>>()?;

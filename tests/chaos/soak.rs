@@ -180,12 +180,7 @@ impl<'a> Soak<'a> {
     fn end(mut self) -> Fallible<()> {
         let (read, keys) = (self.committed()?, self.arguments.keys);
         self.feeding.stop()?;
-        self.instance.signal("TERM")?;
-        let status = self.instance.wait()?;
-        if !status.success() {
-            let words = self.instance.last_words();
-            return Err(format!("the instance ends with {status}:\n{words}").into());
-        }
+        self.instance.end(&self.kafka)?;
         if read < 2 * keys {
             return Err(format!("{read} records are too few for {keys} keys: give it more minutes").into());
         }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use headwater::TopicPartition;
 use headwater::kafka::{Admin, Fault, Isolation};
-use headwater::state::MemoryBackend;
 
 use crate::broker::{Broker, on_a_broker};
 use crate::clusters::Scene;
@@ -111,13 +110,12 @@ fn stopped_without_brokers(broker: &Broker, guarantee: &str) {
             seen.fetch_add(1, Ordering::Relaxed);
         }
     };
-    let backend = |_: &headwater::Config| Ok(Arc::new(MemoryBackend::default()) as Arc<_>);
     // By itself it commits after a minute.
     let lines = match guarantee {
         "exactly_once_v2" => "commit.interval.ms=60000\ntransaction.timeout.ms=120000".to_owned(),
         other => format!("processing.guarantee={other}\ncommit.interval.ms=60000"),
     };
-    let running = pipeline.with(&lines, backend, look).unwrap().start().unwrap();
+    let running = pipeline.watched(&lines, look).unwrap().start().unwrap();
     for _ in 0..600 {
         pipeline.feed(Duration::from_millis(100));
         if seen.load(Ordering::Relaxed) > 0 {

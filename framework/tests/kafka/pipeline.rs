@@ -39,10 +39,19 @@ impl<'a> Pipeline<'a> {
 
     /// The application, with these settings beside its own.
     pub(crate) fn application(&self, lines: &str) -> Result<Application> {
-        self.with(lines, |_| Ok(Arc::new(MemoryBackend::default())), |_| {})
+        self.watched(lines, |_| {})
     }
 
-    /// As [`Pipeline::application`], with another byte store, and `look` at each record on its way to the count.
+    /// As [`Pipeline::application`], with a `look` at each record on its way to the count.
+    pub(crate) fn watched(
+        &self,
+        lines: &str,
+        look: impl Fn(i64) + Send + Sync + 'static,
+    ) -> Result<Application> {
+        self.with(lines, |_| Ok(Arc::new(MemoryBackend::default())), look)
+    }
+
+    /// As [`Pipeline::watched`], with another byte store.
     pub(crate) fn with(
         &self,
         lines: &str,

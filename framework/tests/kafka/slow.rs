@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use headwater::state::MemoryBackend;
-
 use crate::broker::on_a_broker;
 use crate::heard;
 use crate::pipeline::Pipeline;
@@ -22,8 +20,7 @@ fn sleeper(lines: &str, sleeps_ms: u64, words: &[&str]) {
                 heard::pause(sleeps_ms);
             }
         };
-        let backend = |_: &headwater::Config| Ok(Arc::new(MemoryBackend::default()) as Arc<_>);
-        let running = pipeline.with(lines, backend, look).unwrap().start().unwrap();
+        let running = pipeline.watched(lines, look).unwrap().start().unwrap();
         pipeline.feed(Duration::from_secs(1));
         pipeline.check();
         pipeline.feed(Duration::from_secs(5));

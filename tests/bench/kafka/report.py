@@ -22,6 +22,7 @@ OF_AT_LEAST_ONCE = 1.05
 OF_KSTREAMS_RSS = 1 / 4
 FIRST_OUTPUT_S = 0.5
 RESTORE_PER_S = 1_000_000
+# State on disk is measured where there is state.
 STATEFUL = ("windowed-count", "stream-table")
 COLUMNS = ("pipeline", "guarantee", "system", "rounds", "cpu_ns", "cpu_ns_min", "cpu_ns_max", "times_wire", "times_floor",
            "times_kstreams", "broker_cpu_ns", "records_per_s", "rss_mb", "first_output_s", "first_output_3000_s",
