@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use headwater::config::Config;
 use headwater::kafka::memory::MemoryCluster;
@@ -10,20 +11,13 @@ use headwater::kafka::{ClusterOptions, Mechanism};
 #[cfg(feature = "ssl")]
 use headwater::kafka::{Identity, Pem, Secret};
 
-/// A file with these bytes in a folder of its own; its path.
-fn file(name: &str, bytes: &[u8]) -> String {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("connection");
-    std::fs::create_dir_all(&folder).unwrap();
-    let path = folder.join(name);
-    std::fs::write(&path, bytes).unwrap();
-    path.display().to_string()
-}
-
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nY2VydA==\n-----END CERTIFICATE-----\n";
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\na2V5\n-----END PRIVATE KEY-----\n";
 
-/// Makes a file of each kind, and puts its path into `lines` where it is named.
-fn with_files(lines: &str) -> String {
+/// The files that connections name, of each kind one: name and path. Tests run at once: the first that needs them writes
+/// them, the others wait.
+static FILES: LazyLock<Vec<(&str, String)>> = LazyLock::new(|| {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("connection");
     let both = format!("{KEY}{CERTIFICATE}");
     let files: [(&str, &[u8]); 7] = [
         ("ca.pem", CERTIFICATE.as_bytes()),
@@ -34,13 +28,18 @@ fn with_files(lines: &str) -> String {
         ("store.jks", b"\xfe\xed\xfe\xed\0\0\0\x02"),
         ("text.txt", b"hello"),
     ];
-    files.iter().fold(lines.to_owned(), |lines, (name, bytes)| {
-        if lines.contains(&format!("<{name}>")) {
-            lines.replace(&format!("<{name}>"), &file(name, bytes))
-        } else {
-            lines
-        }
-    })
+    std::fs::create_dir_all(&folder).unwrap();
+    let written = files.map(|(name, bytes)| {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        (name, path.display().to_string())
+    });
+    written.into()
+});
+
+/// Puts the path of each file that is named, as `<ca.pem>`, into `lines`.
+fn with_files(lines: &str) -> String {
+    FILES.iter().fold(lines.to_owned(), |lines, (name, path)| lines.replace(&format!("<{name}>"), path))
 }
 
 /// What comes of `application.id=app` and `lines`, set from code.
@@ -111,7 +110,8 @@ fn a_password_is_taken_as_it_is_and_never_shown() {
         .set("application.id", "app")
         .environment([("HEADWATER_SASL_PASSWORD", "sesame"), ("HEADWATER_SASL_PASWORD", "sesame")]);
     assert!(!builder.build().unwrap_err().to_string().contains("sesame"));
-    let path = file("twice.properties", b"application.id=app\nsasl.password=sesame\nsasl.password=sesame2\n");
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("twice.properties");
+    std::fs::write(&path, "application.id=app\nsasl.password=sesame\nsasl.password=sesame2\n").unwrap();
     let error = Config::builder().file(path).build().unwrap_err().to_string();
     assert!(error.contains("is `[hidden]`, but") && !error.contains("sesame"), "{error}");
 }
