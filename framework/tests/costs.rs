@@ -9,7 +9,8 @@ use std::time::Duration;
 use headwater::codec::{LongSerde, SerdeError, StringSerde};
 use headwater::operator::{self, ChangeSerde};
 use headwater::state::{
-    Change, KeyValueStore, MemoryBackend, SessionStore, Shelf, StateBackend, StateStore, WindowStore,
+    Batches, Change, Changes, KeyValueStore, MemoryBackend, SessionStore, Shelf, StateBackend, StateStore,
+    WindowStore,
 };
 use headwater::testkit::Testkit;
 use headwater::{
@@ -29,9 +30,10 @@ fn commit(store: &mut dyn StateStore) {
 
 fn flush(store: &mut dyn StateStore, shelf: &Shelf) {
     commit(store);
-    let mut changes = Vec::new();
-    store.unflushed(&mut changes).unwrap();
-    shelf.bytes.apply(changes).unwrap();
+    let mut apply = |changes: &mut Changes| shelf.bytes.apply(changes);
+    let mut batches = Batches::new(usize::MAX, &mut apply);
+    store.unflushed(&mut batches).unwrap();
+    batches.end().unwrap();
     store.flushed();
 }
 
@@ -39,9 +41,12 @@ fn flush(store: &mut dyn StateStore, shelf: &Shelf) {
 fn a_range_is_deleted_without_a_touch_to_the_rest() {
     let shelf = shelf(&MemoryBackend::default());
     let key = |number: u32| number.to_be_bytes().to_vec();
-    shelf.bytes.apply((0..100_000).map(|number| Change::Put(1, key(number), Vec::new())).collect()).unwrap();
-    let delete = vec![Change::DeleteRange(1, key(10), key(20)), Change::DeleteRange(1, key(30), key(25))];
-    let cost = allocation_counter::measure(|| shelf.bytes.apply(delete).unwrap());
+    let mut changes = Changes::default();
+    (0..100_000).for_each(|number| changes.put(1, [&key(number)], []));
+    shelf.bytes.apply(&changes).unwrap();
+    let ranges = [(10, 20), (30, 25)].map(|(from, to)| (key(from), key(to)));
+    let delete = ranges.iter().map(|(from, to)| Change::DeleteRange(1, from, to)).collect();
+    let cost = allocation_counter::measure(|| shelf.bytes.apply(&delete).unwrap());
     assert!(cost.count_total < 100, "{cost:?}");
     assert_eq!(shelf.bytes.get(1, &key(19)).unwrap(), None);
     assert_eq!(shelf.bytes.get(1, &key(20)).unwrap(), Some(Vec::new()));

@@ -189,7 +189,7 @@ impl<'a> Loop<'a> {
             Some(window) => {
                 let times = match window {
                     // There is a flush every two seconds, and a commit every tenth.
-                    Window::FirstApplied | Window::BetweenTasks | Window::Flushed => self.chance.u32(1..3),
+                    Window::FirstApplied | Window::BetweenBatches | Window::Flushed => self.chance.u32(1..3),
                     _ => self.chance.u32(5..30),
                 };
                 self.die_at(number, &format!("{window:?}:{times}"))?;

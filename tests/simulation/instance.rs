@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use headwater::commit::{CommitRecord, Window};
 use headwater::kafka::memory::MemoryCluster;
-use headwater::state::{META, MemoryBackend, StateBackend};
+use headwater::state::{Changes, META, MemoryBackend, StateBackend};
 use headwater::task::{Rebuild, checkpoint};
 use headwater::topology::{Plan, StorePlan};
 use headwater::worker::{Observer, Worker, WorkerOptions, WorkerState};
@@ -150,6 +150,8 @@ pub(crate) struct Instance {
     pub(crate) backend: MemoryBackend,
     /// Tasks whose byte stores were spoilt, with what the worker has to find out before it uses them.
     pub(crate) spoilt: BTreeMap<TaskId, Rebuild>,
+    /// Changelogs whose byte store may be ahead of its offset, since a crash cut a flush off, each with its end then.
+    pub(crate) cut: BTreeMap<(String, i32), i64>,
     pub(crate) ear: Arc<Ear>,
 }
 
@@ -172,6 +174,7 @@ impl Instance {
             posts: Vec::new(),
             backend: MemoryBackend::default(),
             spoilt: BTreeMap::new(),
+            cut: BTreeMap::new(),
             ear: Arc::default(),
         }
     }
@@ -215,12 +218,15 @@ impl Instance {
                 if self.spoilt.contains_key(&task) || bytes.get(META, b"wall/")?.is_none() {
                     continue;
                 }
-                let spoil = |store: &StorePlan| match cause {
-                    Rebuild::TopicRecreated => checkpoint::put_topic_id(&store.changelog, 1),
-                    Rebuild::TooOld => checkpoint::put_number("wall", "", i64::MIN / 2),
-                    _ => checkpoint::put_number("offset", &store.changelog, i64::MAX / 2),
-                };
-                bytes.apply(part.stores.iter().map(spoil).collect())?;
+                let mut spoilt = Changes::default();
+                for StorePlan { changelog, .. } in &part.stores {
+                    match cause {
+                        Rebuild::TopicRecreated => checkpoint::put_topic_id(&mut spoilt, changelog, 1),
+                        Rebuild::TooOld => checkpoint::put_number(&mut spoilt, "wall", "", i64::MIN / 2),
+                        _ => checkpoint::put_number(&mut spoilt, "offset", changelog, i64::MAX / 2),
+                    }
+                }
+                bytes.apply(&spoilt)?;
                 self.spoilt.insert(task, cause);
                 count += 1;
             }

@@ -9,7 +9,7 @@ use crate::error::{Error, Reaction, Result};
 use crate::kafka::{Answer, Fault, GroupMetadata, Membership, OffsetCommit};
 use crate::produce::{Outbox, Sender};
 use crate::record::RecordBatch;
-use crate::state::StateBackend;
+use crate::state::{Changes, StateBackend};
 use crate::task::Task;
 use crate::telemetry::Counters;
 use crate::time::Clock;
@@ -361,9 +361,9 @@ impl Committer {
             let counters: Counters = task.committed();
             tasks.push((id, counters));
             if self.options.planted == Planted::OffsetAheadOfData {
-                let mut changes = Vec::new();
+                let mut changes = Changes::default();
                 task.stores().iter().for_each(|store| store.put_offset(&mut changes));
-                task.apply(changes)?;
+                task.apply(&changes)?;
             }
         }
         let intervals = std::mem::take(&mut self.offsets).into_iter().filter_map(|(partition, committed)| {

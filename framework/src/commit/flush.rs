@@ -4,12 +4,17 @@
 //! after the last flush whose way has ended. Nobody waits for that but who gives tasks up for good.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::{CommitDesk, Planted, Window};
+use crate::config::Settings;
 use crate::error::{Reaction, Result};
-use crate::state::{Change, META};
+use crate::state::{Batches, Change, Changes, META};
 use crate::task::Task;
 use crate::topic::TaskId;
+
+/// A flush of `state.flush.bytes` goes to the byte stores in about so many batches: each is in memory twice for a moment.
+const BATCHES: usize = 64;
 
 /// When to flush.
 #[derive(Clone, Debug)]
@@ -18,8 +23,23 @@ pub struct FlushOptions {
     pub interval_ms: i64,
     /// `state.flush.bytes`: bytes written to changelogs since the last flush.
     pub bytes: usize,
+    /// Bytes that are written to a byte store in one batch, about.
+    pub batch_bytes: usize,
     /// The worker's share of `memory.max`.
     pub memory: usize,
+}
+
+impl FlushOptions {
+    /// What the settings say; `memory` is the worker's share.
+    #[must_use]
+    pub fn new(settings: &Settings, memory: usize) -> Self {
+        Self {
+            interval_ms: settings.state_flush_interval_ms,
+            bytes: settings.state_flush_bytes,
+            batch_bytes: settings.state_flush_bytes / BATCHES,
+            memory,
+        }
+    }
 }
 
 /// Flushes tasks when it is time.
@@ -30,7 +50,7 @@ pub struct Flusher {
     bytes: usize,
     requested: bool,
     number: u64,
-    stale: BTreeMap<TaskId, Vec<Change>>,
+    stale: BTreeMap<TaskId, Changes>,
 }
 
 impl Flusher {
@@ -97,22 +117,25 @@ impl Flusher {
         let CommitDesk { tasks, backend, probe, wall_ms, now_ms, .. } = desk;
         let mut window = Window::FirstApplied;
         for (id, task) in tasks.iter_mut().filter(|(_, task)| task.is_unflushed()) {
-            let changes = task.unflushed(*wall_ms).map_err(|error| match error.reaction() {
-                Reaction::Abort => error.in_task(*id),
-                _ => error.in_task(*id).reacting(Reaction::Stop),
+            let (bytes, planted) = (Rc::clone(task.assembly().bytes()), self.planted);
+            let mut again = Changes::default();
+            let mut apply = |changes: &mut Changes| {
+                plant(planted, changes, &mut again);
+                bytes.apply(changes)?;
+                probe.at(std::mem::replace(&mut window, Window::BetweenBatches))
+            };
+            let flushed = task.unflushed(*wall_ms, &mut Batches::new(self.options.batch_bytes, &mut apply));
+            flushed.map_err(|error| match error.reaction() {
+                // A value that cannot be written now could be before: no record is at fault.
+                Reaction::Skip => error.in_task(*id).reacting(Reaction::Stop),
+                _ => error.in_task(*id),
             })?;
-            let changes = self.plant(changes);
-            let again = (self.planted == Planted::DoubleFlush).then(|| changes.clone());
-            task.apply(changes)?;
-            if let Some(again) = again {
-                let data = again.into_iter().filter(|change| space(change) != META).collect();
-                task.apply(self.stale.insert(*id, data).unwrap_or_default())?;
+            if planted == Planted::DoubleFlush {
+                task.apply(&self.stale.insert(*id, again).unwrap_or_default())?;
             }
             task.flushed();
-            probe.at(window)?;
-            window = Window::BetweenTasks;
         }
-        if window == Window::BetweenTasks {
+        if window == Window::BetweenBatches {
             backend.persist(false)?;
         }
         self.last_ms = Some(*now_ms);
@@ -133,18 +156,17 @@ impl Flusher {
             tasks.values_mut().for_each(|task| task.evict(periods));
         }
     }
-
-    fn plant(&self, mut changes: Vec<Change>) -> Vec<Change> {
-        if self.planted == Planted::StreamTimeNotStored {
-            let is_time = |key: &[u8]| key.starts_with(b"time/") || key.starts_with(b"partition/");
-            changes.retain(|change| !matches!(change, Change::Put(META, key, _) if is_time(key)));
-        }
-        changes
-    }
 }
 
-fn space(change: &Change) -> u32 {
-    match change {
-        Change::Put(space, ..) | Change::Delete(space, ..) | Change::DeleteRange(space, ..) => *space,
+/// Spoils a batch where a fault is planted; `again` gathers what is written once more later.
+fn plant(planted: Planted, changes: &mut Changes, again: &mut Changes) {
+    match planted {
+        Planted::StreamTimeNotStored => {
+            let is_time = |key: &[u8]| key.starts_with(b"time/") || key.starts_with(b"partition/");
+            let kept = |change: &Change<'_>| change.space() != META || !is_time(change.key());
+            *changes = changes.iter().filter(kept).collect();
+        }
+        Planted::DoubleFlush => again.extend(changes.iter().filter(|change| change.space() != META)),
+        _ => {}
     }
 }

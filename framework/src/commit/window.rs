@@ -15,10 +15,10 @@ pub enum Window {
     Ending,
     /// 4: the end is acknowledged, stores know nothing of it.
     Acknowledged,
-    /// 5: the first task's batch is in its byte store.
+    /// 5: the first batch of a task is in its byte store.
     FirstApplied,
-    /// 6: between the batches of two tasks.
-    BetweenTasks,
+    /// 6: between two batches, of one task or of two.
+    BetweenBatches,
     /// 7: all is flushed, and what expired is deleted.
     Flushed,
 }
@@ -32,7 +32,7 @@ impl Window {
         Self::Ending,
         Self::Acknowledged,
         Self::FirstApplied,
-        Self::BetweenTasks,
+        Self::BetweenBatches,
         Self::Flushed,
     ];
 }

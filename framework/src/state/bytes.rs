@@ -15,6 +15,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::{Change, Changes};
 use crate::error::{Error, Reaction, Result};
 use crate::topic::TaskId;
 
@@ -23,17 +24,6 @@ pub type Space = u32;
 
 /// The space of what a task knows about itself: offsets, stream times, format.
 pub const META: Space = 0;
-
-/// One change of a batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Writes a value.
-    Put(Space, Vec<u8>, Vec<u8>),
-    /// Deletes a key.
-    Delete(Space, Vec<u8>),
-    /// Deletes all keys `from <= key < to`.
-    DeleteRange(Space, Vec<u8>, Vec<u8>),
-}
 
 /// Ordered bytes of one task.
 pub trait ByteStore {
@@ -52,14 +42,14 @@ pub trait ByteStore {
     /// # Errors
     /// If the store cannot be written; then it must not be used any more. With [`Reaction::Rejoin`] if the task was
     /// opened again since.
-    fn apply(&self, changes: Vec<Change>) -> Result<()>;
+    fn apply(&self, changes: &Changes) -> Result<()>;
     /// As [`ByteStore::apply`], for a restore, which brings much at once and in any order: changes may be held back until
     /// there are many of them. Every other call sees them; a crash, and whoever drops the store, loses those that are held
     /// back as a whole. So offsets have to come in one call with the data that they speak of.
     ///
     /// # Errors
     /// As [`ByteStore::apply`]. Where changes are held back their error comes with any later call.
-    fn load(&self, changes: Vec<Change>) -> Result<()> {
+    fn load(&self, changes: &Changes) -> Result<()> {
         self.apply(changes)
     }
     /// Deletes everything of the task: its state has to be rebuilt. No crash brings it back.
@@ -206,21 +196,28 @@ impl ByteStore for MemoryStore {
         Ok(())
     }
 
-    fn apply(&self, changes: Vec<Change>) -> Result<()> {
+    fn apply(&self, changes: &Changes) -> Result<()> {
         let mut kept = self.own()?;
         let all = &mut kept.keys;
-        for change in changes {
+        for change in changes.iter() {
+            let keys = all.entry(change.space()).or_default();
             match change {
-                Change::Put(space, key, value) => {
-                    all.entry(space).or_default().insert(key, value);
+                Change::Put(_, key, value) => match keys.get_mut(key) {
+                    Some(stored) => {
+                        stored.clear();
+                        stored.extend_from_slice(value);
+                    }
+                    None => {
+                        keys.insert(key.to_vec(), value.to_vec());
+                    }
+                },
+                Change::Delete(_, key) => {
+                    keys.remove(key);
                 }
-                Change::Delete(space, key) => {
-                    all.entry(space).or_default().remove(&key);
-                }
-                Change::DeleteRange(space, from, to) => {
+                Change::DeleteRange(_, from, to) => {
                     // Key by key: what stays is not touched, however much it is.
                     if from < to {
-                        all.entry(space).or_default().extract_if(from..to, |_, _| true).for_each(drop);
+                        keys.extract_if(from.to_vec()..to.to_vec(), |_, _| true).for_each(drop);
                     }
                 }
             }
@@ -259,11 +256,11 @@ mod tests {
         let backend = MemoryBackend::default();
         let task = TaskId { subtopology: 0, partition: 1 };
         let store = backend.open(task).unwrap();
-        let put = |key: &[u8]| Change::Put(1, key.to_vec(), vec![1]);
-        store
-            .apply(vec![put(b"a"), put(b"b"), put(b"c"), put(b"d"), Change::Delete(1, b"a".to_vec())])
-            .unwrap();
-        store.apply(vec![Change::DeleteRange(1, b"b".to_vec(), b"d".to_vec())]).unwrap();
+        let puts = [b"a", b"b", b"c", b"d"].map(|key| Change::Put(1, key, b"1"));
+        let mut changes = Changes::from(puts);
+        changes.push(Change::Delete(1, b"a"));
+        store.apply(&changes).unwrap();
+        store.apply(&[Change::DeleteRange(1, b"b", b"d")].into()).unwrap();
         drop(store);
         let store = backend.open(task).unwrap();
         assert_eq!(keys(store.as_ref(), b"", None), [b"d"]);
@@ -276,14 +273,14 @@ mod tests {
     fn a_store_belongs_to_whom_opened_it_last() {
         let backend = MemoryBackend::default();
         let task = TaskId { subtopology: 0, partition: 1 };
-        let put = |value: u8| vec![Change::Put(1, b"a".to_vec(), vec![value])];
+        let put = |value: u8| Changes::from([Change::Put(1, b"a", &[value])]);
         let (old, new) = (backend.open(task).unwrap(), backend.open(task).unwrap());
-        new.apply(put(2)).unwrap();
-        for refused in [old.apply(put(1)), old.wipe()] {
+        new.apply(&put(2)).unwrap();
+        for refused in [old.apply(&put(1)), old.wipe()] {
             assert_eq!(refused.unwrap_err().reaction(), Reaction::Rejoin);
         }
         assert_eq!(old.get(1, b"a").unwrap(), Some(vec![2]));
         assert_eq!(backend.look_at(task).get(1, b"a").unwrap(), Some(vec![2]));
-        new.apply(put(3)).unwrap();
+        new.apply(&put(3)).unwrap();
     }
 }

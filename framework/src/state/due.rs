@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::{Change, KeyRange, Shelf, Space, unstamp};
+use super::{Changes, KeyRange, Shelf, Space, unstamp};
 use crate::error::Result;
 use crate::record::{RawRecord, RecordBatch};
 
@@ -83,13 +83,12 @@ impl DueBoards {
         }
     }
 
-    pub(super) fn unflushed(&self, space: Space, changes: &mut Vec<Change>) {
+    pub(super) fn unflushed(&self, space: Space, changes: &mut Changes) {
         for (board, due) in self.0.iter().filter(|(_, due)| due.unflushed) {
-            changes.push(if due.told {
-                Change::Delete(space, key(board))
-            } else {
-                Change::Put(space, key(board), due.timestamp.to_be_bytes().to_vec())
-            });
+            match due.told {
+                true => changes.delete(space, [&key(board)]),
+                false => changes.put(space, [&key(board)], [&due.timestamp.to_be_bytes()]),
+            }
         }
     }
 
@@ -101,14 +100,21 @@ impl DueBoards {
     }
 
     /// As [`StateStore::restore`](super::StateStore::restore), for a record whose key names a due board.
-    pub(super) fn restore(&mut self, space: Space, board: &[u8], record: &RawRecord<'_>) -> Change {
+    pub(super) fn restore(
+        &mut self,
+        space: Space,
+        board: &[u8],
+        record: &RawRecord<'_>,
+        changes: &mut Changes,
+    ) {
         if record.value.is_none() {
             self.0.remove(board);
-            return Change::Delete(space, key(board));
+            changes.delete(space, [&key(board)]);
+            return;
         }
         let timestamp = record.timestamp;
         self.0.insert(board.into(), Due { timestamp, ..Due::default() });
-        Change::Put(space, key(board), timestamp.to_be_bytes().to_vec())
+        changes.put(space, [&key(board)], [&timestamp.to_be_bytes()]);
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::weight::Weight;
-use super::{Change, KeyRange, KeyRun, Overlay, Shelf, SlotId, StateStore, Wanted, decode, stamp};
+use super::{Batches, Changes, KeyRange, KeyRun, Overlay, Shelf, SlotId, StateStore, Wanted, decode};
 use crate::codec::Serde;
 use crate::error::Result;
 use crate::record::{Encoded, RawRecord, RecordBatch};
@@ -202,18 +202,11 @@ impl<K, V: Clone> StateStore for KeyValueStore<K, V> {
         self.overlay.committed();
     }
 
-    fn unflushed(&mut self, changes: &mut Vec<Change>) -> Result<()> {
-        let space = self.shelf.space;
-        for entry in self.overlay.unflushed() {
-            let Some(value) = entry.value else {
-                changes.push(Change::Delete(space, entry.key.to_vec()));
-                continue;
-            };
-            let mut stored = entry.timestamp.to_be_bytes().to_vec();
-            self.values
-                .serialize(value, &mut stored)
-                .map_err(|error| self.shelf.serde_error("value", error))?;
-            changes.push(Change::Put(space, entry.key.to_vec(), stored));
+    fn unflushed(&mut self, batches: &mut Batches<'_>) -> Result<()> {
+        let Self { shelf, values, overlay, .. } = self;
+        for entry in overlay.unflushed() {
+            shelf.put(&entry, [entry.key], values.as_ref(), &mut batches.changes)?;
+            batches.split()?;
         }
         Ok(())
     }
@@ -227,12 +220,9 @@ impl<K, V: Clone> StateStore for KeyValueStore<K, V> {
         Ok(())
     }
 
-    fn restore(&mut self, record: &RawRecord<'_>, changes: &mut Vec<Change>) -> Result<()> {
-        let key = record.key.ok_or_else(|| self.shelf.corrupt("a changelog record without key"))?.to_vec();
-        changes.push(match record.value {
-            Some(value) => Change::Put(self.shelf.space, key, stamp(record.timestamp, value)),
-            None => Change::Delete(self.shelf.space, key),
-        });
+    fn restore(&mut self, record: &RawRecord<'_>, changes: &mut Changes) -> Result<()> {
+        let key = record.key.ok_or_else(|| self.shelf.corrupt("a changelog record without key"))?;
+        self.shelf.restore([key], record, changes);
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use super::due::{DUE, DueBoards};
 use super::ranking::{Effect, RankBy, Ranking, Score, board_bytes, member_bytes};
 use super::weight::Weight;
 use super::window_index::WindowIndex;
-use super::{Board, BoardRow, Change, KeyRange, Shelf, StateStore, stamp, unstamp};
+use super::{Batches, Board, BoardRow, Changes, KeyRange, Shelf, StateStore, unstamp};
 use crate::codec::{Serde, WindowKind};
 use crate::error::Result;
 use crate::record::{RawRecord, RecordBatch};
@@ -351,27 +351,29 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
         self.due.committed();
     }
 
-    fn unflushed(&mut self, changes: &mut Vec<Change>) -> Result<()> {
+    fn unflushed(&mut self, batches: &mut Batches<'_>) -> Result<()> {
         assert!(self.dirty.is_empty(), "flushed while a transaction is open");
         let space = self.shelf.space;
-        changes.extend(self.windows.unflushed(&self.shelf));
+        self.windows.unflushed(&self.shelf, &mut batches.changes);
         let mut last_board = None;
         for (board, member) in &self.unflushed {
             let ranking = self.boards.get(board).expect("an unflushed board stays in memory");
             if last_board != Some(board) && !ranking.indexed && ranking.len() > 0 {
-                changes.extend(self.windows.entry(&self.shelf, board));
+                self.windows.put(&self.shelf, board, &mut batches.changes);
             }
             last_board = Some(board);
             let slot = ranking.slot(member).expect("an unflushed member stays in memory");
-            let Some(row) = slot.value() else {
-                changes.push(Change::Delete(space, row_key(board, member)));
-                continue;
-            };
-            let mut stored = slot.timestamp.to_be_bytes().to_vec();
-            self.write_row(member, row, &mut stored)?;
-            changes.push(Change::Put(space, row_key(board, member), stored));
+            let (key, changes) = (row_key(board, member), &mut batches.changes);
+            match slot.value() {
+                Some(row) => {
+                    changes
+                        .put_stamped(space, [&key], slot.timestamp, |out| self.write_row(member, row, out))?;
+                }
+                None => changes.delete(space, [&key]),
+            }
+            batches.split()?;
         }
-        self.due.unflushed(space, changes);
+        self.due.unflushed(space, &mut batches.changes);
         Ok(())
     }
 
@@ -405,25 +407,23 @@ impl<K, V: Clone, S: Ord + Clone> StateStore for LeaderboardStore<K, V, S> {
         Ok(())
     }
 
-    fn restore(&mut self, record: &RawRecord<'_>, changes: &mut Vec<Change>) -> Result<()> {
+    fn restore(&mut self, record: &RawRecord<'_>, changes: &mut Changes) -> Result<()> {
         let key = record.key.ok_or_else(|| self.shelf.corrupt("a changelog record without key"))?;
         let (len, rest) =
             key.split_first_chunk().ok_or_else(|| self.shelf.corrupt("a changelog key without board"))?;
         let len = u32::from_be_bytes(*len);
         self.complete = false;
         if len == DUE {
-            changes.push(self.due.restore(self.shelf.space, rest, record));
+            self.due.restore(self.shelf.space, rest, record, changes);
             return Ok(());
         }
         let (board, _) = rest
             .split_at_checked(len as usize)
             .ok_or_else(|| self.shelf.corrupt("a changelog key shorter than its board"))?;
-        let Some(row) = record.value else {
-            changes.push(Change::Delete(self.shelf.space, key.to_vec()));
-            return Ok(());
-        };
-        changes.push(Change::Put(self.shelf.space, key.to_vec(), stamp(record.timestamp, row)));
-        changes.extend(self.windows.restore(&self.shelf, board));
+        self.shelf.restore([key], record, changes);
+        if record.value.is_some() {
+            self.windows.restore(&self.shelf, board, changes);
+        }
         Ok(())
     }
 

@@ -8,6 +8,7 @@
 
 mod board;
 mod bytes;
+mod changes;
 mod due;
 mod huge_pages;
 mod index;
@@ -26,7 +27,8 @@ mod window_index;
 #[cfg(feature = "rocksdb")]
 pub use self::rocksdb::{RocksBackend, RocksFigures, RocksOptions, StateFolder};
 pub use board::{Board, BoardRow, FloatScore};
-pub use bytes::{ByteStore, Change, KeyRange, META, MemoryBackend, Space, StateBackend, Visit};
+pub use bytes::{ByteStore, KeyRange, META, MemoryBackend, Space, StateBackend, Visit};
+pub use changes::{Batches, Change, Changes};
 pub use due::DueBoards;
 pub use key_value::KeyValueStore;
 pub use leaderboard::{LeaderboardSerdes, LeaderboardStore, MemberChange, Shown};
@@ -53,11 +55,14 @@ pub trait StateStore {
     fn log(&mut self, changelog: &mut RecordBatch) -> Result<()>;
     /// The commit that carries what was logged is acknowledged.
     fn committed(&mut self);
-    /// Adds what the byte store does not have yet to `changes`, in committed form. Nothing may be dirty.
+    /// Adds what the byte store does not have yet to `batches`, in committed form. Nothing may be dirty.
+    ///
+    /// A crash may leave some of the batches: those are ahead of the offset that comes with the last one. The changelog
+    /// holds values, not differences, so it brings them to the same state as all others, when it is replayed from there.
     ///
     /// # Errors
-    /// If a value cannot be serialised.
-    fn unflushed(&mut self, changes: &mut Vec<Change>) -> Result<()>;
+    /// If a value cannot be serialised, and those of a byte store.
+    fn unflushed(&mut self, batches: &mut Batches<'_>) -> Result<()>;
     /// What [`StateStore::unflushed`] told has been applied.
     fn flushed(&mut self);
     /// Forgets everything in memory: the byte store's content, then the changelog, tell what is committed.
@@ -69,7 +74,7 @@ pub trait StateStore {
     ///
     /// # Errors
     /// If the record is not of this store's form.
-    fn restore(&mut self, record: &RawRecord<'_>, changes: &mut Vec<Change>) -> Result<()>;
+    fn restore(&mut self, record: &RawRecord<'_>, changes: &mut Changes) -> Result<()>;
     /// Estimated bytes in memory.
     fn memory_bytes(&self) -> usize;
     /// Drops clean entries not used for `periods` flushes.
@@ -121,6 +126,40 @@ impl Shelf {
         Ok(())
     }
 
+    /// Adds the change that brings `entry` into the byte store under `key`, given in parts.
+    ///
+    /// # Errors
+    /// If its value cannot be written.
+    pub(crate) fn put<V, const N: usize>(
+        &self,
+        entry: &Entry<'_, V>,
+        key: [&[u8]; N],
+        values: &dyn Serde<V>,
+        changes: &mut Changes,
+    ) -> Result<()> {
+        let Some(value) = entry.value else {
+            changes.delete(self.space, key);
+            return Ok(());
+        };
+        changes.put_stamped(self.space, key, entry.timestamp, |out| {
+            values.serialize(value, out).map_err(|error| self.unwritable(entry.key, error))
+        })
+    }
+
+    /// Adds the change that brings what a changelog record says into the byte store under `key`, given in parts.
+    #[inline]
+    pub(crate) fn restore<const N: usize>(
+        &self,
+        key: [&[u8]; N],
+        record: &RawRecord<'_>,
+        changes: &mut Changes,
+    ) {
+        match record.value {
+            Some(value) => changes.put(self.space, key, [&record.timestamp.to_be_bytes(), value]),
+            None => changes.delete(self.space, key),
+        }
+    }
+
     /// An error about a value of this store.
     #[must_use]
     pub fn serde_error(&self, what: &str, error: SerdeError) -> Error {
@@ -164,14 +203,6 @@ pub(crate) fn shown_key(key: &[u8]) -> String {
     const SHOWN: usize = 48;
     let rest = if key.len() > SHOWN { "..." } else { "" };
     format!("{}{rest}", key[..key.len().min(SHOWN)].escape_ascii())
-}
-
-/// `ts:i64 | value`, the stored form of a timestamped value (Kafka Streams' `ValueAndTimestamp`).
-pub(crate) fn stamp(timestamp: i64, value: &[u8]) -> Vec<u8> {
-    let mut stored = Vec::with_capacity(8 + value.len());
-    stored.extend_from_slice(&timestamp.to_be_bytes());
-    stored.extend_from_slice(value);
-    stored
 }
 
 /// Splits the stored form of a timestamped value.

@@ -17,7 +17,7 @@ use super::session_slots::{
     suffix,
 };
 use super::weight::Weight;
-use super::{Change, KeyRange, Shelf, StateStore, horizon, stamp, unstamp};
+use super::{Batches, Changes, KeyRange, Shelf, StateStore, horizon, unstamp};
 use crate::codec::{ROWS, Serde};
 use crate::error::Result;
 use crate::record::{Encoded, RawRecord, RecordBatch};
@@ -325,26 +325,23 @@ impl<K, V: Clone> SessionStore<K, V> {
     }
 
     /// The committed sessions that the byte store does not have yet.
-    fn changed(&self, changes: &mut Vec<Change>) -> Result<()> {
-        let space = self.shelf.space;
+    fn changed(&self, batches: &mut Batches<'_>) -> Result<()> {
         for (key, bounds) in &self.unflushed {
             let slot = self.slot(key, *bounds).expect("an unflushed session stays in memory");
-            let (entry, index) = (stored_key(key, *bounds), index_key(key, *bounds));
-            let Some(value) = &slot.value else {
-                changes.push(Change::Delete(space, entry));
-                changes.push(Change::Delete(space + 1, index));
-                continue;
-            };
-            let mut stored = slot.timestamp.to_be_bytes().to_vec();
-            self.serialize(key, value, &mut stored)?;
-            changes.push(Change::Put(space, entry, stored));
-            changes.push(Change::Put(space + 1, index, Vec::new()));
+            let (entry, changes) = (slot.entry(key), &mut batches.changes);
+            self.shelf.put(&entry, [&stored_key(key, *bounds)], self.values.as_ref(), changes)?;
+            let (space, index) = (self.shelf.space + 1, index_key(key, *bounds));
+            match entry.value {
+                Some(_) => changes.put(space, [&index], []),
+                None => changes.delete(space, [&index]),
+            }
+            batches.split()?;
         }
         Ok(())
     }
 
     /// The sessions that are deleted because they are gone, in the byte store and in memory.
-    fn deletable(&self, changes: &mut Vec<Change>) -> Result<()> {
+    fn deletable(&self, batches: &mut Batches<'_>) -> Result<()> {
         let before = self.deletable_before();
         let mut gone = Vec::new();
         let range = KeyRange { from: &[], to: Some(&before.to_be_bytes()) };
@@ -357,8 +354,9 @@ impl<K, V: Clone> SessionStore<K, V> {
         for entry in gone {
             let (end, start, key) =
                 split_index(&entry).ok_or_else(|| self.shelf.corrupt("a broken index entry"))?;
-            changes.push(Change::Delete(self.shelf.space, stored_key(key, (end, start))));
-            changes.push(Change::Delete(self.shelf.space + 1, entry));
+            batches.changes.delete(self.shelf.space, [&stored_key(key, (end, start))]);
+            batches.changes.delete(self.shelf.space + 1, [&entry]);
+            batches.split()?;
         }
         Ok(())
     }
@@ -372,10 +370,6 @@ impl<K, V: Clone> SessionStore<K, V> {
             self.bytes -= KEY_BYTES + key.len();
             self.sessions.remove(key);
         }
-    }
-
-    fn serialize(&self, key: &[u8], value: &V, out: &mut Vec<u8>) -> Result<bool> {
-        self.values.serialize(value, out).map_err(|error| self.shelf.unwritable(key, error))
     }
 }
 
@@ -412,10 +406,10 @@ impl<K, V: Clone> StateStore for SessionStore<K, V> {
         }
     }
 
-    fn unflushed(&mut self, changes: &mut Vec<Change>) -> Result<()> {
+    fn unflushed(&mut self, batches: &mut Batches<'_>) -> Result<()> {
         assert!(self.dirty.is_empty(), "flushed while a transaction is open");
-        self.changed(changes)?;
-        self.deletable(changes)
+        self.changed(batches)?;
+        self.deletable(batches)
     }
 
     fn flushed(&mut self) {
@@ -456,19 +450,17 @@ impl<K, V: Clone> StateStore for SessionStore<K, V> {
         })
     }
 
-    fn restore(&mut self, record: &RawRecord<'_>, changes: &mut Vec<Change>) -> Result<()> {
+    fn restore(&mut self, record: &RawRecord<'_>, changes: &mut Changes) -> Result<()> {
         let key = record.key.ok_or_else(|| self.shelf.corrupt("a changelog record without key"))?;
         let (plain, end, start) =
             split_session(key).ok_or_else(|| self.shelf.corrupt("a changelog key without session"))?;
         let (entry, index) = (stored_key(plain, (end, start)), index_key(plain, (end, start)));
         self.newest = self.newest.max(end);
         self.complete = false;
-        if let Some(value) = record.value {
-            changes.push(Change::Put(self.shelf.space, entry, stamp(record.timestamp, value)));
-            changes.push(Change::Put(self.shelf.space + 1, index, Vec::new()));
-        } else {
-            changes.push(Change::Delete(self.shelf.space, entry));
-            changes.push(Change::Delete(self.shelf.space + 1, index));
+        self.shelf.restore([&entry], record, changes);
+        match record.value {
+            Some(_) => changes.put(self.shelf.space + 1, [&index], []),
+            None => changes.delete(self.shelf.space + 1, [&index]),
         }
         Ok(())
     }

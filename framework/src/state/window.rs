@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use super::weight::Weight;
 use super::{
-    Change, KeyRange, KeyRun, Overlay, Shelf, SlotId, StateStore, Wanted, decode, horizon, split_time, stamp,
-    unstamp,
+    Batches, Change, Changes, KeyRange, KeyRun, Overlay, Shelf, SlotId, StateStore, Wanted, decode, horizon,
+    split_time, unstamp,
 };
 use crate::codec::Serde;
 use crate::error::Result;
@@ -270,28 +270,22 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
         }
     }
 
-    fn unflushed(&mut self, changes: &mut Vec<Change>) -> Result<()> {
-        let (space, first) = (self.shelf.space, self.droppable_before());
+    fn unflushed(&mut self, batches: &mut Batches<'_>) -> Result<()> {
+        let first = self.droppable_before();
+        let Self { shelf, values, windows, .. } = self;
         if first > self.deleted {
-            let (from, to) = (self.deleted.to_be_bytes().to_vec(), first.to_be_bytes().to_vec());
-            changes.push(Change::DeleteRange(space, from, to));
+            let (from, to) = (self.deleted.to_be_bytes(), first.to_be_bytes());
+            batches.changes.push(Change::DeleteRange(shelf.space, &from, &to));
         }
-        for (start, overlay) in self.windows.range_mut(first..) {
+        for (start, overlay) in windows.range_mut(first..) {
+            let start = start.to_be_bytes();
             for entry in overlay.unflushed() {
-                let key = window_key(*start, entry.key);
-                let Some(value) = entry.value else {
-                    changes.push(Change::Delete(space, key));
-                    continue;
-                };
-                let mut stored = entry.timestamp.to_be_bytes().to_vec();
-                self.values
-                    .serialize(value, &mut stored)
-                    .map_err(|error| self.shelf.serde_error("value", error))?;
-                changes.push(Change::Put(space, key, stored));
+                shelf.put(&entry, [&start, entry.key], values.as_ref(), &mut batches.changes)?;
+                batches.split()?;
             }
         }
         // The newest start decides what is gone; it outlives the windows themselves in the index space.
-        changes.push(Change::Put(space + 1, b"newest".to_vec(), self.newest.to_be_bytes().to_vec()));
+        batches.changes.put(shelf.space + 1, [b"newest"], [&self.newest.to_be_bytes()]);
         Ok(())
     }
 
@@ -314,22 +308,18 @@ impl<K, V: Clone> StateStore for WindowStore<K, V> {
         Ok(())
     }
 
-    fn restore(&mut self, record: &RawRecord<'_>, changes: &mut Vec<Change>) -> Result<()> {
+    fn restore(&mut self, record: &RawRecord<'_>, changes: &mut Changes) -> Result<()> {
         let whole = record.key.ok_or_else(|| self.shelf.corrupt("a changelog record without key"))?;
         let parts = whole.split_last_chunk::<4>().and_then(|(rest, _)| split_time(rest));
         let (key, start) = parts.ok_or_else(|| self.shelf.corrupt("a changelog key without window"))?;
         if start > self.newest {
             self.newest = start;
-            changes.push(Change::Put(self.shelf.space + 1, b"newest".to_vec(), start.to_be_bytes().to_vec()));
+            changes.put(self.shelf.space + 1, [b"newest"], [&start.to_be_bytes()]);
         }
         if start < self.droppable_before() {
             return Ok(());
         }
-        let key = window_key(start, key);
-        changes.push(match record.value {
-            Some(value) => Change::Put(self.shelf.space, key, stamp(record.timestamp, value)),
-            None => Change::Delete(self.shelf.space, key),
-        });
+        self.shelf.restore([&start.to_be_bytes(), key], record, changes);
         Ok(())
     }
 
@@ -362,5 +352,5 @@ fn suffix(start: i64) -> [u8; 12] {
 }
 
 fn window_key(start: i64, key: &[u8]) -> Vec<u8> {
-    stamp(start, key)
+    [&start.to_be_bytes(), key].concat()
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::{Change, KeyRange, Shelf, stamp, unstamp};
+use super::{Change, Changes, KeyRange, Shelf, unstamp};
 use crate::codec::WindowKind;
 use crate::error::Result;
 
@@ -89,22 +89,27 @@ impl WindowIndex {
         Ok(ended.into_iter().map(|(.., board)| board).collect())
     }
 
-    /// The byte store's entry for `board`.
-    pub(super) fn entry(&self, shelf: &Shelf, board: &[u8]) -> Option<Change> {
-        let (end, start) = self.bounds(board)?;
-        Some(Change::Put(shelf.space + 1, stamp(end, &stamp(start, board)), Vec::new()))
+    /// Adds the byte store's entry for `board`.
+    pub(super) fn put(&self, shelf: &Shelf, board: &[u8], changes: &mut Changes) {
+        if let Some((end, start)) = self.bounds(board) {
+            changes.put(shelf.space + 1, [&end.to_be_bytes(), &start.to_be_bytes(), board], []);
+        }
     }
 
-    /// As [`WindowIndex::entry`], for a board that comes back from the changelog.
-    pub(super) fn restore(&mut self, shelf: &Shelf, board: &[u8]) -> Option<Change> {
-        self.earliest_end = self.earliest_end.min(self.end_of(board)?);
-        self.entry(shelf, board)
+    /// As [`WindowIndex::put`], for a board that comes back from the changelog.
+    pub(super) fn restore(&mut self, shelf: &Shelf, board: &[u8], changes: &mut Changes) {
+        if let Some(end) = self.end_of(board) {
+            self.earliest_end = self.earliest_end.min(end);
+            self.put(shelf, board, changes);
+        }
     }
 
-    /// What takes the entries of dropped windows out of the byte store.
-    pub(super) fn unflushed(&self, shelf: &Shelf) -> Option<Change> {
-        let first_kept = self.dropped_to?.saturating_add(1);
-        Some(Change::DeleteRange(shelf.space + 1, Vec::new(), first_kept.to_be_bytes().to_vec()))
+    /// Adds what takes the entries of dropped windows out of the byte store.
+    pub(super) fn unflushed(&self, shelf: &Shelf, changes: &mut Changes) {
+        if let Some(dropped_to) = self.dropped_to {
+            let first_kept = dropped_to.saturating_add(1).to_be_bytes();
+            changes.push(Change::DeleteRange(shelf.space + 1, b"", &first_kept));
+        }
     }
 
     pub(super) fn flushed(&mut self) {

@@ -1,4 +1,4 @@
-//! What a task's byte store knows about itself, in the space [`META`]; written in the batch of the data it speaks of.
+//! What a task's byte store knows about itself, in the space [`META`]; written in the last batch of the data it speaks of.
 //!
 //! | key                  | value                                                             |
 //! |----------------------|-------------------------------------------------------------------|
@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::Result;
-use crate::state::{ByteStore, Change, KeyRange, META};
+use crate::state::{ByteStore, Changes, KeyRange, META};
 use crate::topic::TaskId;
 
 /// Version of the table above.
@@ -96,26 +96,20 @@ fn key(kind: &str, name: &str) -> Vec<u8> {
     format!("{kind}/{name}").into_bytes()
 }
 
-/// The change that writes a number.
-#[must_use]
-pub fn put_number(kind: &str, name: &str, number: i64) -> Change {
-    Change::Put(META, key(kind, name), number.to_be_bytes().to_vec())
+/// Adds the change that writes a number.
+pub fn put_number(changes: &mut Changes, kind: &str, name: &str, number: i64) {
+    changes.put(META, [&key(kind, name)], [&number.to_be_bytes()]);
 }
 
-/// The change that writes a changelog's topic id.
-#[must_use]
-pub fn put_topic_id(changelog: &str, id: u128) -> Change {
-    Change::Put(META, key("topic", changelog), id.to_be_bytes().to_vec())
+/// Adds the change that writes a changelog's topic id.
+pub fn put_topic_id(changes: &mut Changes, changelog: &str, id: u128) {
+    changes.put(META, [&key("topic", changelog)], [&id.to_be_bytes()]);
 }
 
-/// The changes that say what the data is and when it was written.
-#[must_use]
-pub fn put_header(layout: &str, fingerprint: u64, now_ms: i64) -> [Change; 4] {
-    let put = |name: &[u8], value: &[u8]| Change::Put(META, name.to_vec(), value.to_vec());
-    [
-        put(b"format", &[FORMAT]),
-        put(b"layout", layout.as_bytes()),
-        put(b"fingerprint", &fingerprint.to_be_bytes()),
-        put(b"wall/", &now_ms.to_be_bytes()),
-    ]
+/// Adds the changes that say what the data is and when it was written.
+pub fn put_header(changes: &mut Changes, layout: &str, fingerprint: u64, now_ms: i64) {
+    changes.put(META, [b"format"], [&[FORMAT]]);
+    changes.put(META, [b"layout"], [layout.as_bytes()]);
+    changes.put(META, [b"fingerprint"], [&fingerprint.to_be_bytes()]);
+    changes.put(META, [b"wall/"], [&now_ms.to_be_bytes()]);
 }

@@ -25,7 +25,7 @@ use crate::consume::{Lane, Scene, order};
 use crate::error::{Error, Reaction, Result};
 use crate::kafka::{CommittedOffset, OffsetCommit, StartAt};
 use crate::operator::{Assembly, Context, Handlers, Output, Setup, Tick};
-use crate::state::{ByteStore, Change, Space};
+use crate::state::{Batches, ByteStore, Changes, Space};
 use crate::telemetry::Counters;
 use crate::time::UNKNOWN_TIME;
 use crate::topic::{TaskId, TopicPartition};
@@ -346,33 +346,35 @@ impl Task {
         self.unflushed
     }
 
-    /// The batch that brings the byte store to the last commit: data, offsets and times.
+    /// Brings the byte store to the last commit by `batches`, the last of them with offsets and times.
     ///
     /// # Errors
-    /// If a value cannot be serialised.
-    pub fn unflushed(&mut self, now_ms: i64) -> Result<Vec<Change>> {
-        let mut changes = Vec::new();
+    /// If a value cannot be serialised, and those of the batches.
+    pub fn unflushed(&mut self, now_ms: i64, batches: &mut Batches<'_>) -> Result<()> {
         for store in &mut self.stores {
-            store.store.borrow_mut().unflushed(&mut changes)?;
-            store.put_offset(&mut changes);
+            store.store.borrow_mut().unflushed(batches)?;
+        }
+        let changes = &mut batches.changes;
+        for store in &self.stores {
+            store.put_offset(changes);
         }
         for (name, cell) in self.assembly.times() {
-            changes.push(checkpoint::put_number("time", name, cell.get()));
+            checkpoint::put_number(changes, "time", name, cell.get());
         }
         for lane in &self.lanes {
             let topic = lane.partition().topic.as_ref();
-            changes.push(checkpoint::put_number("partition", topic, lane.partition_time()));
-            changes.push(checkpoint::put_number("input", topic, lane.committed()));
+            checkpoint::put_number(changes, "partition", topic, lane.partition_time());
+            checkpoint::put_number(changes, "input", topic, lane.committed());
         }
-        changes.extend(checkpoint::put_header(&self.layout, self.fingerprint, now_ms));
-        Ok(changes)
+        checkpoint::put_header(changes, &self.layout, self.fingerprint, now_ms);
+        batches.end()
     }
 
     /// Applies a batch to the byte store.
     ///
     /// # Errors
     /// If that fails; then the task's state must not be used any more.
-    pub fn apply(&self, changes: Vec<Change>) -> Result<()> {
+    pub fn apply(&self, changes: &Changes) -> Result<()> {
         self.assembly.bytes().apply(changes).map_err(|error| error.in_task(self.id))
     }
 
@@ -380,7 +382,7 @@ impl Task {
     ///
     /// # Errors
     /// As [`Task::apply`].
-    pub fn load(&self, changes: Vec<Change>) -> Result<()> {
+    pub fn load(&self, changes: &Changes) -> Result<()> {
         self.assembly.bytes().load(changes).map_err(|error| error.in_task(self.id))
     }
 

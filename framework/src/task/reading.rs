@@ -1,6 +1,9 @@
 //! Reading: how far the restore of one store has read its changelog.
 
-use super::RestoreProgress;
+use super::{RestoreProgress, Task, checkpoint};
+use crate::error::{Reaction, Result};
+use crate::kafka::Fetched;
+use crate::state::Changes;
 use crate::topic::{TaskId, TopicPartition};
 
 /// A changelog that is being read.
@@ -16,6 +19,30 @@ pub(super) struct Reading {
 }
 
 impl Reading {
+    /// Brings what was fetched into the byte store of its task, with the offset behind it. `changes` is memory for that.
+    pub(super) fn take(
+        &mut self,
+        fetched: &Fetched,
+        task: &mut Task,
+        changes: &mut Changes,
+        wall_ms: i64,
+    ) -> Result<()> {
+        changes.clear();
+        let store = &mut task.stores[self.store];
+        for record in &fetched.records {
+            let restored = store.store.borrow_mut().restore(&record, changes);
+            restored
+                .map_err(|error| error.at_record(&self.partition, record.offset).reacting(Reaction::Stop))?;
+        }
+        self.position = fetched.position;
+        self.records += fetched.records.len() as u64;
+        self.bytes += fetched.records.byte_len() as u64;
+        store.offset = self.position;
+        store.put_offset(changes);
+        checkpoint::put_header(changes, &task.layout, task.fingerprint, wall_ms);
+        task.load(changes)
+    }
+
     pub(super) fn progress(&self, elapsed_ms: i64) -> RestoreProgress {
         RestoreProgress {
             task: self.task,

@@ -13,13 +13,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::task::Poll;
 
-use super::checkpoint::{self, Checkpoint};
+use super::checkpoint::Checkpoint;
 use super::reading::Reading;
 use super::{Phase, Rebuild, RestoreProgress, Task, metadata};
 use crate::error::{Error, Reaction, Result};
 use crate::kafka::{
     Admin, CommittedOffset, Consumer, Fault, Isolation, KafkaError, Membership, StartAt, TopicInfo,
 };
+use crate::state::Changes;
 use crate::topic::{TaskId, TopicName, TopicPartition};
 
 /// Bytes asked for in one fetch of one changelog.
@@ -110,6 +111,8 @@ pub struct Restore {
     /// First and last offset of the inputs without committed offset.
     starts: HashMap<TopicPartition, (i64, i64)>,
     readings: Vec<Reading>,
+    /// Memory for what a fetch brings.
+    changes: Changes,
     records: u64,
     asking: bool,
 }
@@ -148,6 +151,7 @@ impl Restore {
             without_offset: Vec::new(),
             starts: HashMap::new(),
             readings: Vec::new(),
+            changes: Changes::default(),
             records: 0,
             asking: false,
         };
@@ -393,25 +397,10 @@ impl Restore {
             };
             let Some(fetched) = fetched else { continue };
             let task = desk.tasks.get_mut(&reading.task).expect("a waiting task exists");
-            let mut changes = Vec::with_capacity(fetched.records.len() + 6);
-            {
-                let mut store = task.stores[reading.store].store.borrow_mut();
-                for record in &fetched.records {
-                    store.restore(&record, &mut changes).map_err(|error| {
-                        error.at_record(&reading.partition, record.offset).reacting(Reaction::Stop)
-                    })?;
-                }
-            }
             if fetched.position > reading.position {
-                reading.position = fetched.position;
-                reading.records += fetched.records.len() as u64;
                 self.records += fetched.records.len() as u64;
-                reading.bytes += fetched.records.byte_len() as u64;
                 budget = budget.saturating_sub(fetched.records.byte_len());
-                task.stores[reading.store].offset = reading.position;
-                task.stores[reading.store].put_offset(&mut changes);
-                changes.extend(checkpoint::put_header(&task.layout, task.fingerprint, desk.wall_ms));
-                task.load(changes)?;
+                reading.take(&fetched, task, &mut self.changes, desk.wall_ms)?;
                 restored.progress.push(reading.progress(desk.now_ms - self.started_ms));
             }
         }

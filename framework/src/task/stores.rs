@@ -7,7 +7,7 @@ use super::checkpoint;
 use crate::error::Result;
 use crate::operator::Assembly;
 use crate::record::RecordBatch;
-use crate::state::{Change, StateStore};
+use crate::state::{Changes, StateStore};
 use crate::topic::{TaskId, TopicPartition};
 use crate::topology::SubtopologyPlan;
 
@@ -56,10 +56,10 @@ impl LoggedStore {
     }
 
     /// Adds the changelog's offset and id to a batch.
-    pub fn put_offset(&self, changes: &mut Vec<Change>) {
+    pub fn put_offset(&self, changes: &mut Changes) {
         if let Some(partition) = &self.partition {
-            changes.push(checkpoint::put_number("offset", &partition.topic, self.offset));
-            changes.push(checkpoint::put_topic_id(&partition.topic, self.topic_id));
+            checkpoint::put_number(changes, "offset", &partition.topic, self.offset);
+            checkpoint::put_topic_id(changes, &partition.topic, self.topic_id);
         }
     }
 }

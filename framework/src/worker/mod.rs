@@ -148,11 +148,10 @@ impl Worker {
             interval_ms: settings.commit_interval_ms,
             transaction_timeout_ms: settings.transaction_timeout_ms,
             task_timeout_ms: settings.task_timeout_ms,
-            flush: FlushOptions {
-                interval_ms: settings.state_flush_interval_ms,
-                bytes: settings.state_flush_bytes,
-                memory: orders::share(&settings, backend.as_ref(), settings.num_stream_threads),
-            },
+            flush: FlushOptions::new(
+                &settings,
+                orders::share(&settings, backend.as_ref(), settings.num_stream_threads),
+            ),
             planted: options.planted,
         };
         Self {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use headwater::error::Reaction;
-use headwater::state::{ByteStore, Change, KeyRange, MemoryBackend, Space, StateBackend};
+use headwater::state::{ByteStore, Change, Changes, KeyRange, MemoryBackend, Space, StateBackend};
 use headwater::topic::TaskId;
 
 const CASES: &[(&str, &str, &str)] = &[
@@ -121,23 +121,35 @@ fn bounds(text: &str) -> (Vec<u8>, Option<Vec<u8>>) {
     (from.into(), (!to.is_empty()).then(|| to.into()))
 }
 
-fn changes(text: &str) -> Vec<Change> {
-    let change = |text: &str| match text.trim_start().split_once(' ').unwrap() {
-        ("put", rest) => {
-            let (space, key, value) = words(rest);
-            Change::Put(space, key, value)
+fn changes(text: &str) -> Changes {
+    let mut changes = Changes::default();
+    for text in text.split(';').filter(|text| !text.trim().is_empty()) {
+        match text.trim_start().split_once(' ').unwrap() {
+            ("put", rest) => {
+                let (space, key, value) = words(rest);
+                changes.push(Change::Put(space, &key, &value));
+            }
+            ("del", rest) => {
+                let (space, key, _) = words(rest);
+                changes.push(Change::Delete(space, &key));
+            }
+            (_, rest) => {
+                let (space, range) = rest.split_once(' ').unwrap();
+                let (from, to) = bounds(range);
+                changes.push(Change::DeleteRange(space.parse().unwrap(), &from, &to.unwrap()));
+            }
         }
-        ("del", rest) => {
-            let (space, key, _) = words(rest);
-            Change::Delete(space, key)
-        }
-        (_, rest) => {
-            let (space, range) = rest.split_once(' ').unwrap();
-            let (from, to) = bounds(range);
-            Change::DeleteRange(space.parse().unwrap(), from, to.unwrap())
-        }
-    };
-    text.split(';').filter(|text| !text.trim().is_empty()).map(change).collect()
+    }
+    changes
+}
+
+/// Changes that write so many values of 90 bytes.
+pub(crate) fn many(values: usize) -> Changes {
+    let mut changes = Changes::default();
+    for number in 0..values {
+        changes.put(1, [format!("{number:0>6}").as_bytes()], [&[b'v'; 90]]);
+    }
+    changes
 }
 
 /// The entries of a range as `key=value`.
@@ -170,8 +182,8 @@ fn play(backend: &dyn StateBackend, script: &str) -> String {
         let store = Rc::clone(stores.entry(id).or_insert_with(|| backend.open(id).unwrap()));
         let (call, rest) = line.split_once(' ').unwrap_or((line, ""));
         match call {
-            "apply" => store.apply(changes(rest)).unwrap(),
-            "load" => store.load(changes(rest)).unwrap(),
+            "apply" => store.apply(&changes(rest)).unwrap(),
+            "load" => store.load(&changes(rest)).unwrap(),
             "wipe" => store.wipe().unwrap(),
             "reopen" => {
                 drop((store, stores.remove(&id)));
@@ -206,14 +218,14 @@ fn a_task_belongs_to_whom_opened_it_last() {
     on_each(|backend| {
         let (old, new) = (backend.open(task("0_1")).unwrap(), backend.open(task("0_1")).unwrap());
         let put = |value: &str| changes(&format!("put 1 a {value}"));
-        new.apply(put("new")).unwrap();
-        for refused in [old.apply(put("old")), old.load(put("old")), old.wipe()] {
+        new.apply(&put("new")).unwrap();
+        for refused in [old.apply(&put("old")), old.load(&put("old")), old.wipe()] {
             let error = refused.unwrap_err();
             assert_eq!((error.reaction(), error.place().task), (Reaction::Rejoin, Some(task("0_1"))));
         }
         assert_eq!(old.get(1, b"a").unwrap(), Some(b"new".to_vec()), "a look is allowed");
         drop(old);
-        new.apply(put("newer")).unwrap();
+        new.apply(&put("newer")).unwrap();
         assert_eq!(new.get(1, b"a").unwrap(), Some(b"newer".to_vec()));
         drop(new);
         backend.persist(true).unwrap();
@@ -232,23 +244,23 @@ fn large_loads_are_as_their_changes_one_by_one() {
             (state >> 33) % below
         };
         for round in 0..60_u32 {
-            let mut changes = Vec::new();
+            let mut changes = Changes::default();
             for _ in 0..2_000 {
                 let key = format!("key {}", random(30_000)).into_bytes();
                 if random(4) == 0 {
-                    changes.push(Change::Delete(1, key.clone()));
+                    changes.push(Change::Delete(1, &key));
                     model.remove(&key);
                 } else {
                     let value = format!("{round:03} {:0>90}", random(1_000_000));
-                    changes.push(Change::Put(1, key.clone(), value.clone().into_bytes()));
+                    changes.push(Change::Put(1, &key, value.as_bytes()));
                     model.insert(key, value);
                 }
             }
             // Some rounds come as flushes do, some are looked at in between.
             if round % 20 == 7 {
-                store.apply(changes).unwrap()
+                store.apply(&changes).unwrap()
             } else {
-                store.load(changes).unwrap()
+                store.load(&changes).unwrap()
             }
             if round % 20 == 13 {
                 assert_eq!(store.get(1, b"none").unwrap(), None);

@@ -3,7 +3,7 @@
 //! A child writes numbered batches for two tasks by a script and dies; the next process looks. Each batch rewrites the same
 //! keys with its number, adds a key of its own, and tells its number as the offset.
 
-use headwater::state::{ByteStore, Change, KeyRange, META, StateBackend};
+use headwater::state::{ByteStore, Change, Changes, KeyRange, META, StateBackend};
 use headwater::topic::TaskId;
 
 use crate::contract::scan;
@@ -14,13 +14,14 @@ const SHARED_KEYS: usize = 50;
 /// Keys of a batch so large that it becomes a file of its own.
 const MANY_KEYS: usize = 40_000;
 
-fn batch(number: usize, keys: usize) -> Vec<Change> {
+fn batch(number: usize, keys: usize) -> Changes {
     let value = format!("{number:0>80}").into_bytes();
-    let shared =
-        (0..keys).map(|key| Change::Put(1, format!("{:0>8}", key * 7 % keys).into_bytes(), value.clone()));
-    let mut changes: Vec<_> = shared.collect();
-    changes.push(Change::Put(2, format!("{number:0>8}").into_bytes(), Vec::new()));
-    changes.push(Change::Put(META, b"offset".to_vec(), number.to_be_bytes().to_vec()));
+    let mut changes = Changes::default();
+    for key in 0..keys {
+        changes.push(Change::Put(1, format!("{:0>8}", key * 7 % keys).as_bytes(), &value));
+    }
+    changes.push(Change::Put(2, format!("{number:0>8}").as_bytes(), b""));
+    changes.push(Change::Put(META, b"offset", &number.to_be_bytes()));
     changes
 }
 
@@ -62,10 +63,10 @@ fn child() {
             }
             for store in &stores {
                 match call {
-                    "apply" => store.apply(batch(number, SHARED_KEYS)).unwrap(),
-                    "load" => store.load(batch(number, SHARED_KEYS)).unwrap(),
+                    "apply" => store.apply(&batch(number, SHARED_KEYS)).unwrap(),
+                    "load" => store.load(&batch(number, SHARED_KEYS)).unwrap(),
                     "file" => {
-                        store.load(batch(number, MANY_KEYS)).unwrap();
+                        store.load(&batch(number, MANY_KEYS)).unwrap();
                         // To look makes it write what it holds back.
                         store.get(META, b"offset").unwrap();
                     }

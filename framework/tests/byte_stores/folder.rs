@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use headwater::Error;
 use headwater::error::Reaction;
-use headwater::state::{Change, KeyRange, RocksBackend, StateBackend};
+use headwater::state::{KeyRange, RocksBackend, StateBackend};
 use headwater::topic::TaskId;
 
-use crate::contract::scan;
+use crate::contract::{many, scan};
 use crate::place::{Place, open, told};
 
 const TASK: TaskId = TaskId { subtopology: 0, partition: 0 };
@@ -29,9 +29,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 fn put(backend: &RocksBackend, values: usize) {
-    let store = backend.open(TASK).unwrap();
-    let change = |number| Change::Put(1, format!("{number:0>6}").into_bytes(), vec![b'v'; 90]);
-    store.apply((0..values).map(change).collect()).unwrap();
+    backend.open(TASK).unwrap().apply(&many(values)).unwrap();
     backend.persist(true).unwrap();
 }
 

@@ -46,17 +46,18 @@ fn run(place: &Place, wrap: &[String], name: &str) {
 fn write_until_it_fails(backend: &impl StateBackend) -> (usize, Error) {
     let store = backend.open(TASK).unwrap();
     for number in 1..10_000_usize {
-        let key = format!("{number:0>6}").into_bytes();
+        let key = format!("{number:0>6}");
         // What cannot be made smaller: every byte from a counter that runs on.
         let mut state = number as u64;
         let mut random = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 56) as u8
         };
-        let value = (0..64 << 10).map(|_| random()).collect();
-        let offset = Change::Put(META, b"offset".to_vec(), number.to_string().into_bytes());
-        let written =
-            store.apply(vec![Change::Put(1, key, value), offset]).and_then(|()| backend.persist(true));
+        let value: Vec<_> = (0..64 << 10).map(|_| random()).collect();
+        let offset = number.to_string();
+        let changes =
+            [Change::Put(1, key.as_bytes(), &value), Change::Put(META, b"offset", offset.as_bytes())];
+        let written = store.apply(&changes.into()).and_then(|()| backend.persist(true));
         if let Err(error) = written {
             return (number - 1, error);
         }

@@ -1,9 +1,9 @@
 //! What is deleted when a task stays away, and what the figures say.
 
-use headwater::state::{Change, KeyRange, StateBackend};
+use headwater::state::{KeyRange, StateBackend};
 use headwater::topic::TaskId;
 
-use crate::contract::scan;
+use crate::contract::{many, scan};
 use crate::place::Place;
 
 const DELAY_MS: i64 = 600_000;
@@ -13,8 +13,7 @@ fn task(partition: i32) -> TaskId {
 }
 
 fn put(backend: &dyn StateBackend, partition: i32) {
-    let change = |number| Change::Put(1, format!("{number:0>6}").into_bytes(), vec![b'v'; 90]);
-    backend.open(task(partition)).unwrap().apply((0..20_000).map(change).collect()).unwrap();
+    backend.open(task(partition)).unwrap().apply(&many(20_000)).unwrap();
 }
 
 #[test]

@@ -208,7 +208,7 @@ fn a_worker_deletes_what_nobody_has_taken_up() {
     let mut bench = Bench::new();
     bench.pipe(0..100);
     let elsewhere = TaskId { partition: 3, ..TASK };
-    bench.backend.open(elsewhere).unwrap().apply(vec![Change::Put(1, b"k".to_vec(), b"v".to_vec())]).unwrap();
+    bench.backend.open(elsewhere).unwrap().apply(&[Change::Put(1, b"k", b"v")].into()).unwrap();
     bench.settle();
     let value = |bench: &Bench| bench.backend.look_at(elsewhere).get(1, b"k").unwrap();
     for (wait_ms, there) in [(30_000, true), (150_000, true), (100_000, false)] {

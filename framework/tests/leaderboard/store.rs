@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use headwater::codec::{LongSerde, StringSerde, WindowKind};
+use headwater::error::{Error, Reaction, Result};
 use headwater::state::{
-    Board, BoardRow, KeyRange, LeaderboardSerdes, LeaderboardStore, MemberChange, MemoryBackend, RankBy,
-    Shelf, Shown, StateBackend, StateStore,
+    Batches, Board, BoardRow, Changes, KeyRange, LeaderboardSerdes, LeaderboardStore, MemberChange,
+    MemoryBackend, RankBy, Shelf, Shown, StateBackend, StateStore,
 };
 use headwater::{RecordBatch, TaskId};
 
@@ -150,12 +151,22 @@ impl Model {
         self.committed_dropped_to = self.dropped_to;
     }
 
-    fn flush(&mut self) {
-        let mut changes = Vec::new();
-        self.store.unflushed(&mut changes).unwrap();
-        self.backend.open(TASK).unwrap().apply(changes).unwrap();
+    /// Flushes in batches of `limit` bytes; a crash comes before the one behind the first `most`.
+    fn flush(&mut self, limit: usize, most: usize) -> Result<()> {
+        let (bytes, mut batches) = (self.backend.open(TASK).unwrap(), 0);
+        let mut apply = |changes: &mut Changes| {
+            batches += 1;
+            if batches > most {
+                return Err(Error::new(Reaction::Stop, "crashed"));
+            }
+            bytes.apply(changes)
+        };
+        let mut batches = Batches::new(limit, &mut apply);
+        self.store.unflushed(&mut batches)?;
+        batches.end()?;
         self.store.flushed();
         self.flushed = self.changelog.len();
+        Ok(())
     }
 
     /// What happens after an abort (`same`), or in another process; `wiped`: whose disk is empty.
@@ -169,12 +180,12 @@ impl Model {
         } else {
             self.store = open(&self.backend);
         }
-        let mut changes = Vec::new();
+        let mut changes = Changes::default();
         for record in self.changelog.iter().skip(self.flushed) {
             self.store.restore(&record, &mut changes).unwrap();
         }
         self.flushed = self.changelog.len();
-        self.backend.open(TASK).unwrap().apply(changes).unwrap();
+        self.backend.open(TASK).unwrap().apply(&changes).unwrap();
         (self.rows, self.due) = self.committed.clone();
         self.dropped_to = self.committed_dropped_to;
     }
@@ -196,7 +207,10 @@ impl Model {
             0 | 1 => self.commit(),
             2 => {
                 self.commit();
-                self.flush();
+                let (limit, most) = (self.random(2_000) as usize, self.random(8) as usize);
+                if self.flush(limit, most).is_err() {
+                    self.restart(false, false);
+                }
             }
             3 => {
                 let periods = self.random(3) as u32;
@@ -222,7 +236,7 @@ fn a_store_does_what_sorting_everything_would_do_whatever_happens_to_its_memory(
             model.step(step);
         }
         model.commit();
-        model.flush();
+        model.flush(usize::MAX, 1).unwrap();
         model.store.evict(0);
         assert_eq!(model.store.memory_bytes(), 0);
         // What is left on disk is what the boards hold: nothing of a dropped window stays, in neither space.
@@ -234,7 +248,7 @@ fn a_store_does_what_sorting_everything_would_do_whatever_happens_to_its_memory(
             model.tell();
         }
         model.commit();
-        model.flush();
+        model.flush(usize::MAX, 1).unwrap();
         for space in [1, 2] {
             let bytes = model.backend.open(TASK).unwrap();
             let mut left = 0;
@@ -255,6 +269,6 @@ fn what_is_no_leaderboards_changelog_is_refused() {
     for key in [None, Some(&b"abc"[..]), Some(b"\0\0\0\x09short")] {
         let mut batch = RecordBatch::default();
         batch.push(0, key, Some(b""), 0);
-        assert!(store.restore(&batch.get(0), &mut Vec::new()).is_err(), "{key:?}");
+        assert!(store.restore(&batch.get(0), &mut Changes::default()).is_err(), "{key:?}");
     }
 }

@@ -98,8 +98,8 @@ fn a_topology_with_other_stores() {
 
 /// Three bytes where a value begins with eight of its timestamp.
 fn spoil(bench: &Bench, key: &[u8]) {
-    let change = Change::Put(1, key.to_vec(), vec![1, 2, 3]);
-    bench.backend.look_at(TASK).apply(vec![change]).unwrap();
+    let change = Change::Put(1, key, &[1, 2, 3]);
+    bench.backend.look_at(TASK).apply(&[change].into()).unwrap();
 }
 
 #[test]

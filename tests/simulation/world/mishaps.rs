@@ -63,6 +63,7 @@ impl World {
         if self.happens(self.scenario.mishaps.wipe) {
             self.instances[index].backend = MemoryBackend::default();
             self.instances[index].spoilt.clear();
+            self.instances[index].cut.clear();
             let name = self.instances[index].name.clone();
             self.fault("disk lost", &name);
         }
@@ -82,7 +83,7 @@ impl World {
     fn arm(&mut self, index: usize, deed: Deed) {
         // Two tasks that are flushed together are rare: a third of the deeds waits for that.
         let any = Window::ALL[self.random.usize(..Window::ALL.len())];
-        let window = if self.random.u32(..3) == 0 { Window::BetweenTasks } else { any };
+        let window = if self.random.u32(..3) == 0 { Window::BetweenBatches } else { any };
         let posts = &self.instances[index].posts;
         lock(&posts[self.random.usize(..posts.len())].control).armed = Some((window, deed));
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use headwater::codec::partition::partition_for_key;
-use headwater::commit::CommitRecord;
+use headwater::commit::{CommitRecord, Window};
 use headwater::group::subscription;
 use headwater::kafka::memory::MemoryCluster;
 use headwater::time::ManualClock;
@@ -274,6 +274,9 @@ impl World {
         }
         if let Some(window) = control.crashed.take() {
             self.tally.crashes[window as usize] += 1;
+            if matches!(window, Window::FirstApplied | Window::BetweenBatches) {
+                self.cut_off(index);
+            }
             self.fault("crash in a window", &format!("{name}, {window:?}"));
             return self.crash(index);
         }
@@ -316,6 +319,18 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Notes that a crash cut a flush off.
+    fn cut_off(&mut self, index: usize) {
+        let broker = self.mould.cluster.broker();
+        for store in self.mould.plan.subtopologies.iter().flat_map(|part| &part.stores) {
+            for partition in 0..self.scenario.partitions {
+                let records = broker.records(&store.changelog, partition).unwrap_or_default();
+                let end = records.last().map_or(0, |record| record.offset + 1);
+                self.instances[index].cut.insert((store.changelog.to_string(), partition), end);
+            }
+        }
     }
 
     fn take_snapshot(&mut self, index: usize) -> Result<(), Wrong> {

@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use rocksdb::WriteBatch;
 
 use super::keys;
-use crate::state::{Change, Space};
+use crate::state::{Change, Changes, Space};
 use crate::topic::TaskId;
 
 /// A length that stands for "no value": the change deletes.
@@ -84,7 +84,7 @@ impl Gathered {
     }
 
     /// Adds changes, all of them or none; none where one is of a range, or where it would be too much.
-    pub(super) fn push_all(&mut self, changes: &[Change]) -> bool {
+    pub(super) fn push_all(&mut self, changes: &Changes) -> bool {
         let (bytes, places) = (self.bytes.len(), self.places.len());
         let added = changes.iter().all(|change| self.push(change));
         if !added {
@@ -96,10 +96,10 @@ impl Gathered {
         added
     }
 
-    fn push(&mut self, change: &Change) -> bool {
+    fn push(&mut self, change: Change<'_>) -> bool {
         let (space, key, value) = match change {
-            Change::Put(space, key, value) => (*space, key, Some(value)),
-            Change::Delete(space, key) => (*space, key, None),
+            Change::Put(space, key, value) => (space, key, Some(value)),
+            Change::Delete(space, key) => (space, key, None),
             Change::DeleteRange(..) => return false,
         };
         let value_len = value
@@ -107,7 +107,7 @@ impl Gathered {
         let lengths = (u32::try_from(self.bytes.len()), u32::try_from(keys::PREFIX + key.len()), value_len);
         let (Ok(at), Ok(len), Some(value_len)) = lengths else { return false };
         keys::append(self.task, space, key, &mut self.bytes);
-        self.bytes.extend_from_slice(value.map_or(&[], Vec::as_slice));
+        self.bytes.extend_from_slice(value.unwrap_or_default());
         self.places.push(Place { head: 0, space, at, key: len, value: value_len });
         self.share(space, at as usize, len as usize);
         true
@@ -202,45 +202,45 @@ mod tests {
 
     #[test]
     fn the_last_change_of_each_key_is_written_by_key() {
-        let put = |space, key: &[u8], value: u8| Change::Put(space, key.to_vec(), vec![value]);
-        let delete = |space, key: &[u8]| Change::Delete(space, key.to_vec());
+        let put = Change::Put;
+        let delete = Change::Delete;
         let long = b"bb and a key that is longer than its head";
         let longer = b"bb and a key that is longer than its head too";
         let changes = [
-            put(1, longer, 0),
-            put(1, b"bb", 1),
-            put(0, b"z", 2),
+            put(1, longer, b"0"),
+            put(1, b"bb", b"1"),
+            put(0, b"z", b"2"),
             delete(1, long),
-            put(1, b"bb\0", 3),
-            put(1, b"bb", 4),
-            put(1, long, 5),
+            put(1, b"bb\0", b"3"),
+            put(1, b"bb", b"4"),
+            put(1, long, b"5"),
             delete(0, b"z"),
             delete(1, b"b"),
-            put(2, b"", 6),
-            put(2, b"\0", 7),
+            put(2, b"", b"6"),
+            put(2, b"\0", b"7"),
         ];
         let mut gathered = Gathered::new(TaskId { subtopology: 3, partition: 4 });
-        assert!(gathered.push_all(&changes[..4]));
-        assert!(!gathered.push_all(&[
-            put(1, b"b", 8),
-            put(9, b"b", 8),
-            Change::DeleteRange(1, vec![], vec![1])
-        ]));
-        assert!(gathered.push_all(&changes[4..]));
+        assert!(gathered.push_all(&changes[..4].iter().copied().collect()));
+        assert!(
+            !gathered.push_all(
+                &[put(1, b"b", b"8"), put(9, b"b", b"8"), Change::DeleteRange(1, b"", b"1")].into()
+            )
+        );
+        assert!(gathered.push_all(&changes[4..].iter().copied().collect()));
         let mut written = Written(Vec::new());
         gathered.write(&mut written).unwrap();
-        let expected: [(Space, &[u8], Option<u8>); 8] = [
+        let expected: [(Space, &[u8], Option<&[u8; 1]>); 8] = [
             (0, b"z", None),
             (1, b"b", None),
-            (1, b"bb", Some(4)),
-            (1, b"bb\0", Some(3)),
-            (1, long, Some(5)),
-            (1, longer, Some(0)),
-            (2, b"", Some(6)),
-            (2, b"\0", Some(7)),
+            (1, b"bb", Some(b"4")),
+            (1, b"bb\0", Some(b"3")),
+            (1, long, Some(b"5")),
+            (1, longer, Some(b"0")),
+            (2, b"", Some(b"6")),
+            (2, b"\0", Some(b"7")),
         ];
         let expected =
-            expected.map(|(space, key, value)| (space, key.to_vec(), value.map(|value| vec![value])));
+            expected.map(|(space, key, value)| (space, key.to_vec(), value.map(|value| value.to_vec())));
         assert_eq!(written.0, expected);
     }
 }

@@ -13,7 +13,7 @@ use super::database::Database;
 use super::gathered::{Gathered, Sink};
 use super::keys;
 use crate::error::Result;
-use crate::state::{Change, Space};
+use crate::state::{Change, Changes};
 use crate::topic::TaskId;
 
 /// Kind and two lengths, in the form that RocksDB gives batches.
@@ -22,24 +22,23 @@ const BATCH_ENTRY: usize = 8;
 const SORT_FROM: usize = 16;
 
 /// The batch of these changes.
-pub(super) fn batch(task: TaskId, changes: &[Change]) -> WriteBatch {
+pub(super) fn batch(task: TaskId, changes: &Changes) -> WriteBatch {
     if is_worth_sorting(changes) {
         let mut gathered = Gathered::new(task);
         if gathered.push_all(changes) {
             return sorted_batch(&mut gathered);
         }
     }
-    let room = changes.iter().map(|change| size(change) + keys::PREFIX + BATCH_ENTRY).sum();
+    let room = changes.iter().map(|change| change.byte_len() + keys::PREFIX + BATCH_ENTRY).sum();
     let mut batch = WriteBatch::with_capacity_bytes(room);
     let mut whole = Vec::new();
-    for change in changes {
-        let (space, key) = place(change);
-        keys::write(task, space, key, &mut whole);
+    for change in changes.iter() {
+        keys::write(task, change.space(), change.key(), &mut whole);
         match change {
             Change::Put(_, _, value) => batch.put(&whole, value),
             Change::Delete(..) => batch.delete(&whole),
             Change::DeleteRange(space, from, to) if from < to => {
-                batch.delete_range(&whole, &keys::key(task, *space, to));
+                batch.delete_range(&whole, &keys::key(task, space, to));
             }
             Change::DeleteRange(..) => {}
         }
@@ -95,24 +94,11 @@ impl Sink for SstFileWriter<'_> {
 
 /// A flush is sorted by store already, but for the few entries about the task itself: to sort it costs more than it
 /// saves. A change of a range must stay behind those before it.
-fn is_worth_sorting(changes: &[Change]) -> bool {
+fn is_worth_sorting(changes: &Changes) -> bool {
     let ranges = changes.iter().any(|change| matches!(change, Change::DeleteRange(..)));
-    let steps_back = || changes.windows(2).filter(|pair| place(&pair[0]) > place(&pair[1])).count();
+    let steps_back = || {
+        let pairs = changes.iter().zip(changes.iter().skip(1));
+        pairs.filter(|(one, next)| (one.space(), one.key()) > (next.space(), next.key())).count()
+    };
     !ranges && steps_back() > changes.len() / SORT_FROM
-}
-
-/// Bytes of a change.
-fn size(change: &Change) -> usize {
-    match change {
-        Change::Put(_, one, other) | Change::DeleteRange(_, one, other) => one.len() + other.len(),
-        Change::Delete(_, key) => key.len(),
-    }
-}
-
-fn place(change: &Change) -> (Space, &[u8]) {
-    match change {
-        Change::Put(space, key, _) | Change::Delete(space, key) | Change::DeleteRange(space, key, _) => {
-            (*space, key)
-        }
-    }
 }

@@ -73,7 +73,7 @@ impl RocksOptions {
 ///
 /// let backend = RocksBackend::open_folder(&options)?;
 /// let name = backend.process_name().map(str::to_owned);
-/// backend.open(task)?.apply(vec![Change::Put(1, b"key".to_vec(), b"value".to_vec())])?;
+/// backend.open(task)?.apply(&[Change::Put(1, b"key", b"value")].into())?;
 /// drop(backend); // A clean end: everything is on disk.
 ///
 /// let backend = RocksBackend::open_folder(&options)?;

@@ -11,7 +11,7 @@ use super::gathered::Gathered;
 use super::owners::{Owner, lock};
 use super::{keys, load};
 use crate::error::{Error, Reaction, Result};
-use crate::state::{ByteStore, Change, KeyRange, Space, Visit};
+use crate::state::{ByteStore, Changes, KeyRange, Space, Visit};
 use crate::topic::TaskId;
 
 /// Changes of a restore are held back until there are so many bytes of them, all stores together: the more at once, the
@@ -134,17 +134,17 @@ impl ByteStore for RocksStore {
         entries.status().map_err(|error| self.failed(error))
     }
 
-    fn apply(&self, changes: Vec<Change>) -> Result<()> {
+    fn apply(&self, changes: &Changes) -> Result<()> {
         self.settle()?;
-        self.write(load::batch(self.task, &changes))
+        self.write(load::batch(self.task, changes))
     }
 
-    fn load(&self, changes: Vec<Change>) -> Result<()> {
+    fn load(&self, changes: &Changes) -> Result<()> {
         drop(self.own()?);
         let (added, bytes) = {
             let mut held = self.held.borrow_mut();
             let was_empty = held.is_empty();
-            let added = held.push_all(&changes);
+            let added = held.push_all(changes);
             if was_empty && !held.is_empty() {
                 self.database.loading.fetch_add(1, Ordering::Relaxed);
             }
