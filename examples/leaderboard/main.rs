@@ -32,6 +32,12 @@ use view::View;
 /// A result of the example.
 type Fallible<T> = Result<T, Box<dyn Error>>;
 
+/// In place of the system's allocator: RocksDB and librdkafka take and give back memory on many threads, and with this one
+/// that is faster and less of it is left over.
+#[cfg(all(feature = "rocksdb", not(target_env = "msvc")))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Brokers delete records of windows by their own clock, and the flights are of 2013: a hundred years, milliseconds.
 const SINCE_2013_MS: &str = "3155760000000";
 /// Instead of an address: the broker within this process.

@@ -150,7 +150,7 @@ const STATE: &[Case] = &[
     ),
     ("errors.dead.letter.queue.topic.name", field!(dead_letter_topic), "None", &[("dead", "Some(\"dead\")")]),
     ("state.flush.interval.ms", field!(state_flush_interval_ms), "60000", &[("1", "1")]),
-    ("state.flush.bytes", field!(state_flush_bytes), "67108864", &[("8m", "8388608"), ("5", "5")]),
+    ("state.flush.bytes", field!(state_flush_bytes), "16777216", &[("8m", "8388608"), ("5", "5")]),
     ("memory.max", field!(memory_max), "268435456", &[("2 GiB", "2147483648")]),
     ("state.dir", in_temporary, "\"TEMPORARY/headwater\"", &[("/var/lib/app", "\"/var/lib/app\"")]),
     ("state.cleanup.delay.ms", field!(state_cleanup_delay_ms), "600000", &[("0", "0")]),
@@ -229,7 +229,7 @@ fn defaults_follow_other_settings() {
         (format!("{eos}commit.interval.ms=100000"), field!(transaction_timeout_ms), "900000"),
         (format!("{eos}commit.interval.ms=100000"), field!(request_timeout_ms), "30000"),
         ("client.id=west".to_owned(), field!(client_id), "\"west\""),
-        ("memory.max=4m".to_owned(), field!(state_flush_bytes), "1048576"),
+        ("memory.max=4m".to_owned(), field!(state_flush_bytes), "262144"),
         ("memory.max=1".to_owned(), field!(state_flush_bytes), "1"),
         ("__emit.interval.ms.kstreams.windowed.aggregation__=7".to_owned(), field!(emit_interval_ms), "7"),
         // Clients' prefixes name the same settings.
@@ -335,7 +335,7 @@ fn kafkas_other_names_say_what_to_do_instead() {
         (
             "rocksdb.config.setter",
             "there is one database for all stores, which is set up by the framework and bounded as a whole; set \
-             `memory.max`, a quarter of which is for it",
+             `memory.max`, of which it gets its part",
         ),
         (
             "allow.os.group.write.access",
@@ -470,7 +470,7 @@ fn contradictions_are_refused_by_name() {
         (
             "memory.max=1m\nstate.flush.bytes=2m",
             "`state.flush.bytes` (2097152, code) must not be above `memory.max` (1048576, code); memory would be full \
-             before anything is flushed; a quarter of it leaves room for records",
+             before anything is flushed; a sixteenth of it leaves room for records",
         ),
         (
             "production.exception.handler=dead-letter",

@@ -21,6 +21,11 @@ use clap::Parser;
 /// A result of the program.
 type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
+/// As the example has it, and as whoever keeps state on disk should.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[derive(Parser)]
 enum Command {
     /// Kills instances, and checks what they have written.

@@ -386,20 +386,20 @@ mod tests {
         let mut worker = Worker::new(shared.application.worker(0, &shared.application.cluster));
         assert_eq!(
             worker.memory_share(),
-            6_000_000,
+            4_500_000,
             "as `num.stream.threads` says, until it hears otherwise"
         );
         let mut share = || {
             shared.tell(&mut worker, &AtomicBool::new(false));
             worker.memory_share()
         };
-        for (number, expected) in [(0, 12_000_000), (1, 6_000_000), (2, 4_000_000)] {
+        for (number, expected) in [(0, 9_000_000), (1, 4_500_000), (2, 3_000_000)] {
             assert_eq!((shared.add_thread().expect("a thread"), share()), (number, expected));
         }
-        assert_eq!((shared.remove_thread(), share()), (Some(2), 6_000_000));
+        assert_eq!((shared.remove_thread(), share()), (Some(2), 4_500_000));
         shared.stop();
         shared.wait().expect("the end");
-        assert_eq!(share(), 12_000_000);
+        assert_eq!(share(), 9_000_000);
     }
 
     #[test]

@@ -16,6 +16,10 @@ use crate::topic::TaskId;
 /// A flush of `state.flush.bytes` goes to the byte stores in about so many batches: each is in memory twice for a moment.
 const BATCHES: usize = 64;
 
+/// Sixteenths of the memory from which on a flush drops entries, and to which.
+const FULL: usize = 13;
+const ROOMY: usize = 11;
+
 /// When to flush.
 #[derive(Clone, Debug)]
 pub struct FlushOptions {
@@ -146,14 +150,19 @@ impl Flusher {
         probe.at(Window::Flushed)
     }
 
+    /// Drops what was not used for long, then for less long, then everything that can be read again, until there is room
+    /// for what comes: else each commit would have to flush.
     fn evict(&self, tasks: &mut BTreeMap<TaskId, Task>) {
-        // First what was not used since the flush before (this one began a new period), then everything that can be
-        // read again.
-        for periods in [2, 0] {
-            if !self.is_over_budget(tasks, 0) {
+        let room = |part: usize| self.options.memory / 16 * part;
+        let used = |tasks: &BTreeMap<TaskId, Task>| tasks.values().map(Task::memory_bytes).sum::<usize>();
+        if used(tasks) < room(FULL) {
+            return;
+        }
+        for periods in [4, 3, 2, 0] {
+            tasks.values_mut().for_each(|task| task.evict(periods));
+            if used(tasks) <= room(ROOMY) {
                 return;
             }
-            tasks.values_mut().for_each(|task| task.evict(periods));
         }
     }
 }

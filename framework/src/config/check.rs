@@ -58,7 +58,7 @@ const RULES: &[Rule] = &[
         properties: ["state.flush.bytes", "memory.max"],
         broken: |values| values.number("state.flush.bytes") > values.number("memory.max"),
         must: "must not be above",
-        hint: "memory would be full before anything is flushed; a quarter of it leaves room for records",
+        hint: "memory would be full before anything is flushed; a sixteenth of it leaves room for records",
     },
 ];
 

@@ -131,7 +131,7 @@ const NAMES: &[Elsewhere] = &[
     (
         &["rocksdb.config.setter"],
         "there is one database for all stores, which is set up by the framework and bounded as a whole",
-        "set `memory.max`, a quarter of which is for it",
+        "set `memory.max`, of which it gets its part",
     ),
     (
         &[

@@ -164,6 +164,22 @@ impl Settings {
     }
 }
 
+/// What a process takes that nobody counts, bytes: code, the queues of a client, threads.
+const PROCESS_BYTES: usize = 48 << 20;
+/// The part of memory that allocators hold back, about.
+const ALLOCATOR_PART: usize = 8;
+/// What is not counted gets at most this part of `memory.max`, lest a small one leave nothing.
+const UNCOUNTED_PART: usize = 4;
+
+impl Settings {
+    /// The part of `memory.max` that is for records and state, bytes: what is counted. The rest is for what is not.
+    #[must_use]
+    pub fn counted_memory(&self) -> usize {
+        let uncounted = PROCESS_BYTES + self.memory_max / ALLOCATOR_PART;
+        self.memory_max - uncounted.min(self.memory_max / UNCOUNTED_PART)
+    }
+}
+
 fn size(values: &Values, name: &str) -> usize {
     usize::try_from(values.number(name)).unwrap_or(usize::MAX)
 }

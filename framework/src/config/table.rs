@@ -406,7 +406,7 @@ const STATE: &[Property] = &[
     Property::new(
         "state.flush.bytes",
         Kind::Bytes(1),
-        Fallback::Derived("64 MiB, but at most a quarter of memory.max"),
+        Fallback::Derived("64 MiB, but at most a sixteenth of memory.max"),
         "how much committed state waits until it goes to the byte store, even before state.flush.interval.ms is \
          over",
     ),
@@ -414,9 +414,10 @@ const STATE: &[Property] = &[
         "memory.max",
         Kind::Bytes(1),
         Fallback::Text("256 MiB"),
-        "how much memory records and state of the workers may take before they commit and flush early, drop what they \
-         can read again, and fetch only what a task has nothing of; what large values hold is estimated; a quarter of it is \
-         for state on disk, where there is",
+        "how much memory the process should take; of it 48 MiB and an eighth, but no more than a quarter, are for code, \
+         clients and allocators; of the rest three eighths are for state on disk, where there is, and the others for records \
+         and state of the workers: before they take more they commit and flush early, drop what they can read again, and \
+         fetch only what a task has nothing of; what large values hold is estimated",
     ),
     // Kafka Streams' default is `kafka-streams` below the same folder.
     Property::new(

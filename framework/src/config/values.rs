@@ -117,7 +117,7 @@ impl Values {
         let half_ms = (self.number("transaction.timeout.ms") / 2).max(1);
         let request_ms = if exactly_once { half_ms.min(30_000) } else { 30_000 };
         self.unless_given("request.timeout.ms", Value::Number(request_ms));
-        let flush_bytes = (self.number("memory.max") / 4).clamp(1, 64 << 20);
+        let flush_bytes = (self.number("memory.max") / 16).clamp(1, 64 << 20);
         self.unless_given("state.flush.bytes", Value::Number(flush_bytes));
         let state_dir = std::env::temp_dir().join("headwater");
         self.unless_given("state.dir", Value::Text(state_dir.display().to_string()));

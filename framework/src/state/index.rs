@@ -1,19 +1,36 @@
 //! The index of an overlay: where the entry of a key lies, by the key's hash.
 //!
-//! Open addressing with linear probing in one array of words, each a hash with the number of an entry: a look-up waits
+//! Open addressing with linear probing in arrays of words, each a hash with the number of an entry: a look-up waits
 //! for one line of memory before it waits for the entry. Entries are never taken out one by one; who drops some builds
 //! the index anew.
+//!
+//! A large index is in parts, by the first bits of the hash: each grows by itself, so that growing takes little memory
+//! and time at once. A hash begins at its own fraction of a part: whatever its length, a part keeps the order of hashes
+//! when it grows, and is read and written from one end to the other.
 
 use super::SlotId;
 use super::huge_pages::{Table, zeroed};
 
-/// What an index begins with.
+/// What a part begins with.
 const FIRST: usize = 16;
+/// An index of one part that would get more places than this is split.
+const WHOLE: usize = 1 << 16;
+/// Bits of the hash that tell the part, where there are several.
+const PART_BITS: u32 = 4;
+/// A part grows when more than so many of ten places are taken, to half as many again.
+const TAKEN: usize = 7;
 
 /// Where the entries of an overlay lie.
 #[derive(Debug)]
 pub(super) struct Index {
-    /// A power of two of them: `hash << 32 | number of the entry + 1`, or 0.
+    parts: Vec<Part>,
+    /// Bits of the hash that tell the part.
+    bits: u32,
+}
+
+#[derive(Debug)]
+struct Part {
+    /// `hash << 32 | number of the entry + 1`, or 0.
     places: Table<u64>,
     len: usize,
 }
@@ -21,18 +38,35 @@ pub(super) struct Index {
 impl Index {
     /// An index with room for `entries`.
     pub(super) fn with_room(entries: usize) -> Self {
-        Self { places: zeroed((entries * 2).next_power_of_two().max(FIRST)), len: 0 }
+        let places = entries * 10 / TAKEN + 1;
+        let bits = if places > WHOLE { PART_BITS } else { 0 };
+        Self::with_parts(bits, places >> bits)
+    }
+
+    fn with_parts(bits: u32, places: usize) -> Self {
+        Self { parts: (0..1 << bits).map(|_| Part::with_places(places)).collect(), bits }
     }
 
     /// Bytes in memory.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.places.len() * size_of::<u64>()
+        self.parts.iter().map(|part| part.places.len() * size_of::<u64>()).sum()
+    }
+
+    /// The part of a hash, and the fraction of it where the search begins, in 32 bits.
+    #[inline]
+    fn split(&self, hash: u32) -> (usize, u32) {
+        let wide = u64::from(hash) << self.bits;
+        #[expect(clippy::cast_possible_truncation, reason = "a few bits, and the lower half")]
+        let both = ((wide >> 32) as usize, wide as u32);
+        both
     }
 
     /// What stands where the search for `hash` begins; for [`Index::find_from`].
     #[inline]
     pub(super) fn home(&self, hash: u32) -> u64 {
-        self.places[hash as usize & (self.places.len() - 1)]
+        let (part, fraction) = self.split(hash);
+        let part = &self.parts[part];
+        part.places[part.begin(fraction)]
     }
 
     /// The entry of that hash for which `is_it` holds.
@@ -49,40 +83,74 @@ impl Index {
         hash: u32,
         mut is_it: impl FnMut(SlotId) -> bool,
     ) -> Option<SlotId> {
-        let (mut word, mut place) = (home, hash as usize);
+        let (part, fraction) = self.split(hash);
+        let part = &self.parts[part];
+        let (mut word, mut place) = (home, part.begin(fraction));
         while word != 0 {
             if hash_of(word) == hash && is_it(slot_of(word)) {
                 return Some(slot_of(word));
             }
-            place = (place + 1) & (self.places.len() - 1);
-            word = self.places[place];
+            place = part.after(place);
+            word = part.places[place];
         }
         None
     }
 
     /// Adds an entry.
     pub(super) fn insert(&mut self, hash: u32, id: SlotId) {
-        if self.len * 3 >= self.places.len() * 2 {
-            self.grow();
+        let (part, _) = self.split(hash);
+        if self.parts[part].is_full() {
+            self.grow(part);
         }
         self.put(u64::from(hash) << 32 | u64::from(id.0 + 1));
-        self.len += 1;
     }
 
     fn put(&mut self, word: u64) {
-        let mask = self.places.len() - 1;
-        let mut place = hash_of(word) as usize & mask;
-        while self.places[place] != 0 {
-            place = (place + 1) & mask;
+        let (part, fraction) = self.split(hash_of(word));
+        let part = &mut self.parts[part];
+        let mut place = part.begin(fraction);
+        while part.places[place] != 0 {
+            place = part.after(place);
         }
-        self.places[place] = word;
+        part.places[place] = word;
+        part.len += 1;
     }
 
     #[cold]
-    fn grow(&mut self) {
-        let larger = zeroed(self.places.len() * 2);
-        let words = std::mem::replace(&mut self.places, larger);
-        words.iter().filter(|word| **word != 0).for_each(|word| self.put(*word));
+    fn grow(&mut self, part: usize) {
+        let places = self.parts[part].places.len() * 3 / 2;
+        let split = self.bits == 0 && places > WHOLE;
+        let old = if split {
+            let parts = Self::with_parts(PART_BITS, places >> PART_BITS);
+            std::mem::replace(self, parts).parts.swap_remove(0)
+        } else {
+            std::mem::replace(&mut self.parts[part], Part::with_places(places))
+        };
+        old.places.iter().filter(|word| **word != 0).for_each(|word| self.put(*word));
+    }
+}
+
+impl Part {
+    fn with_places(places: usize) -> Self {
+        Self { places: zeroed(places.max(FIRST)), len: 0 }
+    }
+
+    /// The place at a fraction of its length.
+    #[inline]
+    fn begin(&self, fraction: u32) -> usize {
+        ((u64::from(fraction) * self.places.len() as u64) >> 32) as usize
+    }
+
+    /// The place behind this one; the first one is behind the last.
+    #[inline]
+    fn after(&self, place: usize) -> usize {
+        if place + 1 == self.places.len() { 0 } else { place + 1 }
+    }
+
+    /// Whether it has to grow before it takes one more. Places are always free: there every search ends.
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.len * 10 >= self.places.len() * TAKEN
     }
 }
 
@@ -101,19 +169,37 @@ fn slot_of(word: u64) -> SlotId {
 mod tests {
     use super::*;
 
-    #[test]
-    fn entries_are_found_through_collisions_and_growth() {
+    fn check(hash: impl Fn(u32) -> u32, entries: u32) -> Index {
         let mut index = Index::with_room(0);
-        // Hashes of which many begin at the same place, the last one, and some are the same.
-        let hash = |id: u32| u32::MAX - id / 3 * 4096;
-        for id in 0..3_000 {
+        for id in 0..entries {
             assert_eq!(index.find(hash(id), |other| other.0 == id), None);
             index.insert(hash(id), SlotId(id));
         }
-        for id in 0..3_000 {
+        for id in 0..entries {
             assert_eq!(index.find(hash(id), |other| other.0 == id), Some(SlotId(id)));
         }
+        index
+    }
+
+    #[test]
+    fn entries_are_found_through_collisions_and_growth() {
+        // Hashes of which many begin at the last place, and some are the same.
+        let index = check(|id| u32::MAX - id / 3, 3_000);
         assert_eq!(index.find(5, |_| true), None);
-        assert_eq!(index.memory_bytes(), 8_192 * 8);
+    }
+
+    #[test]
+    fn a_large_index_grows_part_by_part() {
+        let hash = |id: u32| id.wrapping_mul(2_654_435_769);
+        let index = check(hash, 200_000);
+        assert_eq!(index.parts.len(), 1 << PART_BITS);
+        let words = index.memory_bytes() / 8;
+        assert!((200_000 * 10 / 7..200_000 * 10 / 4).contains(&words), "{words} for 200000");
+        assert!(Index::with_room(200_000).memory_bytes() / 8 < 300_000);
+        // With room for them it does not grow.
+        let mut index = Index::with_room(100_000);
+        let before = index.memory_bytes();
+        (0..95_000).for_each(|id| index.insert(hash(id), SlotId(id)));
+        assert_eq!(index.memory_bytes(), before);
     }
 }

@@ -20,6 +20,8 @@ mod ranking;
 mod rocksdb;
 mod session;
 mod session_slots;
+mod slots;
+mod sorting;
 mod weight;
 mod window;
 mod window_index;

@@ -15,8 +15,9 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 
 use super::Shelf;
-use super::huge_pages::{HugePages, Table};
 use super::index::Index;
+use super::slots::Slots;
+use super::sorting::sort_by_bytes;
 use crate::codec::{ROWS, Serde, encode_all, gather};
 use crate::error::Result;
 use crate::record::Encoded;
@@ -114,7 +115,7 @@ pub(super) struct Wanted<'a, K> {
 #[derive(Debug)]
 pub struct Overlay<V> {
     index: Index,
-    slots: Table<Slot<V>>,
+    slots: Slots<Slot<V>>,
     hasher: RandomState,
     dirty: Vec<SlotId>,
     unflushed: Vec<SlotId>,
@@ -142,7 +143,7 @@ impl<V> Overlay<V> {
     pub fn new(complete: bool) -> Self {
         Self {
             index: Index::with_room(0),
-            slots: Table::new_in(HugePages),
+            slots: Slots::new(),
             hasher: RandomState::default(),
             dirty: Vec::new(),
             unflushed: Vec::new(),
@@ -155,10 +156,7 @@ impl<V> Overlay<V> {
 
     /// The same with room for `entries`.
     pub fn with_room(complete: bool, entries: usize) -> Self {
-        let mut overlay = Self::new(complete);
-        overlay.slots.reserve(entries);
-        overlay.index = Index::with_room(entries);
-        overlay
+        Self { index: Index::with_room(entries), ..Self::new(complete) }
     }
 
     /// Whether a miss means that the key does not exist.
@@ -183,7 +181,7 @@ impl<V> Overlay<V> {
 
     /// Estimated bytes in memory, without what values hold on the heap.
     pub fn memory_bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot<V>>() + self.index.memory_bytes() + self.heap
+        self.slots.memory_bytes() + self.index.memory_bytes() + self.heap
     }
 
     /// The hash, cut to 32 bits.
@@ -204,8 +202,8 @@ impl<V> Overlay<V> {
     #[inline]
     fn find_hashed(&mut self, hash: u32, key: &[u8]) -> Option<SlotId> {
         let slots = &self.slots;
-        let id = self.index.find(hash, |id| is_same(slots[id.0 as usize].key.as_slice(), key))?;
-        self.slots[id.0 as usize].used = self.period;
+        let id = self.index.find(hash, |id| is_same(slots.get(id.0).key.as_slice(), key))?;
+        self.slots.get_mut(id.0).used = self.period;
         Some(id)
     }
 
@@ -255,12 +253,12 @@ impl<V> Overlay<V> {
     /// more than where the next one is asked for only after something was done with the one before.
     #[inline]
     fn touch<'a>(&self, ids: impl Iterator<Item = &'a SlotId>) {
-        std::hint::black_box(ids.fold(0, |all, id| all ^ self.slots[id.0 as usize].used));
+        std::hint::black_box(ids.fold(0, |all, id| all ^ self.slots.get(id.0).used));
     }
 
     #[inline]
     fn is_entry_of(&mut self, id: SlotId, key: &[u8]) -> bool {
-        let slot = &mut self.slots[id.0 as usize];
+        let slot = self.slots.get_mut(id.0);
         let same = is_same(slot.key.as_slice(), key);
         if same {
             slot.used = self.period;
@@ -286,25 +284,25 @@ impl<V> Overlay<V> {
     /// The value of an entry.
     #[inline]
     pub fn value(&self, id: SlotId) -> Option<&V> {
-        self.slots[id.0 as usize].value.as_ref()
+        self.slots.get(id.0).value.as_ref()
     }
 
     /// The timestamp of an entry.
     #[inline]
     pub fn timestamp(&self, id: SlotId) -> i64 {
-        self.slots[id.0 as usize].timestamp
+        self.slots.get(id.0).timestamp
     }
 
     /// Takes the value out of an entry that is about to be set.
     #[inline]
     pub fn take(&mut self, id: SlotId) -> Option<V> {
-        self.slots[id.0 as usize].value.take()
+        self.slots.get_mut(id.0).value.take()
     }
 
     /// Changes an entry: `change` gets its value and timestamp and tells the new ones.
     #[inline]
     pub fn update(&mut self, id: SlotId, change: impl FnOnce(Option<V>, i64) -> (Option<V>, i64)) {
-        let slot = &mut self.slots[id.0 as usize];
+        let slot = self.slots.get_mut(id.0);
         let (value, timestamp) = change(slot.value.take(), slot.timestamp);
         self.set(id, value, timestamp);
     }
@@ -312,7 +310,7 @@ impl<V> Overlay<V> {
     /// Changes an entry.
     #[inline]
     pub fn set(&mut self, id: SlotId, value: Option<V>, timestamp: i64) {
-        let slot = &mut self.slots[id.0 as usize];
+        let slot = self.slots.get_mut(id.0);
         slot.value = value;
         slot.timestamp = timestamp;
         if slot.changed != self.interval {
@@ -356,7 +354,7 @@ impl<V> Overlay<V> {
     }
 
     fn entry(&self, id: SlotId) -> Entry<'_, V> {
-        let slot = &self.slots[id.0 as usize];
+        let slot = self.slots.get(id.0);
         Entry { key: slot.key.as_slice(), value: slot.value.as_ref(), timestamp: slot.timestamp }
     }
 
@@ -373,9 +371,7 @@ impl<V> Overlay<V> {
     pub fn unflushed(&mut self) -> impl Iterator<Item = Entry<'_, V>> {
         assert!(self.dirty.is_empty(), "flushed while a transaction is open");
         let slots = &self.slots;
-        self.unflushed.sort_unstable_by(|a, b| {
-            slots[a.0 as usize].key.as_slice().cmp(slots[b.0 as usize].key.as_slice())
-        });
+        sort_by_bytes(&mut self.unflushed, |id| slots.get(id.0).key.as_slice());
         self.unflushed.iter().map(|id| self.entry(*id))
     }
 
@@ -398,13 +394,12 @@ impl<V> Overlay<V> {
             return;
         }
         self.complete = false;
-        self.slots.shrink_to(self.slots.len() * 2);
         self.rebuild();
     }
 
     fn rebuild(&mut self) {
         let mut index = Index::with_room(self.slots.len());
-        for (id, slot) in (0_u32..).zip(&self.slots) {
+        for (id, slot) in (0_u32..).zip(self.slots.iter()) {
             index.insert(self.hash(slot.key.as_slice()), SlotId(id));
         }
         self.heap = self.slots.iter().map(|slot| slot.key.heap_len()).sum();

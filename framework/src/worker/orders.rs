@@ -46,7 +46,7 @@ impl Worker {
     }
 }
 
-/// What one of so many workers may take of `memory.max`.
+/// What one of so many workers may take of `memory.max`: what is counted, but for what is of the state backend.
 pub(super) fn share(settings: &Settings, backend: &dyn StateBackend, workers: usize) -> usize {
-    settings.memory_max.saturating_sub(backend.memory_bytes()) / workers.max(1)
+    settings.counted_memory().saturating_sub(backend.memory_bytes()) / workers.max(1)
 }

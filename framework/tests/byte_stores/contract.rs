@@ -143,15 +143,6 @@ fn changes(text: &str) -> Changes {
     changes
 }
 
-/// Changes that write so many values of 90 bytes.
-pub(crate) fn many(values: usize) -> Changes {
-    let mut changes = Changes::default();
-    for number in 0..values {
-        changes.put(1, [format!("{number:0>6}").as_bytes()], [&[b'v'; 90]]);
-    }
-    changes
-}
-
 /// The entries of a range as `key=value`.
 pub(crate) fn scan(store: &dyn ByteStore, space: Space, range: KeyRange<'_>, most: usize) -> Vec<String> {
     let mut seen = Vec::new();

@@ -8,8 +8,8 @@ use headwater::error::Reaction;
 use headwater::state::{KeyRange, RocksBackend, StateBackend};
 use headwater::topic::TaskId;
 
-use crate::contract::{many, scan};
-use crate::place::{Place, open, told};
+use crate::contract::scan;
+use crate::place::{Place, many, open, told};
 
 const TASK: TaskId = TaskId { subtopology: 0, partition: 0 };
 

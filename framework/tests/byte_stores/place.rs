@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use headwater::Error;
-use headwater::state::{RocksBackend, RocksOptions};
+use headwater::state::{Changes, RocksBackend, RocksOptions};
 
 const FOLDER: &str = "HEADWATER_TEST_FOLDER";
 const SCRIPT: &str = "HEADWATER_TEST_SCRIPT";
@@ -113,4 +113,13 @@ fn copy_folder(from: &Path, to: &Path) {
             assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
         }
     }
+}
+
+/// Changes that write so many values of 90 bytes.
+pub(crate) fn many(values: usize) -> Changes {
+    let mut changes = Changes::default();
+    for number in 0..values {
+        changes.put(1, [format!("{number:0>6}").as_bytes()], [&[b'v'; 90]]);
+    }
+    changes
 }

@@ -3,8 +3,8 @@
 use headwater::state::{KeyRange, StateBackend};
 use headwater::topic::TaskId;
 
-use crate::contract::{many, scan};
-use crate::place::Place;
+use crate::contract::scan;
+use crate::place::{Place, many};
 
 const DELAY_MS: i64 = 600_000;
 

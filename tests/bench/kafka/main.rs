@@ -24,6 +24,11 @@ use topologies::Topics;
 /// A result of the bench.
 type Fallible<T> = Result<T, Box<dyn Error>>;
 
+/// As the example has it, and as whoever keeps state on disk should; the floors use it as well.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// What a record costs on a Kafka cluster.
 #[derive(Parser)]
 struct Arguments {

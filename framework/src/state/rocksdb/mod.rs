@@ -33,8 +33,9 @@ use folder::Folder;
 use owners::lock;
 use store::RocksStore;
 
-/// The part of `memory.max` that the database gets; the rest is for records and for state in memory, where it is faster.
-const MEMORY_PART: usize = 4;
+/// Eighths of the memory that is counted which the database gets; the rest is for records and for state in memory, where it
+/// is faster.
+const MEMORY_EIGHTHS: usize = 3;
 
 /// Where the state of a process lies, and what it may take.
 #[derive(Clone, Debug)]
@@ -49,13 +50,13 @@ pub struct RocksOptions {
 }
 
 impl RocksOptions {
-    /// What the settings say: a quarter of `memory.max`.
+    /// What the settings say: three eighths of the part of `memory.max` that is counted.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
         Self {
             state_dir: settings.state_dir.clone(),
             application: settings.application_id.clone(),
-            memory_bytes: settings.memory_max / MEMORY_PART,
+            memory_bytes: settings.counted_memory() / 8 * MEMORY_EIGHTHS,
         }
     }
 }
