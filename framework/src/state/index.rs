@@ -9,15 +9,17 @@
 //! when it grows, and is read and written from one end to the other.
 
 use super::SlotId;
-use super::huge_pages::{Table, zeroed};
+use super::huge_pages::{LARGE, Table, zeroed};
 
 /// What a part begins with.
 const FIRST: usize = 16;
 /// An index of one part that would get more places than this is split.
-const WHOLE: usize = 1 << 16;
+const WHOLE: usize = 1 << 21;
 /// Bits of the hash that tell the part, where there are several.
-const PART_BITS: u32 = 4;
-/// A part grows when more than so many of ten places are taken, to half as many again.
+const PART_BITS: u32 = 3;
+/// A large part has a multiple of so many places: whole huge pages.
+const GRAIN: usize = LARGE / size_of::<u64>();
+/// A part grows when more than so many of ten places are taken: to twice as many, a large one to half as many again.
 const TAKEN: usize = 7;
 
 /// Where the entries of an overlay lie.
@@ -83,17 +85,25 @@ impl Index {
         hash: u32,
         mut is_it: impl FnMut(SlotId) -> bool,
     ) -> Option<SlotId> {
+        if home == 0 {
+            return None;
+        }
+        if hash_of(home) == hash && is_it(slot_of(home)) {
+            return Some(slot_of(home));
+        }
         let (part, fraction) = self.split(hash);
         let part = &self.parts[part];
-        let (mut word, mut place) = (home, part.begin(fraction));
-        while word != 0 {
+        let mut place = part.begin(fraction);
+        loop {
+            place = part.after(place);
+            let word = part.places[place];
+            if word == 0 {
+                return None;
+            }
             if hash_of(word) == hash && is_it(slot_of(word)) {
                 return Some(slot_of(word));
             }
-            place = part.after(place);
-            word = part.places[place];
         }
-        None
     }
 
     /// Adds an entry.
@@ -118,7 +128,8 @@ impl Index {
 
     #[cold]
     fn grow(&mut self, part: usize) {
-        let places = self.parts[part].places.len() * 3 / 2;
+        let places = self.parts[part].places.len();
+        let places = if places < GRAIN { places * 2 } else { places * 3 / 2 };
         let split = self.bits == 0 && places > WHOLE;
         let old = if split {
             let parts = Self::with_parts(PART_BITS, places >> PART_BITS);
@@ -132,7 +143,8 @@ impl Index {
 
 impl Part {
     fn with_places(places: usize) -> Self {
-        Self { places: zeroed(places.max(FIRST)), len: 0 }
+        let places = if places > GRAIN / 2 { places.next_multiple_of(GRAIN) } else { places.max(FIRST) };
+        Self { places: zeroed(places), len: 0 }
     }
 
     /// The place at a fraction of its length.
@@ -191,15 +203,15 @@ mod tests {
     #[test]
     fn a_large_index_grows_part_by_part() {
         let hash = |id: u32| id.wrapping_mul(2_654_435_769);
-        let index = check(hash, 200_000);
+        let index = check(hash, 2_000_000);
         assert_eq!(index.parts.len(), 1 << PART_BITS);
         let words = index.memory_bytes() / 8;
-        assert!((200_000 * 10 / 7..200_000 * 10 / 4).contains(&words), "{words} for 200000");
-        assert!(Index::with_room(200_000).memory_bytes() / 8 < 300_000);
+        assert!((2_000_000 * 10 / 7..2_000_000 * 10 / 3).contains(&words), "{words} for 2000000");
+        assert!(words.is_multiple_of(GRAIN), "{words}");
         // With room for them it does not grow.
-        let mut index = Index::with_room(100_000);
+        let mut index = Index::with_room(2_000_000);
         let before = index.memory_bytes();
-        (0..95_000).for_each(|id| index.insert(hash(id), SlotId(id)));
+        (0..1_900_000).for_each(|id| index.insert(hash(id), SlotId(id)));
         assert_eq!(index.memory_bytes(), before);
     }
 }

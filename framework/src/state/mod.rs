@@ -14,10 +14,12 @@ mod huge_pages;
 mod index;
 mod key_value;
 mod leaderboard;
+mod memory;
 mod overlay;
 mod ranking;
 #[cfg(feature = "rocksdb")]
 mod rocksdb;
+mod runs;
 mod session;
 mod session_slots;
 mod slots;
@@ -29,11 +31,12 @@ mod window_index;
 #[cfg(feature = "rocksdb")]
 pub use self::rocksdb::{RocksBackend, RocksFigures, RocksOptions, StateFolder};
 pub use board::{Board, BoardRow, FloatScore};
-pub use bytes::{ByteStore, KeyRange, META, MemoryBackend, Space, StateBackend, Visit};
+pub use bytes::{ByteStore, KeyRange, META, Space, StateBackend, Visit};
 pub use changes::{Batches, Change, Changes};
 pub use due::DueBoards;
 pub use key_value::KeyValueStore;
 pub use leaderboard::{LeaderboardSerdes, LeaderboardStore, MemberChange, Shown};
+pub use memory::MemoryBackend;
 use overlay::Wanted;
 pub use overlay::{Entry, KeyRun, Overlay, SlotId};
 pub use ranking::RankBy;

@@ -60,7 +60,7 @@ impl Key {
 }
 
 /// Where an entry lies in its overlay; good until the entry is dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SlotId(pub(super) u32);
 
 #[derive(Debug)]
@@ -303,16 +303,7 @@ impl<V> Overlay<V> {
     #[inline]
     pub fn update(&mut self, id: SlotId, change: impl FnOnce(Option<V>, i64) -> (Option<V>, i64)) {
         let slot = self.slots.get_mut(id.0);
-        let (value, timestamp) = change(slot.value.take(), slot.timestamp);
-        self.set(id, value, timestamp);
-    }
-
-    /// Changes an entry.
-    #[inline]
-    pub fn set(&mut self, id: SlotId, value: Option<V>, timestamp: i64) {
-        let slot = self.slots.get_mut(id.0);
-        slot.value = value;
-        slot.timestamp = timestamp;
+        (slot.value, slot.timestamp) = change(slot.value.take(), slot.timestamp);
         if slot.changed != self.interval {
             slot.changed = self.interval;
             self.dirty.push(id);
@@ -321,6 +312,12 @@ impl<V> Overlay<V> {
             slot.unflushed = self.period;
             self.unflushed.push(id);
         }
+    }
+
+    /// Changes an entry.
+    #[inline]
+    pub fn set(&mut self, id: SlotId, value: Option<V>, timestamp: i64) {
+        self.update(id, |_, _| (value, timestamp));
     }
 
     /// Shows the dirty entries to `visit`, several at once, in the order of their first change.

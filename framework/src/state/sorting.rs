@@ -3,12 +3,15 @@
 /// Bytes of a key that are compared without a look at it.
 const HEAD: usize = size_of::<u64>();
 
-/// Sorts `things` by the bytes that stand for them. Takes 16 bytes for each.
-pub(super) fn sort_by_bytes<'a, T: Copy>(things: &mut [T], bytes: impl Fn(T) -> &'a [u8]) {
+/// Sorts `things` by the bytes that stand for them, those with the same bytes in their own order. Takes 16 bytes or more
+/// for each.
+pub(super) fn sort_by_bytes<'a, T: Copy + Ord>(things: &mut [T], bytes: impl Fn(T) -> &'a [u8]) {
     let Some(first) = things.first().map(|first| bytes(*first)) else { return };
     let shared = things.iter().fold(first.len(), |shared, thing| same(&first[..shared], bytes(*thing)));
     let mut heads: Vec<_> = things.iter().map(|thing| (head(&bytes(*thing)[shared..]), *thing)).collect();
-    heads.sort_unstable_by(|(one, a), (other, b)| one.cmp(other).then_with(|| bytes(*a).cmp(bytes(*b))));
+    heads.sort_unstable_by(|(one, a), (other, b)| {
+        one.cmp(other).then_with(|| bytes(*a).cmp(bytes(*b))).then_with(|| a.cmp(b))
+    });
     for (thing, (_, sorted)) in things.iter_mut().zip(heads) {
         *thing = sorted;
     }

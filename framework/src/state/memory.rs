@@ -1,0 +1,170 @@
+//! Byte stores in memory.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::runs::{Run, Runs};
+use super::{ByteStore, Change, Changes, KeyRange, Space, StateBackend, Visit};
+use crate::error::{Error, Reaction, Result};
+use crate::topic::TaskId;
+
+#[derive(Debug, Default)]
+struct Kept {
+    keys: BTreeMap<Space, Runs>,
+    /// How often the task was opened: the number of its owner.
+    opened: u64,
+}
+
+/// Byte stores in memory. Clones share the data, so whoever keeps a clone sees what survives a crash of a worker:
+/// exactly what was applied.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryBackend {
+    tasks: Arc<Mutex<BTreeMap<TaskId, Arc<Mutex<Kept>>>>>,
+}
+
+impl MemoryBackend {
+    /// A look at what a task has stored, which takes it from nobody.
+    #[must_use]
+    pub fn look_at(&self, task: TaskId) -> Rc<dyn ByteStore> {
+        let kept = Arc::clone(lock(&self.tasks).entry(task).or_default());
+        let number = lock(&kept).opened;
+        Rc::new(MemoryStore { task, kept, number })
+    }
+}
+
+impl StateBackend for MemoryBackend {
+    fn open(&self, task: TaskId) -> Result<Rc<dyn ByteStore>> {
+        let kept = Arc::clone(lock(&self.tasks).entry(task).or_default());
+        let number = {
+            let mut kept = lock(&kept);
+            kept.opened += 1;
+            kept.opened
+        };
+        Ok(Rc::new(MemoryStore { task, kept, number }))
+    }
+
+    /// A crash of a worker leaves all of it, one of the process nothing; neither can be helped.
+    fn persist(&self, _wait: bool) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct MemoryStore {
+    task: TaskId,
+    kept: Arc<Mutex<Kept>>,
+    /// Which opening of the task this is.
+    number: u64,
+}
+
+impl MemoryStore {
+    /// What is kept, for its owner.
+    fn own(&self) -> Result<MutexGuard<'_, Kept>> {
+        let kept = lock(&self.kept);
+        if kept.opened == self.number {
+            return Ok(kept);
+        }
+        let message = "another worker of this process has taken the task over";
+        Err(Error::new(Reaction::Rejoin, message).in_task(self.task))
+    }
+}
+
+impl ByteStore for MemoryStore {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let kept = lock(&self.kept);
+        Ok(kept.keys.get(&space).and_then(|keys| keys.get(key)).map(<[u8]>::to_vec))
+    }
+
+    fn scan(&self, space: Space, range: KeyRange<'_>, visit: &mut Visit<'_>) -> Result<()> {
+        if let Some(keys) = lock(&self.kept).keys.get(&space) {
+            keys.scan(range, visit);
+        }
+        Ok(())
+    }
+
+    fn apply(&self, changes: &Changes) -> Result<()> {
+        let mut kept = self.own()?;
+        let mut gathered: Vec<(Space, Run)> = Vec::new();
+        for change in changes.iter() {
+            let space = change.space();
+            let found = gathered.iter().position(|(other, _)| *other == space);
+            let found = found.unwrap_or_else(|| {
+                gathered.push((space, Run::default()));
+                gathered.len() - 1
+            });
+            let run = &mut gathered[found].1;
+            match change {
+                Change::Put(_, key, value) => run.push(key, Some(value)),
+                Change::Delete(_, key) => run.push(key, None),
+                Change::DeleteRange(_, from, to) => {
+                    let keys = kept.keys.entry(space).or_default();
+                    keys.add(std::mem::take(run));
+                    keys.delete_range(from, to);
+                }
+            }
+        }
+        for (space, run) in gathered {
+            kept.keys.entry(space).or_default().add(run);
+        }
+        Ok(())
+    }
+
+    fn wipe(&self) -> Result<()> {
+        self.own()?.keys.clear();
+        Ok(())
+    }
+}
+
+/// A poisoned lock means that a test panicked while it looked on; the data under it is still whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(store: &dyn ByteStore, from: &[u8], to: Option<&[u8]>) -> Vec<Vec<u8>> {
+        let mut seen = Vec::new();
+        store
+            .scan(1, KeyRange { from, to }, &mut |key, _| {
+                seen.push(key.to_vec());
+                true
+            })
+            .unwrap();
+        seen
+    }
+
+    #[test]
+    fn a_batch_is_applied_in_order_and_survives_reopening() {
+        let backend = MemoryBackend::default();
+        let task = TaskId { subtopology: 0, partition: 1 };
+        let store = backend.open(task).unwrap();
+        let puts = [b"a", b"b", b"c", b"d"].map(|key| Change::Put(1, key, b"1"));
+        let mut changes = Changes::from(puts);
+        changes.push(Change::Delete(1, b"a"));
+        store.apply(&changes).unwrap();
+        store.apply(&[Change::DeleteRange(1, b"b", b"d")].into()).unwrap();
+        drop(store);
+        let store = backend.open(task).unwrap();
+        assert_eq!(keys(store.as_ref(), b"", None), [b"d"]);
+        assert_eq!(keys(store.as_ref(), b"", Some(b"d")), Vec::<Vec<u8>>::new());
+        store.wipe().unwrap();
+        assert_eq!(store.get(1, b"d").unwrap(), None);
+    }
+
+    #[test]
+    fn a_store_belongs_to_whom_opened_it_last() {
+        let backend = MemoryBackend::default();
+        let task = TaskId { subtopology: 0, partition: 1 };
+        let put = |value: u8| Changes::from([Change::Put(1, b"a", &[value])]);
+        let (old, new) = (backend.open(task).unwrap(), backend.open(task).unwrap());
+        new.apply(&put(2)).unwrap();
+        for refused in [old.apply(&put(1)), old.wipe()] {
+            assert_eq!(refused.unwrap_err().reaction(), Reaction::Rejoin);
+        }
+        assert_eq!(old.get(1, b"a").unwrap(), Some(vec![2]));
+        assert_eq!(backend.look_at(task).get(1, b"a").unwrap(), Some(vec![2]));
+        new.apply(&put(3)).unwrap();
+    }
+}
