@@ -53,6 +53,25 @@ fn a_range_is_deleted_without_a_touch_to_the_rest() {
     assert_eq!(shelf.bytes.get(1, &key(27)).unwrap(), Some(Vec::new()));
 }
 
+/// In flushes of some thousand, in no order, each entry several times.
+#[test]
+fn an_entry_in_memory_takes_little_beside_its_bytes() {
+    let shelf = shelf(&MemoryBackend::default());
+    let entries = 50_000_u64;
+    let cost = allocation_counter::measure(|| {
+        for number in 0..4 * entries / 5_000 {
+            let mut changes = Changes::default();
+            for entry in (number * 5_000..).take(5_000) {
+                let key = (entry * 31 % entries).to_be_bytes();
+                changes.put(1, [&key, b"key."], [&key, b"value..."]);
+            }
+            shelf.bytes.apply(&changes).unwrap();
+        }
+    });
+    let each = u64::try_from(cost.bytes_current).unwrap() / entries;
+    assert!((28..60).contains(&each), "{each} bytes for 28");
+}
+
 /// Counts how many values are read.
 #[derive(Clone, Default)]
 struct Counting(Arc<AtomicUsize>);

@@ -111,6 +111,11 @@ impl Run {
                 merged.push(run.key(*place), value);
             }
         }
+        // Of keys that both had one value is left.
+        if merged.places.len() < room / 4 * 3 {
+            merged.bytes.shrink_to_fit();
+            merged.places.shrink_to_fit();
+        }
         merged
     }
 
