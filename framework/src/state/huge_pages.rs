@@ -93,9 +93,7 @@ mod system {
             if before > 0 {
                 libc::munmap(mapped, before);
             }
-            if before < PAGE {
-                libc::munmap(end, PAGE - before);
-            }
+            libc::munmap(end, PAGE - before);
             #[cfg(target_os = "linux")]
             libc::madvise(begin, whole, libc::MADV_HUGEPAGE);
         }
