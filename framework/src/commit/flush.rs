@@ -110,7 +110,7 @@ impl Flusher {
     /// Whether tasks, and `output` bytes on their way out, take more than the worker's share.
     #[must_use]
     pub fn is_over_budget(&self, tasks: &BTreeMap<TaskId, Task>, output: usize) -> bool {
-        tasks.values().map(Task::memory_bytes).sum::<usize>() + output > self.options.memory
+        memory_bytes(tasks) + output > self.options.memory
     }
 
     /// Flushes all tasks with committed changes. Nothing may be uncommitted.
@@ -154,17 +154,20 @@ impl Flusher {
     /// for what comes: else each commit would have to flush.
     fn evict(&self, tasks: &mut BTreeMap<TaskId, Task>) {
         let room = |part: usize| self.options.memory / 16 * part;
-        let used = |tasks: &BTreeMap<TaskId, Task>| tasks.values().map(Task::memory_bytes).sum::<usize>();
-        if used(tasks) < room(FULL) {
+        if memory_bytes(tasks) < room(FULL) {
             return;
         }
         for periods in [4, 3, 2, 0] {
             tasks.values_mut().for_each(|task| task.evict(periods));
-            if used(tasks) <= room(ROOMY) {
+            if memory_bytes(tasks) <= room(ROOMY) {
                 return;
             }
         }
     }
+}
+
+fn memory_bytes(tasks: &BTreeMap<TaskId, Task>) -> usize {
+    tasks.values().map(Task::memory_bytes).sum()
 }
 
 /// Spoils a batch where a fault is planted; `again` gathers what is written once more later.

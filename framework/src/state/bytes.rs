@@ -11,9 +11,10 @@
 use std::fmt;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Changes;
-use crate::error::Result;
+use crate::error::{Error, Reaction, Result};
 use crate::topic::TaskId;
 
 /// A part of a task's keys: one store, or [`META`].
@@ -37,7 +38,7 @@ pub trait ByteStore {
     /// Applies all changes, in order, or none.
     ///
     /// # Errors
-    /// If the store cannot be written; then it must not be used any more. With [`Reaction::Rejoin`](crate::error::Reaction::Rejoin) if the task was
+    /// If the store cannot be written; then it must not be used any more. With [`Reaction::Rejoin`] if the task was
     /// opened again since.
     fn apply(&self, changes: &Changes) -> Result<()>;
     /// As [`ByteStore::apply`], for a restore, which brings much at once and in any order: changes may be held back until
@@ -111,4 +112,15 @@ pub trait StateBackend: Send + Sync + fmt::Debug {
     fn sizes(&self) -> Vec<(&'static str, u64)> {
         Vec::new()
     }
+}
+
+/// What whoever lost a task to another worker of the process is told when he writes.
+pub(super) fn taken_over(task: TaskId) -> Error {
+    let message = "another worker of this process has taken the task over";
+    Error::new(Reaction::Rejoin, message).in_task(task)
+}
+
+/// A poisoned lock means that a thread panicked in between; what is behind those of a backend is whole at any time.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

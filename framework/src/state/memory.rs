@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::bytes::{lock, taken_over};
 use super::runs::{Run, Runs};
 use super::{ByteStore, Change, Changes, KeyRange, Space, StateBackend, Visit};
-use crate::error::{Error, Reaction, Result};
+use crate::error::Result;
 use crate::topic::TaskId;
 
 #[derive(Debug, Default)]
@@ -64,8 +65,7 @@ impl MemoryStore {
         if kept.opened == self.number {
             return Ok(kept);
         }
-        let message = "another worker of this process has taken the task over";
-        Err(Error::new(Reaction::Rejoin, message).in_task(self.task))
+        Err(taken_over(self.task))
     }
 }
 
@@ -115,14 +115,10 @@ impl ByteStore for MemoryStore {
     }
 }
 
-/// A poisoned lock means that a test panicked while it looked on; the data under it is still whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Reaction;
 
     fn keys(store: &dyn ByteStore, from: &[u8], to: Option<&[u8]>) -> Vec<Vec<u8>> {
         let mut seen = Vec::new();

@@ -385,11 +385,11 @@ impl<V> Overlay<V> {
             return;
         }
         let period = self.period;
-        let before = self.slots.len();
-        self.slots.retain(|slot| period.wrapping_sub(slot.used) < periods);
-        if self.slots.len() == before {
+        let stays = |slot: &Slot<V>| period.wrapping_sub(slot.used) < periods;
+        if self.slots.iter().all(stays) {
             return;
         }
+        self.slots.retain(stays);
         self.complete = false;
         self.rebuild();
     }

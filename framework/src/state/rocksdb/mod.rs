@@ -24,13 +24,13 @@ use std::sync::Arc;
 pub use figures::RocksFigures;
 pub use leftover::StateFolder;
 
+use super::bytes::lock;
 use super::{ByteStore, StateBackend};
 use crate::config::Settings;
 use crate::error::Result;
 use crate::topic::TaskId;
 use database::Database;
 use folder::Folder;
-use owners::lock;
 use store::RocksStore;
 
 /// Eighths of the memory that is counted which the database gets; the rest is for records and for state in memory, where it

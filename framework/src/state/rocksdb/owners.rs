@@ -5,8 +5,9 @@
 //! 3. Entries are never removed: an older writer must not pass for a new one because counting began anew.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use crate::state::bytes::lock;
 use crate::topic::TaskId;
 
 /// What is known of a task.
@@ -70,11 +71,6 @@ impl Owners {
         let over = tasks.iter().filter(|(_, owner)| lock(owner).is_over(now_ms, delay_ms));
         over.map(|(task, owner)| (*task, Arc::clone(owner))).collect()
     }
-}
-
-/// A poisoned lock means that a thread panicked in between; what is behind it is whole at any time.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

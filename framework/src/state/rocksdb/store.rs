@@ -8,9 +8,10 @@ use rocksdb::{ReadOptions, WriteBatch};
 
 use super::database::Database;
 use super::gathered::Gathered;
-use super::owners::{Owner, lock};
+use super::owners::Owner;
 use super::{keys, load};
-use crate::error::{Error, Reaction, Result};
+use crate::error::{Error, Result};
+use crate::state::bytes::{lock, taken_over};
 use crate::state::{ByteStore, Changes, KeyRange, Space, Visit};
 use crate::topic::TaskId;
 
@@ -61,8 +62,7 @@ impl RocksStore {
         if owner.opened == self.number {
             return Ok(owner);
         }
-        let message = "another worker of this process has taken the task over";
-        Err(Error::new(Reaction::Rejoin, message).in_task(self.task))
+        Err(taken_over(self.task))
     }
 
     fn write(&self, batch: WriteBatch) -> Result<()> {
