@@ -3,23 +3,36 @@
 //! The memory behind the last piece is zeroed ahead, so that a short piece is copied in place in blocks of a fixed size:
 //! a call of `memcpy` would cost more than the copy.
 
+use std::ops::{Deref, DerefMut};
+
 /// Above this a call of `memcpy` is the cheaper way: two blocks of the largest size.
 const SHORT: usize = 256;
 /// What an arena begins with.
 const FIRST: usize = 4096;
 
+/// Memory of a size that does not change. Only the framework's own kinds are such.
+pub trait Zeroed: Deref<Target = [u8]> + DerefMut {
+    /// So many bytes, all zero.
+    fn zeroed(bytes: usize) -> Self;
+}
+
+impl Zeroed for Vec<u8> {
+    fn zeroed(bytes: usize) -> Self {
+        vec![0; bytes]
+    }
+}
+
 /// Bytes that are only appended to.
-#[derive(Default)]
-pub struct Arena {
-    bytes: Vec<u8>,
+pub struct Arena<M = Vec<u8>> {
+    bytes: M,
     len: usize,
 }
 
-impl Arena {
+impl<M: Zeroed> Arena<M> {
     /// An empty arena with room for `bytes`.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { bytes: vec![0; bytes], len: 0 }
+        Self { bytes: M::zeroed(bytes), len: 0 }
     }
 
     /// Number of bytes.
@@ -59,7 +72,18 @@ impl Arena {
 
     #[cold]
     fn grow(&mut self, end: usize) {
-        self.bytes.resize(end.max(self.bytes.len() * 2).max(FIRST), 0);
+        self.move_to(end.max(self.bytes.len() * 2).max(FIRST));
+    }
+
+    /// Gives back the memory behind the last piece.
+    pub(crate) fn shrink(&mut self) {
+        self.move_to(self.len);
+    }
+
+    fn move_to(&mut self, bytes: usize) {
+        let mut moved = M::zeroed(bytes);
+        moved[..self.len].copy_from_slice(&self.bytes[..self.len]);
+        self.bytes = moved;
     }
 
     /// Removes everything and keeps the memory.
@@ -69,7 +93,13 @@ impl Arena {
     }
 }
 
-impl AsRef<[u8]> for Arena {
+impl<M: Zeroed> Default for Arena<M> {
+    fn default() -> Self {
+        Self::with_capacity(0)
+    }
+}
+
+impl<M: Zeroed> AsRef<[u8]> for Arena<M> {
     #[inline]
     fn as_ref(&self) -> &[u8] {
         &self.bytes[..self.len]
@@ -82,7 +112,7 @@ impl Clone for Arena {
     }
 }
 
-impl std::fmt::Debug for Arena {
+impl<M> std::fmt::Debug for Arena<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Arena({} bytes)", self.len)
     }
@@ -131,7 +161,7 @@ mod tests {
     #[test]
     fn pieces_of_every_length_come_back() {
         let all: Vec<u8> = (0..600_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
-        let mut arena = Arena::with_capacity(10);
+        let mut arena: Arena = Arena::with_capacity(10);
         let mut expected = Vec::new();
         for len in (0..300).chain([599, 0, 1]) {
             arena.append(&all[all.len() - len..]);

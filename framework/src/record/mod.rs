@@ -9,7 +9,7 @@ mod headers;
 mod slice;
 mod windowed;
 
-pub use arena::Arena;
+pub use arena::{Arena, Zeroed};
 pub use batch::{BatchIter, RawRecord, RecordBatch, SharedBatch};
 pub use columns::Columns;
 pub use encoded::Encoded;

@@ -92,6 +92,12 @@ impl Changes {
         self.bytes.len() + self.places.len() * size_of::<Place>()
     }
 
+    /// Whether one of them is a [`Change::DeleteRange`].
+    #[must_use]
+    pub fn has_ranges(&self) -> bool {
+        self.places.iter().any(|place| matches!(place.kind, Kind::DeleteRange))
+    }
+
     /// Forgets all changes; the memory stays.
     pub fn clear(&mut self) {
         self.bytes.clear();

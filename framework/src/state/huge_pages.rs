@@ -11,6 +11,8 @@ use std::ptr::NonNull;
 
 use allocator_api2::alloc::{AllocError, Allocator, Global};
 
+use crate::record::Zeroed;
+
 /// A huge page, bytes.
 const PAGE: usize = 2 << 20;
 /// Smaller memory is taken as usual: a page that is half empty is memory lost.
@@ -23,9 +25,20 @@ pub(super) struct HugePages;
 /// Memory on huge pages where it is large.
 pub(super) type Table<T> = allocator_api2::vec::Vec<T, HugePages>;
 
+/// What is a value when all its bytes are zero.
+///
+/// # Safety
+/// It is.
+pub(super) unsafe trait Zero {}
+
+// SAFETY: both are the number 0.
+unsafe impl Zero for u8 {}
+// SAFETY: as above.
+unsafe impl Zero for u64 {}
+
 /// A table of `len` zeros.
-pub(super) fn zeroed(len: usize) -> Table<u64> {
-    let layout = Layout::array::<u64>(len).expect("a table is smaller than the address space");
+pub(super) fn zeroed<T: Zero>(len: usize) -> Table<T> {
+    let layout = Layout::array::<T>(len).expect("a table is smaller than the address space");
     if layout.size() == 0 {
         return Table::new_in(HugePages);
     }
@@ -33,6 +46,12 @@ pub(super) fn zeroed(len: usize) -> Table<u64> {
     let memory = memory.unwrap_or_else(|_| allocator_api2::alloc::handle_alloc_error(layout));
     // SAFETY: the memory comes from the same allocator with the layout of `len` numbers, and each of them is zero.
     unsafe { Table::from_raw_parts_in(memory.as_ptr().cast(), len, len, HugePages) }
+}
+
+impl Zeroed for Table<u8> {
+    fn zeroed(bytes: usize) -> Self {
+        zeroed(bytes)
+    }
 }
 
 // SAFETY: memory stays where it is until it is given back, and goes back to where it came from with what it was taken
@@ -141,7 +160,7 @@ mod tests {
         table.shrink_to_fit();
         assert!(table.iter().copied().eq(0..1_000));
         for len in [0, 16, 1 << 20, (5 << 18) + 1] {
-            let zeros = zeroed(len);
+            let zeros: Table<u64> = zeroed(len);
             assert!(zeros.len() == len && zeros.iter().all(|zero| *zero == 0));
         }
     }

@@ -2,13 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::bytes::{lock, taken_over};
-use super::runs::{Run, Runs};
+use super::gathered::{Gathered, Held};
+use super::runs::Runs;
 use super::{ByteStore, Change, Changes, KeyRange, Space, StateBackend, Visit};
 use crate::error::Result;
 use crate::topic::TaskId;
+
+/// Changes of a restore are held back until there are so many bytes of them, all stores together: the more at once, the
+/// fewer runs there are to be merged.
+const LOAD_BYTES: usize = 64 << 20;
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -17,11 +23,21 @@ struct Kept {
     opened: u64,
 }
 
+impl Kept {
+    fn add(&mut self, gathered: Gathered) {
+        for (space, run) in gathered.into_runs() {
+            self.keys.entry(space).or_default().add(run);
+        }
+    }
+}
+
 /// Byte stores in memory. Clones share the data, so whoever keeps a clone sees what survives a crash of a worker:
 /// exactly what was applied.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryBackend {
     tasks: Arc<Mutex<BTreeMap<TaskId, Arc<Mutex<Kept>>>>>,
+    /// How many stores hold changes of a restore back.
+    loading: Arc<AtomicUsize>,
 }
 
 impl MemoryBackend {
@@ -30,7 +46,7 @@ impl MemoryBackend {
     pub fn look_at(&self, task: TaskId) -> Rc<dyn ByteStore> {
         let kept = Arc::clone(lock(&self.tasks).entry(task).or_default());
         let number = lock(&kept).opened;
-        Rc::new(MemoryStore { task, kept, number })
+        Rc::new(MemoryStore { task, kept, number, held: Held::new(&self.loading) })
     }
 }
 
@@ -42,7 +58,7 @@ impl StateBackend for MemoryBackend {
             kept.opened += 1;
             kept.opened
         };
-        Ok(Rc::new(MemoryStore { task, kept, number }))
+        Ok(Rc::new(MemoryStore { task, kept, number, held: Held::new(&self.loading) }))
     }
 
     /// A crash of a worker leaves all of it, one of the process nothing; neither can be helped.
@@ -56,6 +72,8 @@ struct MemoryStore {
     kept: Arc<Mutex<Kept>>,
     /// Which opening of the task this is.
     number: u64,
+    /// Changes of a restore that wait for more.
+    held: Held,
 }
 
 impl MemoryStore {
@@ -67,15 +85,26 @@ impl MemoryStore {
         }
         Err(taken_over(self.task))
     }
+
+    /// Adds what is held back.
+    fn settle(&self) -> Result<()> {
+        let held = self.held.take();
+        if !held.is_empty() {
+            self.own()?.add(held);
+        }
+        Ok(())
+    }
 }
 
 impl ByteStore for MemoryStore {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.settle()?;
         let kept = lock(&self.kept);
         Ok(kept.keys.get(&space).and_then(|keys| keys.get(key)).map(<[u8]>::to_vec))
     }
 
     fn scan(&self, space: Space, range: KeyRange<'_>, visit: &mut Visit<'_>) -> Result<()> {
+        self.settle()?;
         if let Some(keys) = lock(&self.kept).keys.get(&space) {
             keys.scan(range, visit);
         }
@@ -83,33 +112,32 @@ impl ByteStore for MemoryStore {
     }
 
     fn apply(&self, changes: &Changes) -> Result<()> {
+        self.settle()?;
         let mut kept = self.own()?;
-        let mut gathered: Vec<(Space, Run)> = Vec::new();
+        let mut gathered = Gathered::default();
         for change in changes.iter() {
-            let space = change.space();
-            let found = gathered.iter().position(|(other, _)| *other == space);
-            let found = found.unwrap_or_else(|| {
-                gathered.push((space, Run::default()));
-                gathered.len() - 1
-            });
-            let run = &mut gathered[found].1;
-            match change {
-                Change::Put(_, key, value) => run.push(key, Some(value)),
-                Change::Delete(_, key) => run.push(key, None),
-                Change::DeleteRange(_, from, to) => {
-                    let keys = kept.keys.entry(space).or_default();
-                    keys.add(std::mem::take(run));
-                    keys.delete_range(from, to);
-                }
+            if let Change::DeleteRange(space, from, to) = change {
+                let keys = kept.keys.entry(space).or_default();
+                keys.add(std::mem::take(gathered.run(space)));
+                keys.delete_range(from, to);
+            } else {
+                gathered.push(change);
             }
         }
-        for (space, run) in gathered {
-            kept.keys.entry(space).or_default().add(run);
-        }
+        kept.add(gathered);
         Ok(())
     }
 
+    fn load(&self, changes: &Changes) -> Result<()> {
+        drop(self.own()?);
+        if !self.held.push_all(changes) {
+            return self.apply(changes);
+        }
+        if self.held.is_full(LOAD_BYTES) { self.settle() } else { Ok(()) }
+    }
+
     fn wipe(&self) -> Result<()> {
+        self.held.take();
         self.own()?.keys.clear();
         Ok(())
     }

@@ -10,6 +10,7 @@ mod board;
 mod bytes;
 mod changes;
 mod due;
+mod gathered;
 mod huge_pages;
 mod index;
 mod key_value;

@@ -17,7 +17,7 @@ use foldhash::fast::RandomState;
 use super::Shelf;
 use super::index::Index;
 use super::slots::Slots;
-use super::sorting::sort_by_bytes;
+use super::sorting::{is_same, sort_by_bytes};
 use crate::codec::{ROWS, Serde, encode_all, gather};
 use crate::error::Result;
 use crate::record::Encoded;
@@ -407,18 +407,6 @@ impl<V> Overlay<V> {
 /// The number after this one; 0 is for entries that were never changed.
 fn next(number: u32) -> u32 {
     number.checked_add(1).unwrap_or(1)
-}
-
-/// Whether two keys are the same: they are short, so they are compared in place.
-#[inline]
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    if one.len() != other.len() {
-        return false;
-    }
-    let (words, rest) = one.as_chunks::<8>();
-    let (other_words, other_rest) = other.as_chunks::<8>();
-    words.iter().zip(other_words).all(|(one, other)| one == other)
-        && rest.iter().zip(other_rest).all(|(one, other)| one == other)
 }
 
 #[cfg(test)]

@@ -7,12 +7,19 @@
 //! 3. Added to a map one by one, entries would cost a wait for memory each, and three times the memory.
 
 use std::cmp::Ordering;
+use std::convert::Infallible;
 
-use super::sorting::sort_by_bytes;
+use super::huge_pages::{HugePages, Table};
+use super::sorting::{is_same, sort_by_bytes};
 use super::{KeyRange, Visit};
+use crate::record::Arena;
 
 /// A length that stands for "no value": the entry deletes.
 const DELETED: u32 = u32::MAX;
+/// Bytes of memory that come together.
+const LINE: usize = 64;
+/// How many entries are fetched from memory together.
+const TOGETHER: usize = 32;
 
 /// Where an entry is: its key, and its value behind that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,58 +35,124 @@ impl Place {
     }
 }
 
-/// Entries, sorted by key, each key once; while it is [gathered](Run::push), as they come.
-#[derive(Debug, Default)]
+/// Entries, sorted by key, each key once; while they are gathered, as they come.
+#[derive(Debug)]
 pub(super) struct Run {
-    bytes: Vec<u8>,
-    places: Vec<Place>,
+    bytes: Arena<Table<u8>>,
+    places: Table<Place>,
     /// Bytes that no place stands for any more.
     unused: usize,
 }
 
+impl Default for Run {
+    fn default() -> Self {
+        Self::with_capacity(0, 0)
+    }
+}
+
 impl Run {
+    fn with_capacity(places: usize, bytes: usize) -> Self {
+        let (bytes, places) = (Arena::with_capacity(bytes), Table::with_capacity_in(places, HugePages));
+        Self { bytes, places, unused: 0 }
+    }
+
     /// Adds an entry; `None` deletes.
     ///
     /// # Panics
     /// If key or value have 4 GiB: no record has.
+    #[inline]
     pub(super) fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
         let len = |bytes: &[u8]| u32::try_from(bytes.len()).ok().filter(|len| *len != DELETED);
         let len = |bytes| len(bytes).expect("keys and values are smaller than 4 GiB");
         let place = Place { at: self.bytes.len(), key: len(key), value: value.map_or(DELETED, len) };
-        self.bytes.extend_from_slice(key);
-        self.bytes.extend_from_slice(value.unwrap_or_default());
+        self.bytes.append_all([key, value.unwrap_or_default()]);
         self.places.push(place);
     }
 
+    /// Adds an entry of another run.
+    #[inline]
+    fn copy(&mut self, from: &Self, place: Place) {
+        let at = self.bytes.len();
+        self.bytes.append(&from.bytes.as_ref()[place.at..][..place.byte_len()]);
+        self.places.push(Place { at, ..place });
+    }
+
+    /// Bytes of memory that are in use.
+    pub(super) fn byte_len(&self) -> usize {
+        self.bytes.len() + self.places.len() * size_of::<Place>()
+    }
+
+    #[inline]
     fn key(&self, place: Place) -> &[u8] {
-        &self.bytes[place.at..][..place.key as usize]
+        &self.bytes.as_ref()[place.at..][..place.key as usize]
     }
 
     fn value(&self, place: Place) -> Option<&[u8]> {
         let behind = place.at + place.key as usize;
-        (place.value != DELETED).then(|| &self.bytes[behind..behind + place.value as usize])
+        (place.value != DELETED).then(|| &self.bytes.as_ref()[behind..behind + place.value as usize])
     }
 
-    /// Sorts what was gathered, and keeps the last entry of each key.
-    fn sort(&mut self) {
-        let Self { bytes, places, unused } = self;
-        let key = |place: &Place| &bytes[place.at..][..place.key as usize];
-        if places.is_sorted_by(|one, next| key(one) < key(next)) {
-            return;
+    /// Shows the last entry of each key to `visit`, by key, whatever the order in which they came.
+    pub(super) fn each<E>(
+        &mut self,
+        mut visit: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if !self.is_sorted() {
+            self.sort();
         }
-        sort_by_bytes(places, |place| &bytes[place.at..][..place.key as usize]);
-        let mut kept = 0;
-        for next in 0..places.len() {
-            let last = places.get(next + 1).is_none_or(|after| key(after) != key(&places[next]));
-            if last {
-                places[kept] = places[next];
-                kept += 1;
-            } else {
-                *unused += places[next].byte_len();
+        self.each_last(|place| visit(self.key(place), self.value(place)))
+    }
+
+    fn is_sorted(&self) -> bool {
+        self.places.is_sorted_by(|one, next| self.key(*one) < self.key(*next))
+    }
+
+    /// Sorts the places; those of the same key stay in the order in which they came.
+    fn sort(&mut self) {
+        let bytes = self.bytes.as_ref();
+        sort_by_bytes(&mut self.places, |place| &bytes[place.at..][..place.key as usize]);
+    }
+
+    /// Shows the last place of each key.
+    fn each_last<E>(&self, mut visit: impl FnMut(Place) -> Result<(), E>) -> Result<(), E> {
+        let touch = |at: usize| self.bytes.as_ref().get(at).copied().unwrap_or_default();
+        for from in (0..self.places.len()).step_by(TOGETHER) {
+            let places = &self.places[from..];
+            let together = &places[..places.len().min(TOGETHER)];
+            // All of them are asked for, with the line of memory behind, before the first is waited for.
+            let both = |place: &Place| touch(place.at) ^ touch(place.at + LINE);
+            std::hint::black_box(together.iter().fold(0, |all, place| all ^ both(place)));
+            for (number, place) in together.iter().enumerate() {
+                let next = places.get(number + 1);
+                if next.is_none_or(|next| !is_same(self.key(*next), self.key(*place))) {
+                    visit(*place)?;
+                }
             }
         }
-        places.truncate(kept);
-        self.shrink();
+        Ok(())
+    }
+
+    /// The last entry of each key, by key, in memory as well.
+    fn sorted(mut self) -> Self {
+        if self.is_sorted() {
+            return self;
+        }
+        self.sort();
+        let mut sorted = Self::with_capacity(self.places.len(), self.bytes.len());
+        let Ok(()) = self.each_last(|place| {
+            sorted.copy(&self, place);
+            Ok::<_, Infallible>(())
+        });
+        sorted.fit(self.places.len());
+        sorted
+    }
+
+    /// Gives memory back where it was made for clearly more places.
+    fn fit(&mut self, room: usize) {
+        if self.places.len() < room / 4 * 3 {
+            self.bytes.shrink();
+            self.places.shrink_to_fit();
+        }
     }
 
     /// The first place whose key is `key` or behind it.
@@ -90,11 +163,8 @@ impl Run {
     /// Both, where `newer` holds; without deletions if nothing is `older` than both.
     fn merge(&self, newer: &Self, oldest: bool) -> Self {
         let room = self.places.len() + newer.places.len();
-        let mut merged = Self {
-            bytes: Vec::with_capacity(self.bytes.len() - self.unused + newer.bytes.len() - newer.unused),
-            places: Vec::with_capacity(room),
-            unused: 0,
-        };
+        let bytes = self.bytes.len() - self.unused + newer.bytes.len() - newer.unused;
+        let mut merged = Self::with_capacity(room, bytes);
         let (mut old, mut new) = (self.places.iter().peekable(), newer.places.iter().peekable());
         loop {
             let order = match (old.peek(), new.peek()) {
@@ -106,16 +176,11 @@ impl Run {
             let old = old.next_if(|_| order != Ordering::Greater).map(|place| (self, place));
             let new = new.next_if(|_| order != Ordering::Less).map(|place| (newer, place));
             let Some((run, place)) = new.or(old) else { break };
-            let value = run.value(*place);
-            if value.is_some() || !oldest {
-                merged.push(run.key(*place), value);
+            if place.value != DELETED || !oldest {
+                merged.copy(run, *place);
             }
         }
-        // Of keys that both had one value is left.
-        if merged.places.len() < room / 4 * 3 {
-            merged.bytes.shrink_to_fit();
-            merged.places.shrink_to_fit();
-        }
+        merged.fit(room);
         merged
     }
 
@@ -142,8 +207,8 @@ pub(super) struct Runs {
 
 impl Runs {
     /// Adds what was gathered.
-    pub(super) fn add(&mut self, mut run: Run) {
-        run.sort();
+    pub(super) fn add(&mut self, run: Run) {
+        let mut run = run.sorted();
         if self.runs.is_empty() {
             run.places.retain(|place| place.value != DELETED);
         }

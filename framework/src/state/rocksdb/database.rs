@@ -6,6 +6,7 @@
 //!    corrupt later stops the process, which notes that for the next start: in one database nobody knows what else is
 //!    broken, and a merge of its files, which comes sooner or later, would fail on it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use rocksdb::{DB, FlushOptions, ReadOptions, WriteBatch, WriteOptions};
@@ -28,8 +29,8 @@ pub(super) struct Database {
     pub(super) load: std::path::PathBuf,
     /// How many such files were made.
     pub(super) loads: AtomicU64,
-    /// How many stores hold changes on their way into such files.
-    pub(super) loading: AtomicUsize,
+    /// How many stores hold changes of a restore back.
+    pub(super) loading: Arc<AtomicUsize>,
     pub(super) folder: Folder,
 }
 
@@ -57,7 +58,7 @@ impl Database {
         write.disable_wal(true);
         write.set_memtable_insert_hint_per_batch(true);
         let owners = Owners::new(tasks.into_iter(), lost);
-        let (loads, loading) = (AtomicU64::new(0), AtomicUsize::new(0));
+        let (loads, loading) = (AtomicU64::new(0), Arc::default());
         Ok(Self { db, write, tuning, owners, load, loads, loading, folder })
     }
 

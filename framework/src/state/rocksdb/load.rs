@@ -4,15 +4,16 @@
 //! 2. Many, as of a restore, become a file of the database of their own, which costs a fraction of that. It comes in as a
 //!    whole, its changelog offset with it, and is on disk then: a crash goes on behind it.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use rocksdb::{IngestExternalFileOptions, SstFileWriter, WriteBatch};
 
 use super::database::Database;
-use super::gathered::{Gathered, Sink};
 use super::keys;
 use crate::error::Result;
+use crate::state::gathered::Gathered;
 use crate::state::{Change, Changes};
 use crate::topic::TaskId;
 
@@ -24,9 +25,9 @@ const SORT_FROM: usize = 16;
 /// The batch of these changes.
 pub(super) fn batch(task: TaskId, changes: &Changes) -> WriteBatch {
     if is_worth_sorting(changes) {
-        let mut gathered = Gathered::new(task);
+        let mut gathered = Gathered::default();
         if gathered.push_all(changes) {
-            return sorted_batch(&mut gathered);
+            return sorted_batch(task, gathered);
         }
     }
     let room = changes.iter().map(|change| change.byte_len() + keys::PREFIX + BATCH_ENTRY).sum();
@@ -47,18 +48,23 @@ pub(super) fn batch(task: TaskId, changes: &Changes) -> WriteBatch {
 }
 
 /// The batch of what was gathered.
-pub(super) fn sorted_batch(gathered: &mut Gathered) -> WriteBatch {
+pub(super) fn sorted_batch(task: TaskId, gathered: Gathered) -> WriteBatch {
     let mut batch = WriteBatch::with_capacity_bytes(gathered.byte_len());
-    match gathered.write(&mut batch) {
-        Ok(()) => batch,
-    }
+    let Ok(()) = write(task, gathered, |key, value| {
+        match value {
+            Some(value) => batch.put(key, value),
+            None => batch.delete(key),
+        }
+        Ok::<_, Infallible>(())
+    });
+    batch
 }
 
 /// Brings what was gathered into the database as a file.
-pub(super) fn ingest(database: &Database, gathered: &mut Gathered) -> Result<()> {
+pub(super) fn ingest(database: &Database, task: TaskId, gathered: Gathered) -> Result<()> {
     let number = database.loads.fetch_add(1, Ordering::Relaxed);
     let path = database.load.join(format!("{number}.sst"));
-    let ingested = write_file(database, gathered, &path).and_then(|()| {
+    let ingested = write_file(database, task, gathered, &path).and_then(|()| {
         let mut options = IngestExternalFileOptions::default();
         options.set_move_files(true);
         database.db.ingest_external_file_opts(&options, vec![&path])
@@ -72,33 +78,41 @@ pub(super) fn ingest(database: &Database, gathered: &mut Gathered) -> Result<()>
 
 fn write_file(
     database: &Database,
-    gathered: &mut Gathered,
+    task: TaskId,
+    gathered: Gathered,
     path: &Path,
 ) -> std::result::Result<(), rocksdb::Error> {
     let mut file = SstFileWriter::create(&database.tuning.options);
     file.open(path)?;
-    gathered.write(&mut file)?;
+    write(task, gathered, |key, value| match value {
+        Some(value) => file.put(key, value),
+        None => file.delete(key),
+    })?;
     file.finish()
 }
 
-impl Sink for SstFileWriter<'_> {
-    type Error = rocksdb::Error;
-
-    fn take(&mut self, key: &[u8], value: Option<&[u8]>) -> std::result::Result<(), rocksdb::Error> {
-        match value {
-            Some(value) => self.put(key, value),
-            None => self.delete(key),
-        }
+/// Shows what was gathered to `take` as the database is to have it, by key.
+fn write<E>(
+    task: TaskId,
+    gathered: Gathered,
+    mut take: impl FnMut(&[u8], Option<&[u8]>) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    let mut whole = Vec::new();
+    for (space, mut run) in gathered.into_runs() {
+        run.each(|key, value| {
+            keys::write(task, space, key, &mut whole);
+            take(&whole, value)
+        })?;
     }
+    Ok(())
 }
 
 /// A flush is sorted by store already, but for the few entries about the task itself: to sort it costs more than it
 /// saves. A change of a range must stay behind those before it.
 fn is_worth_sorting(changes: &Changes) -> bool {
-    let ranges = changes.iter().any(|change| matches!(change, Change::DeleteRange(..)));
     let steps_back = || {
         let pairs = changes.iter().zip(changes.iter().skip(1));
         pairs.filter(|(one, next)| (one.space(), one.key()) > (next.space(), next.key())).count()
     };
-    !ranges && steps_back() > changes.len() / SORT_FROM
+    !changes.has_ranges() && steps_back() > changes.len() / SORT_FROM
 }

@@ -8,7 +8,6 @@ mod database;
 mod failure;
 mod figures;
 mod folder;
-mod gathered;
 mod keys;
 mod leftover;
 mod load;

@@ -1,23 +1,22 @@
 //! The byte store of one task: its range of keys of the database.
 
 use std::cell::RefCell;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use rocksdb::{ReadOptions, WriteBatch};
 
 use super::database::Database;
-use super::gathered::Gathered;
 use super::owners::Owner;
 use super::{keys, load};
 use crate::error::{Error, Result};
 use crate::state::bytes::{lock, taken_over};
+use crate::state::gathered::Held;
 use crate::state::{ByteStore, Changes, KeyRange, Space, Visit};
 use crate::topic::TaskId;
 
-/// Changes of a restore are held back until there are so many bytes of them, all stores together: the more at once, the
-/// fewer files there are to be merged. Measured with records of 100 bytes.
-const LOAD_BYTES: usize = 16 << 20;
+/// Changes of a restore are held back until they take such a part of the memory, all stores together: the more at once, the
+/// fewer files there are to be merged, which costs as much as all else of a restore.
+const LOAD_PART: usize = 8;
 /// Fewer bytes are no file of their own.
 const FILE_BYTES: usize = 2 << 20;
 
@@ -31,7 +30,7 @@ pub(super) struct RocksStore {
     /// Whether it is somebody's, and not only a look.
     owned: bool,
     /// Changes of a restore that wait for more.
-    held: RefCell<Gathered>,
+    held: Held,
     /// Memory for a key.
     key: RefCell<Vec<u8>>,
 }
@@ -52,7 +51,7 @@ impl RocksStore {
 
     fn new(database: Arc<Database>, task: TaskId, number: u64, owned: bool) -> Self {
         let owner = database.owners.of(task);
-        let (held, key) = (RefCell::new(Gathered::new(task)), RefCell::default());
+        let (held, key) = (Held::new(&database.loading), RefCell::default());
         Self { task, database, owner, number, owned, held, key }
     }
 
@@ -71,33 +70,18 @@ impl RocksStore {
         self.database.write(batch).map_err(|error| error.in_task(self.task))
     }
 
-    /// What a store may hold back of a restore.
-    fn load_bytes(&self) -> usize {
-        let loading = self.database.loading.load(Ordering::Relaxed).max(1);
-        LOAD_BYTES.min(self.database.tuning.memory_bytes / 2) / loading
-    }
-
-    /// Takes what is held back.
-    fn take_held(&self) -> Gathered {
-        let held = self.held.replace(Gathered::new(self.task));
-        if !held.is_empty() {
-            self.database.loading.fetch_sub(1, Ordering::Relaxed);
-        }
-        held
-    }
-
     /// Writes what is held back.
     fn settle(&self) -> Result<()> {
-        if self.held.borrow().is_empty() {
+        let held = self.held.take();
+        if held.is_empty() {
             return Ok(());
         }
-        let mut held = self.take_held();
         if held.byte_len() < FILE_BYTES {
-            return self.write(load::sorted_batch(&mut held));
+            return self.write(load::sorted_batch(self.task, held));
         }
         let mut owner = self.own()?;
         (owner.stored, owner.lost) = (true, false);
-        load::ingest(&self.database, &mut held).map_err(|error| error.in_task(self.task))
+        load::ingest(&self.database, self.task, held).map_err(|error| error.in_task(self.task))
     }
 
     fn failed(&self, error: rocksdb::Error) -> Error {
@@ -141,23 +125,15 @@ impl ByteStore for RocksStore {
 
     fn load(&self, changes: &Changes) -> Result<()> {
         drop(self.own()?);
-        let (added, bytes) = {
-            let mut held = self.held.borrow_mut();
-            let was_empty = held.is_empty();
-            let added = held.push_all(changes);
-            if was_empty && !held.is_empty() {
-                self.database.loading.fetch_add(1, Ordering::Relaxed);
-            }
-            (added, held.byte_len())
-        };
-        if !added {
+        if !self.held.push_all(changes) {
             return self.apply(changes);
         }
-        if bytes >= self.load_bytes() { self.settle() } else { Ok(()) }
+        let bytes = self.database.tuning.memory_bytes / LOAD_PART;
+        if self.held.is_full(bytes) { self.settle() } else { Ok(()) }
     }
 
     fn wipe(&self) -> Result<()> {
-        self.take_held();
+        self.held.take();
         let mut owner = self.own()?;
         self.database.delete(&[self.task]).map_err(|error| error.in_task(self.task))?;
         (owner.stored, owner.lost) = (false, false);
@@ -171,8 +147,6 @@ impl ByteStore for RocksStore {
 
 impl Drop for RocksStore {
     fn drop(&mut self) {
-        // What is held back is lost with its offset, and restored again.
-        self.take_held();
         let mut owner = lock(&self.owner);
         if self.owned && owner.opened == self.number {
             owner.held = false;
