@@ -113,14 +113,14 @@ impl Flusher {
         memory_bytes(tasks) + output > self.options.memory
     }
 
-    /// Flushes all tasks with committed changes. Nothing may be uncommitted.
+    /// Flushes all tasks that have to. Nothing may be uncommitted.
     ///
     /// # Errors
     /// If a byte store cannot be written; then its task must not go on.
     pub fn flush(&mut self, desk: &mut CommitDesk<'_>) -> Result<()> {
         let CommitDesk { tasks, backend, probe, wall_ms, now_ms, .. } = desk;
         let mut window = Window::FirstApplied;
-        for (id, task) in tasks.iter_mut().filter(|(_, task)| task.is_unflushed()) {
+        for (id, task) in tasks.iter_mut().filter(|(_, task)| task.is_to_flush(*wall_ms)) {
             let (bytes, planted) = (Rc::clone(task.assembly().bytes()), self.planted);
             let mut again = Changes::default();
             let mut apply = |changes: &mut Changes| {

@@ -5,6 +5,7 @@
 //! fetched and takes what it has written. [`Restore`] brings its state to where its committed offsets are.
 
 pub mod checkpoint;
+mod flushing;
 mod lifecycle;
 pub mod metadata;
 mod progress;
@@ -25,7 +26,7 @@ use crate::consume::{Lane, Scene, order};
 use crate::error::{Error, Reaction, Result};
 use crate::kafka::{CommittedOffset, OffsetCommit, StartAt};
 use crate::operator::{Assembly, Context, Handlers, Output, Setup, Tick};
-use crate::state::{Batches, ByteStore, Changes, Space};
+use crate::state::{ByteStore, Space};
 use crate::telemetry::Counters;
 use crate::time::UNKNOWN_TIME;
 use crate::topic::{TaskId, TopicPartition};
@@ -46,6 +47,8 @@ pub struct Task {
     idle_ms: Option<i64>,
     newest_input: Option<i64>,
     unflushed: bool,
+    /// The wall-clock time that the byte store was told last.
+    checkpoint_ms: i64,
     fingerprint: u64,
 }
 
@@ -121,6 +124,7 @@ impl Task {
             idle_ms,
             newest_input: None,
             unflushed: false,
+            checkpoint_ms: 0,
             fingerprint,
         })
     }
@@ -338,67 +342,6 @@ impl Task {
         }
         self.unflushed = true;
         std::mem::take(&mut self.counters)
-    }
-
-    /// Whether something committed waits for a flush.
-    #[must_use]
-    pub fn is_unflushed(&self) -> bool {
-        self.unflushed
-    }
-
-    /// Brings the byte store to the last commit by `batches`, the last of them with offsets and times.
-    ///
-    /// # Errors
-    /// If a value cannot be serialised, and those of the batches.
-    pub fn unflushed(&mut self, now_ms: i64, batches: &mut Batches<'_>) -> Result<()> {
-        for store in &mut self.stores {
-            store.store.borrow_mut().unflushed(batches)?;
-        }
-        let changes = &mut batches.changes;
-        for store in &self.stores {
-            store.put_offset(changes);
-        }
-        for (name, cell) in self.assembly.times() {
-            checkpoint::put_number(changes, "time", name, cell.get());
-        }
-        for lane in &self.lanes {
-            let topic = lane.partition().topic.as_ref();
-            checkpoint::put_number(changes, "partition", topic, lane.partition_time());
-            checkpoint::put_number(changes, "input", topic, lane.committed());
-        }
-        checkpoint::put_header(changes, &self.layout, self.fingerprint, now_ms);
-        batches.end()
-    }
-
-    /// Applies a batch to the byte store.
-    ///
-    /// # Errors
-    /// If that fails; then the task's state must not be used any more.
-    pub fn apply(&self, changes: &Changes) -> Result<()> {
-        self.assembly.bytes().apply(changes).map_err(|error| error.in_task(self.id))
-    }
-
-    /// As [`Task::apply`], for what a restore brings.
-    ///
-    /// # Errors
-    /// As [`Task::apply`].
-    pub fn load(&self, changes: &Changes) -> Result<()> {
-        self.assembly.bytes().load(changes).map_err(|error| error.in_task(self.id))
-    }
-
-    /// What [`Task::unflushed`] told has been applied.
-    pub fn flushed(&mut self) {
-        self.unflushed = false;
-        for store in &mut self.stores {
-            store.store.borrow_mut().flushed();
-        }
-    }
-
-    /// Drops clean entries that were not used for `periods` flushes.
-    pub fn evict(&mut self, periods: u32) {
-        for store in &mut self.stores {
-            store.store.borrow_mut().evict(periods);
-        }
     }
 
     /// Forgets everything since the last flush; the task has to be restored before it runs again.

@@ -19,7 +19,8 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Brings what was fetched into the byte store of its task, with the offset behind it. `changes` is memory for that.
+    /// Brings what was fetched into the byte store of its task, with the offset behind it, and that up to `wall_ms` it has missed
+    /// nothing. `changes` is memory for that.
     pub(super) fn take(
         &mut self,
         fetched: &Fetched,

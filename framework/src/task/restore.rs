@@ -8,7 +8,9 @@
 //!    the byte store had to give up.
 //! 4. A read_committed consumer reads from the local offset until its position reaches the watermark; while a foreign
 //!    transaction is open below it, that means waiting. Each batch is applied together with the offset behind it.
-//! 5. Stores forget their memory, times come from the offsets' metadata, lanes go to the committed offsets.
+//! 5. The byte store learns that it is as of the beginning of the restore. Whatever is written later comes behind that: there
+//!    are no data that nobody knows the age and the origin of.
+//! 6. Stores forget their memory, times come from the offsets' metadata, lanes go to the committed offsets.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::task::Poll;
@@ -96,6 +98,8 @@ pub struct Restore {
     consumer: Box<dyn Consumer>,
     stage: Stage,
     started_ms: i64,
+    /// What the wall clock showed then: changelogs are read later than that.
+    started_wall_ms: i64,
     /// When committed offsets are doubted again, and since when a changelog was looked for in vain.
     not_before_ms: i64,
     missing_since_ms: Option<i64>,
@@ -138,6 +142,7 @@ impl Restore {
             consumer,
             stage: Stage::Committed,
             started_ms: desk.now_ms,
+            started_wall_ms: desk.wall_ms,
             not_before_ms: desk.now_ms,
             missing_since_ms: None,
             now_ms: desk.now_ms,
@@ -369,6 +374,7 @@ impl Restore {
     fn wipe(&mut self, desk: &mut RestoreDesk<'_>, id: TaskId, cause: Rebuild) -> Result<()> {
         tracing::warn!(task = %id, cause = cause.name(), "local state is thrown away and rebuilt from the changelogs");
         let task = desk.tasks.get_mut(&id).expect("a waiting task exists");
+        assert!(!task.is_running(), "what a running task has in memory stands on its byte store");
         task.assembly.bytes().wipe()?;
         self.known.insert(id, Checkpoint::default());
         task.discard_memory()
@@ -400,7 +406,8 @@ impl Restore {
             if fetched.position > reading.position {
                 self.records += fetched.records.len() as u64;
                 budget = budget.saturating_sub(fetched.records.byte_len());
-                reading.take(&fetched, task, &mut self.changes, desk.wall_ms)?;
+                let known_wall = self.known[&reading.task].number("wall", "").unwrap_or(self.started_wall_ms);
+                reading.take(&fetched, task, &mut self.changes, known_wall)?;
                 restored.progress.push(reading.progress(desk.now_ms - self.started_ms));
             }
         }
@@ -451,7 +458,10 @@ impl Restore {
         for id in done {
             let task = desk.tasks.get_mut(&id).expect("a waiting task exists");
             self.start(task)?;
+            // Where others have to begin anew this one is left alone: it runs.
             self.waiting.remove(&id);
+            self.known.remove(&id);
+            self.changelogs.retain(|(task, ..)| *task != id);
             restored.started.push(id);
         }
         Ok(())
@@ -459,6 +469,7 @@ impl Restore {
 
     fn start(&self, task: &mut Task) -> Result<()> {
         let known = &self.known[&task.id];
+        task.apply_checkpoint(self.started_wall_ms)?;
         task.discard_memory()?;
         let mut times = Vec::with_capacity(task.lanes.len());
         for index in 0..task.lanes.len() {

@@ -1,16 +1,16 @@
 //! One worker whose state backend, clock and cluster outlive it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use headwater::kafka::memory::MemoryCluster;
 use headwater::kafka::{Cluster, Isolation};
 use headwater::state::{MemoryBackend, StateBackend};
-use headwater::task::Rebuild;
+use headwater::task::{Rebuild, RestoreProgress};
 use headwater::time::{Clock, ManualClock};
 use headwater::topology::PlanOptions;
-use headwater::worker::{Worker, WorkerOptions};
-use headwater::{Config, Error, RecordBatch, StreamsBuilder, TopicPartition};
+use headwater::worker::{Observer, Worker, WorkerOptions};
+use headwater::{Config, Error, RecordBatch, StreamsBuilder, TaskId, TopicPartition};
 
 /// Steps without progress after which nothing more is to be expected.
 const QUIET_STEPS: usize = 20;
@@ -20,7 +20,18 @@ pub(crate) struct Bench {
     pub(crate) backend: MemoryBackend,
     pub(crate) clock: ManualClock,
     pub(crate) properties: BTreeMap<String, String>,
+    restored: Arc<Restored>,
     worker: Option<Worker>,
+}
+
+/// Each piece of a restore: whose it was.
+#[derive(Default)]
+struct Restored(Mutex<Vec<TaskId>>);
+
+impl Observer for Restored {
+    fn restored(&self, _worker: usize, progress: &RestoreProgress) {
+        self.0.lock().unwrap().push(progress.task);
+    }
 }
 
 /// A batch of these keys and values.
@@ -33,14 +44,20 @@ pub(crate) fn batch(records: &[(&str, &[u8])]) -> RecordBatch {
 impl Bench {
     /// With the topics `in` and `out`, of one partition.
     pub(crate) fn new() -> Self {
+        Self::with_partitions(1)
+    }
+
+    /// With the topics `in` and `out`, of so many partitions.
+    pub(crate) fn with_partitions(partitions: i32) -> Self {
         let cluster = MemoryCluster::new();
-        ["in", "out"].iter().for_each(|topic| cluster.create_topic(topic, 1).unwrap());
+        ["in", "out"].iter().for_each(|topic| cluster.create_topic(topic, partitions).unwrap());
         let properties = [("application.id", "app"), ("processing.guarantee", "exactly_once_v2")];
         Self {
             cluster,
             backend: MemoryBackend::default(),
             clock: ManualClock::at(1_000_000),
             properties: properties.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            restored: Arc::default(),
             worker: None,
         }
     }
@@ -61,15 +78,41 @@ impl Bench {
         topology: &dyn Fn(&StreamsBuilder),
         cluster: Arc<dyn Cluster>,
     ) -> Result<(), Error> {
+        self.begin(topology, cluster);
+        self.settle()
+    }
+
+    /// As [`Bench::start_on`], without a step.
+    pub(crate) fn begin(&mut self, topology: &dyn Fn(&StreamsBuilder), cluster: Arc<dyn Cluster>) {
         let builder = StreamsBuilder::new();
         topology(&builder);
         let options = PlanOptions { application: "app".to_owned(), additional_retention_ms: 0 };
         let plan = Arc::new(builder.build().unwrap().plan(&options).unwrap());
         let config = Config::from_properties(self.properties.clone()).unwrap();
         let backend = Arc::new(self.backend.clone()) as Arc<dyn StateBackend>;
-        let options = WorkerOptions::new(plan, config, cluster, backend).clock(Arc::new(self.clock.clone()));
-        self.worker = Some(Worker::new(options));
-        self.settle()
+        let options = WorkerOptions::new(plan, config, cluster, backend);
+        let observer = Arc::clone(&self.restored) as Arc<dyn Observer>;
+        self.worker = Some(Worker::new(options.clock(Arc::new(self.clock.clone())).observer(observer)));
+    }
+
+    /// One step of the worker. Returns whether it did anything.
+    pub(crate) fn step(&mut self) -> bool {
+        self.worker.as_mut().unwrap().step(self.clock.now_ms()).unwrap().busy
+    }
+
+    pub(crate) fn request_commit(&mut self) {
+        self.worker.as_mut().unwrap().request_commit();
+    }
+
+    /// The worker is gone, and so is what it had in memory; the group has noticed.
+    pub(crate) fn crash(&mut self) {
+        self.worker = None;
+        self.clock.advance_ms(60_000);
+    }
+
+    /// The tasks that restores have brought something, a piece each.
+    pub(crate) fn restored(&self) -> Vec<TaskId> {
+        self.restored.0.lock().unwrap().clone()
     }
 
     pub(crate) fn settle(&mut self) -> Result<(), Error> {
@@ -100,9 +143,14 @@ impl Bench {
         self.worker().figures().rebuilds.iter().map(|(cause, count)| (*cause, *count)).collect()
     }
 
-    /// Writes records to the only partition of a topic.
+    /// Writes records to the first partition of a topic.
     pub(crate) fn put(&self, topic: &str, records: &[(&str, &[u8])]) {
-        self.cluster.produce(&TopicPartition::new(topic, 0), &batch(records)).unwrap();
+        self.put_to(topic, 0, records);
+    }
+
+    /// Writes records to a partition.
+    pub(crate) fn put_to(&self, topic: &str, partition: i32, records: &[(&str, &[u8])]) {
+        self.cluster.produce(&TopicPartition::new(topic, partition), &batch(records)).unwrap();
     }
 
     /// As [`Bench::put`], and waits until everything is committed.

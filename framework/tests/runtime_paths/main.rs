@@ -11,3 +11,4 @@ mod memory;
 mod purge;
 mod rebuild;
 mod reset;
+mod restore;
