@@ -8,6 +8,7 @@ mod levels;
 mod observer;
 mod options;
 mod orders;
+mod out_of_range;
 mod rebalance;
 mod recover;
 mod refusals;
@@ -42,6 +43,7 @@ use crate::time::SteadyTime;
 use crate::topic::{TaskId, TopicName, TopicPartition};
 use crate::topology::Plan;
 
+use out_of_range::OutOfRange;
 use recover::Recovery;
 use setbacks::Setbacks;
 
@@ -93,8 +95,7 @@ pub struct Worker {
     leaving: Leaving,
     paused: bool,
     figures: Figures,
-    /// An input whose offset is out of range: it is looked up where to go on. False: nobody waits for that any more.
-    out_of_range: Option<(TopicPartition, bool)>,
+    out_of_range: OutOfRange,
     /// Partitions whose committed offsets were asked for by a restore that was given up: the call has to be made until
     /// it is answered.
     unanswered: Option<Vec<TopicPartition>>,
@@ -183,7 +184,7 @@ impl Worker {
             leaving: Leaving::default(),
             paused: false,
             figures: Figures::default(),
-            out_of_range: None,
+            out_of_range: OutOfRange::default(),
             unanswered: None,
             purge: stations::Purge::default(),
             cleaned_ms: None,
@@ -412,9 +413,7 @@ impl Worker {
     fn drop_restore(&mut self) {
         let asked = self.restore.take().and_then(Restore::into_unanswered);
         self.unanswered = self.unanswered.take().or(asked);
-        if let Some((_, wanted)) = &mut self.out_of_range {
-            *wanted = false;
-        }
+        self.out_of_range.forget();
     }
 
     /// The store `name` of every task of this worker that has one of this type.

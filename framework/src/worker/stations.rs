@@ -6,7 +6,7 @@ use std::task::Poll;
 use super::{Progress, Recovery, Worker, WorkerState};
 use crate::commit::{CommitDesk, CommitRecord};
 use crate::error::{Error, Reaction, Result};
-use crate::kafka::{Fault, Isolation, StartAt};
+use crate::kafka::Fault;
 use crate::task::Task;
 use crate::topic::TopicPartition;
 
@@ -55,7 +55,7 @@ impl Worker {
                         tracing::debug!(partition = %lane.partition(), %error, "fetch is tried again");
                     }
                     Err(error) if error.code == "OFFSET_OUT_OF_RANGE" => {
-                        self.out_of_range.get_or_insert_with(|| (lane.partition().clone(), true));
+                        self.out_of_range.tell(lane.partition());
                     }
                     Err(error) => {
                         return Err(Error::from(error).at_record(lane.partition(), lane.next_offset()));
@@ -63,41 +63,6 @@ impl Worker {
                 }
             }
         }
-        Ok(())
-    }
-
-    /// The input does not have the offset any more (or yet): it goes on where it would begin without offset.
-    fn look_up_out_of_range(&mut self, now_ms: i64) -> Result<()> {
-        let Some((partition, wanted)) = self.out_of_range.clone() else { return Ok(()) };
-        let asked = self.lookup.bounds(std::slice::from_ref(&partition), Isolation::ReadCommitted, now_ms);
-        let Poll::Ready(answer) = asked else { return Ok(()) };
-        let (start, end) = answer?.first().copied().unwrap_or_default();
-        self.out_of_range = None;
-        let reads = |task: &&mut Task| task.lanes().iter().any(|lane| *lane.partition() == partition);
-        let Some(task) = self.tasks.values_mut().find(reads).filter(|_| wanted) else { return Ok(()) };
-        let begin = task.begins_at(&partition.topic, self.settings.auto_offset_reset);
-        let id = task.id();
-        let mut skipped = 0;
-        for lane in task.lanes_mut().iter_mut().filter(|lane| *lane.partition() == partition) {
-            let from = lane.next_offset();
-            let to = match begin {
-                Some(StartAt::Earliest) => start,
-                Some(StartAt::Latest) => end,
-                None => {
-                    let message =
-                        format!("the offset to read next is out of range: there are {start} to {end}");
-                    let error = Error::new(Reaction::Stop, message).at_record(&partition, from).in_task(id);
-                    return Err(error.hint(
-                        "`auto.offset.reset` is `none`: reset the group's offsets, or set it to `earliest` or `latest`",
-                    ));
-                }
-            };
-            skipped += u64::try_from(to - from).unwrap_or(0);
-            tracing::warn!(%partition, from, to, "offset out of range: records are skipped or repeated");
-            lane.seek(to, lane.partition_time());
-            self.consumer.add(&partition, to);
-        }
-        task.counters_mut().skipped_offsets += skipped;
         Ok(())
     }
 

@@ -10,10 +10,13 @@ use crate::refused::end;
 #[test]
 fn a_topic_that_is_deleted_under_way_ends_an_application_by_its_name() {
     on_a_broker(|broker| {
-        for kind in ["input", "output", "changelog", "repartition"] {
+        let kinds = ["input", "output", "changelog", "repartition"];
+        let guarantees = ["exactly_once_v2", "at_least_once"];
+        for (kind, guarantee) in guarantees.iter().flat_map(|guarantee| kinds.map(|kind| (kind, guarantee))) {
             heard::begin();
             let mut pipeline = Pipeline::new(broker);
-            let running = pipeline.application("task.timeout.ms=15000").unwrap().start().unwrap();
+            let lines = format!("processing.guarantee={guarantee}\ntask.timeout.ms=15000");
+            let running = pipeline.application(&lines).unwrap().start().unwrap();
             pipeline.feed(Duration::from_secs(2));
             pipeline.check();
             let topic = match kind {
@@ -26,7 +29,7 @@ fn a_topic_that_is_deleted_under_way_ends_an_application_by_its_name() {
                 pipeline.feed(Duration::from_secs(3));
             }
             let said = end(&pipeline, running, 60_000);
-            println!("{kind}: {said}\n");
+            println!("{kind}, {guarantee}: {said}\n");
             let words = match kind {
                 // The state of its store would be lost with it.
                 "changelog" => [

@@ -15,6 +15,7 @@ mod changelog;
 mod clusters;
 mod compression;
 mod deleted;
+mod expired;
 mod heard;
 mod pipeline;
 mod refused;

@@ -16,7 +16,7 @@ use crate::broker::Broker;
 use crate::clusters::Scene;
 use crate::heard;
 
-const PARTITIONS: i32 = 2;
+pub(crate) const PARTITIONS: i32 = 2;
 const KEYS: i64 = 7;
 
 /// A pipeline with its topics, and whoever writes its input.
@@ -118,13 +118,28 @@ impl<'a> Pipeline<'a> {
 
     /// What was told of each key, in order, once as many records were told as were written.
     pub(crate) fn all_counts(&mut self) -> BTreeMap<String, Vec<i64>> {
-        self.scene.answer("all input", |now_ms| self.feeder.flush(now_ms)).unwrap();
+        self.flush();
         let (scene, sent) = (&self.scene, usize::try_from(self.sent).unwrap());
         scene.until("all output", |_| {
             heard::pause(200);
             let counts = self.counts();
             (counts.values().map(Vec::len).sum::<usize>() >= sent).then_some(counts)
         })
+    }
+
+    /// Waits until brokers have what was written.
+    pub(crate) fn flush(&mut self) {
+        self.scene.answer("all input", |now_ms| self.feeder.flush(now_ms)).unwrap();
+    }
+
+    /// How many records were written.
+    pub(crate) fn sent(&self) -> i64 {
+        self.sent
+    }
+
+    /// How many results were told.
+    pub(crate) fn told(&self) -> i64 {
+        self.counts().values().map(|counts| counts.len() as i64).sum()
     }
 
     /// What was told of each key, in order.

@@ -206,10 +206,13 @@ impl Membership for KafkaMember {
         }
         let Some(event) = live.commits.next() else { return Poll::Pending };
         self.committing = false;
-        let parts = event.partitions().into_iter().find_map(|placed| placed.failure);
-        Poll::Ready(match event.failure().or(parts) {
+        let partitions = event.partitions();
+        let failure = event.failure().or_else(|| partitions.iter().find_map(|placed| placed.failure.clone()));
+        Poll::Ready(match failure {
             None => Ok(()),
             Some(failure) => {
+                let topics = partitions.iter().map(|placed| &*placed.partition.topic);
+                let failure = failure.with_topics("whose offsets are committed", topics);
                 let fault = verdict::plain(&failure);
                 Err(failure.because(fault))
             }

@@ -247,16 +247,9 @@ impl KafkaProducer {
         });
     }
 
-    /// Where librdkafka does not say which topic is gone: those that are written.
     fn with_topics(&self, failure: Failure) -> Failure {
         let Ok(live) = &self.live else { return failure };
-        if failure.code != "UNKNOWN_TOPIC_OR_PARTITION" {
-            return failure;
-        }
-        let mut topics: Vec<_> = live.topics.keys().map(|topic| &**topic).collect();
-        topics.sort_unstable();
-        let text = format!("{}, one of those that are written: {}", failure.text, topics.join(", "));
-        Failure { text, ..failure }
+        failure.with_topics("that are written", live.topics.keys().map(|topic| &**topic))
     }
 
     /// A call that waits: makes it if none is under way, and brings its answer.

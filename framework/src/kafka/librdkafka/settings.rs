@@ -90,6 +90,9 @@ impl Tuning {
     fn common(&self, client: &str) -> Pairs {
         let mut common = self.connection.0.clone();
         common.extend(pairs([
+            // A topic that was deleted is not made again, with a broker's defaults, by whoever writes to it: a producer would
+            // unless it is told not to.
+            ("allow.auto.create.topics", "false"),
             ("client.id", client),
             // What a client waits for is asked of a random broker so often, and connecting begins anew: with the default of
             // 100 ms, and four clients, a hundred times a second.
@@ -107,7 +110,6 @@ impl Tuning {
     pub(super) fn admin(&self, client: &str, group: &str) -> Pairs {
         let mut settings = self.common(client);
         settings.extend(pairs([
-            ("allow.auto.create.topics", "false"),
             ("group.id", group),
             ("enable.auto.commit", "false"),
             // Who leads a partition is not asked again where an answer says that the epoch is an old one, as after every
@@ -126,7 +128,6 @@ impl Tuning {
         };
         let mut settings = self.common(client);
         settings.extend(pairs([
-            ("allow.auto.create.topics", "false"),
             ("auto.offset.reset", "error"),
             ("check.crcs", "true"),
             ("enable.auto.commit", "false"),
@@ -154,7 +155,6 @@ impl Tuning {
         // librdkafka refuses one that is shorter than the session.
         let poll = options.max_poll_interval_ms.max(options.session_timeout_ms).to_string();
         settings.extend(pairs([
-            ("allow.auto.create.topics", "false"),
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
             ("group.id", &options.group),
@@ -184,6 +184,8 @@ impl Tuning {
             ("queue.buffering.max.messages", PRODUCER_RECORDS),
             ("request.timeout.ms", &timeout),
             ("retry.backoff.ms", "50"),
+            // How long a topic may be unknown. With the default of 30 s a transaction would be over before it is told.
+            ("topic.metadata.propagation.max.ms", "2000"),
         ]));
         match &options.transactional_id {
             Some(id) => {

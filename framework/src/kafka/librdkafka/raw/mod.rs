@@ -19,6 +19,7 @@ pub(super) use lists::Placed;
 pub(super) use queue::{Event, Queue};
 pub(super) use records::{Buffer, Message, Topic};
 
+use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -46,6 +47,16 @@ pub(super) struct Failure {
 }
 
 impl Failure {
+    /// As it is, but where librdkafka does not say which topic is gone: with those that it may be.
+    pub(super) fn with_topics<'a>(self, which: &str, topics: impl Iterator<Item = &'a str>) -> Self {
+        if self.code != "UNKNOWN_TOPIC_OR_PARTITION" {
+            return self;
+        }
+        let topics: BTreeSet<_> = topics.collect();
+        let topics = Vec::from_iter(topics).join(", ");
+        Self { text: format!("{}, one of those {which}: {topics}", self.text), ..self }
+    }
+
     fn plain(err: c::rd_kafka_resp_err_t, text: String) -> Self {
         Self { code: code(err), text, fatal: false, abortable: false, retriable: false }
     }
