@@ -20,7 +20,8 @@ def program(name, package):
     """The path of a program that has to be there."""
     found = shutil.which(name)
     if not found:
-        raise Problem(f"`{name}` is missing: Debian has it in {package}; `tests/setup kafka` installs it")
+        setup = "peers" if name == "javac" else "kafka"
+        raise Problem(f"`{name}` is missing: Debian has it in {package}; `tests/setup {setup}` installs it")
     return found
 
 

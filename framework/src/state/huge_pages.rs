@@ -1,7 +1,7 @@
 //! Memory for large tables, on huge pages where the system has them: whoever looks up keys at random waits less for the
 //! translation of addresses than for the memory itself.
 //!
-//! 1. The one file of the framework with unsafe code: an allocator is unsafe, and so are calls into libc.
+//! 1. Beside the edge to librdkafka the one place with unsafe code: an allocator is unsafe, and so are calls into libc.
 //! 2. Large memory comes from the system and goes back to it at once: the usual allocator would keep it for others.
 //! 3. A table that grows is copied. What the system could move page by page instead would lose its huge pages.
 #![expect(unsafe_code, reason = "an allocator, and calls into libc")]

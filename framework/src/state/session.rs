@@ -13,8 +13,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::session_slots::{
-    Bounds, KEY_BYTES, Sessions, Slot, index_key, session_bytes, split_index, split_session, stored_key,
-    suffix,
+    Bounds, KEY_BYTES, Sessions, Slot, index_key, newest_end, session_bytes, split_index, split_session,
+    stored_key, suffix,
 };
 use super::weight::Weight;
 use super::{Batches, Changes, KeyRange, Shelf, StateStore, horizon, unstamp};
@@ -442,12 +442,8 @@ impl<K, V: Clone> StateStore for SessionStore<K, V> {
         if self.kept_from != i64::MAX {
             self.kept_from = 0;
         }
-        self.newest = -1;
-        let newest = &mut self.newest;
-        self.shelf.bytes.scan(self.shelf.space + 1, KeyRange::default(), &mut |entry, _| {
-            *newest = unstamp(entry).map_or(*newest, |(end, _)| end);
-            true
-        })
+        self.newest = newest_end(self.shelf.bytes.as_ref(), self.shelf.space + 1)?;
+        Ok(())
     }
 
     fn restore(&mut self, record: &RawRecord<'_>, changes: &mut Changes) -> Result<()> {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::{Entry, split_time, unstamp};
+use super::{ByteStore, Entry, KeyRange, Space, split_time, unstamp};
+use crate::error::Result;
 
 /// What a key costs besides its bytes: its place in the map, and the reference counts.
 pub(super) const KEY_BYTES: usize = 160;
@@ -63,6 +64,25 @@ pub(super) fn split_index(entry: &[u8]) -> Option<(i64, i64, &[u8])> {
     Some((end, start, key))
 }
 
+/// The newest end in the index of a byte store, -1 if there is none: by looks at single entries, however many there are.
+pub(super) fn newest_end(bytes: &dyn ByteStore, index: Space) -> Result<i64> {
+    let (mut newest, mut beyond) = (-1_i64, i64::MAX);
+    while newest + 1 < beyond {
+        let middle = newest.midpoint(beyond);
+        let mut found = None;
+        let range = KeyRange { from: &middle.to_be_bytes(), to: None };
+        bytes.scan(index, range, &mut |entry, _| {
+            found = unstamp(entry).map(|(end, _)| end);
+            false
+        })?;
+        match found.filter(|end| *end >= middle) {
+            Some(end) => newest = end,
+            None => beyond = middle,
+        }
+    }
+    Ok(newest)
+}
+
 /// Key, end and start of what a changelog or stored key ends with.
 pub(super) fn split_session(key: &[u8]) -> Option<(&[u8], i64, i64)> {
     let (rest, start) = split_time(key)?;
@@ -76,4 +96,26 @@ pub(super) fn suffix((end, start): Bounds) -> [u8; 16] {
     suffix[..8].copy_from_slice(&end.to_be_bytes());
     suffix[8..].copy_from_slice(&start.to_be_bytes());
     suffix
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::{Change, MemoryBackend, StateBackend};
+    use crate::topic::TaskId;
+
+    #[test]
+    fn the_newest_end_is_found() {
+        let task = |partition| TaskId { subtopology: 0, partition };
+        let far = i64::MAX - 2;
+        for (partition, ends) in
+            (0..).zip([&[][..], &[0], &[1, 5, 5, 2], &[0, 1_600_000_000_000, 7], &[far, 3]])
+        {
+            let store = MemoryBackend::default().open(task(partition)).unwrap();
+            for (number, end) in (0_u8..).zip(ends) {
+                store.apply(&[Change::Put(2, &index_key(&[number], (*end, 0)), b"")].into()).unwrap();
+            }
+            assert_eq!(newest_end(store.as_ref(), 2).unwrap(), ends.iter().copied().max().unwrap_or(-1));
+        }
+    }
 }

@@ -12,10 +12,7 @@ pub(super) struct Slots<T> {
 impl<T> Slots<T> {
     /// How many of them are in a part: a power of two.
     const PART: usize = 1 << Self::SHIFT;
-    const SHIFT: u32 = match LARGE / size_of::<T>() {
-        0 => 0,
-        several => several.ilog2(),
-    };
+    const SHIFT: u32 = LARGE.div_ceil(size_of::<T>()).next_power_of_two().ilog2();
 
     pub(super) fn new() -> Self {
         Self { parts: Vec::new() }
@@ -84,6 +81,12 @@ mod tests {
         assert!((0..count).all(|number| *slots.get(number) == number));
         assert!(slots.iter().copied().eq(0..count));
         assert_eq!(slots.memory_bytes(), 2 * LARGE);
+        assert_eq!(Slots::<[u8; 64]>::PART * 64, LARGE);
+        assert_eq!(
+            Slots::<[u8; 72]>::PART,
+            Slots::<[u8; 64]>::PART,
+            "a part is large memory, whatever lies in it"
+        );
         *slots.get_mut(count - 1) = 7;
         slots.retain(|number| number % 7 == 0);
         assert_eq!(slots.len(), count.div_ceil(7) as usize + 1);

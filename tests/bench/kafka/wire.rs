@@ -13,7 +13,7 @@ const PRODUCE: i16 = 0;
 const FETCH: i16 = 1;
 const METADATA: i16 = 3;
 /// As Headwater's consumer asks for a partition.
-const FETCH_BYTES: i32 = 4 << 20;
+const FETCH_BYTES: i32 = 1 << 20;
 /// Some hundred kilobytes, of the megabyte that a topic takes.
 const BATCH_RECORDS: usize = 5_000;
 /// From a batch's first byte: to its length's end, to its checksum's end, to its records.

@@ -67,8 +67,8 @@ impl Database {
         self.db.write_opt(batch, &self.write).map_err(|error| self.failed("cannot write", error))
     }
 
-    /// Sees to it that what was written survives a crash. With `wait` it does on return; else it is only begun, and what
-    /// goes wrong is told by the next write.
+    /// Sees to it that what was written survives a crash. With `wait` it does on return; else it is only begun, unless too much
+    /// waits for the disk already, and what goes wrong is told by the next write.
     pub(super) fn persist(&self, wait: bool) -> Result<()> {
         let mut options = FlushOptions::default();
         options.set_wait(wait);

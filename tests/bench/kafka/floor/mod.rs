@@ -171,9 +171,7 @@ impl Work {
                 count.dirty = false;
                 let mut key = [0; WINDOWED_LEN + 4];
                 key[..WINDOWED_LEN].copy_from_slice(&windowed);
-                let mut value = [0; 16];
-                value[..8].copy_from_slice(&count.newest_ms.to_be_bytes());
-                value[8..].copy_from_slice(&count.count.to_be_bytes());
+                let value = count.count.to_be_bytes();
                 writer.produce((*changelog, partition), &key, &value, count.newest_ms)?;
             }
         }

@@ -4,7 +4,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import java.util.SplittableRandom;
 
-/** The event of the JSON pipeline, 165 bytes in 8 fields; field by field that of `tests/bench/pipelines.rs`. */
+/** The event of the JSON pipeline, 165 bytes in 8 fields; field by field that of `tests/bench/topologies.rs`. */
 public final class Event {
     static final ObjectMapper JSON =
         new ObjectMapper().setPropertyNamingStrategy(PropertyNamingStrategies.SNAKE_CASE);

@@ -14,7 +14,7 @@ import org.apache.kafka.streams.kstream.Produced;
 import org.apache.kafka.streams.kstream.TimeWindows;
 import org.apache.kafka.streams.kstream.WindowedSerdes;
 
-/** The pipelines of `tests/bench/pipelines.rs`, as Kafka Streams has them. */
+/** The pipelines of `tests/bench/topologies.rs`, as Kafka Streams has them. */
 final class Pipelines {
     private static final Duration WINDOW = Duration.ofSeconds(60);
     private static final Serde<byte[]> BYTES = Serdes.ByteArray();
