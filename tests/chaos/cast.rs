@@ -22,6 +22,17 @@ pub(crate) struct Role {
     pub(crate) pipeline: Pipeline,
     pub(crate) memory_max: String,
     pub(crate) flush_interval_ms: u32,
+    /// `state.flush.bytes`, where it is not the library's default.
+    pub(crate) flush_bytes: Option<&'static str>,
+}
+
+/// What befalls an instance by itself, at a moment such as `Ending:3`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fate<'a> {
+    /// It dies, as by kill -9.
+    Die(&'a str),
+    /// It stops until it is woken.
+    Sleep(&'a str),
 }
 
 /// An instance, alive or not.
@@ -56,12 +67,17 @@ impl Instance {
         Ok(OpenOptions::new().create(true).append(true).open(self.folder.join(name))?)
     }
 
-    /// Starts it; it dies by itself where `die_at` says.
-    pub(crate) fn start(&mut self, die_at: Option<&str>) -> Fallible<()> {
+    /// Starts it.
+    pub(crate) fn start(&mut self, fate: Option<Fate<'_>>) -> Fallible<()> {
         let mut diary = self.append("diary")?;
         // Behind a line that a kill may have cut off.
         writeln!(diary, "\nstarts")?;
-        let Role { bootstrap, application, guarantee, pipeline, memory_max, flush_interval_ms } = &self.role;
+        let Role { bootstrap, application, guarantee, pipeline, memory_max, flush_interval_ms, flush_bytes } =
+            &self.role;
+        let fate = fate.map(|fate| match fate {
+            Fate::Die(moment) => ["--die-at", moment],
+            Fate::Sleep(moment) => ["--sleep-at", moment],
+        });
         let mut command = Command::new(std::env::current_exe()?);
         command
             .args(["instance", "--bootstrap", bootstrap, "--application", application])
@@ -70,7 +86,8 @@ impl Instance {
             .args(["--number", &self.number.to_string()])
             .arg("--state-dir")
             .arg(self.state())
-            .args(die_at.iter().flat_map(|window| ["--die-at", window]))
+            .args(flush_bytes.iter().flat_map(|bytes| ["--flush-bytes", bytes]))
+            .args(fate.iter().flatten())
             .stdin(Stdio::null())
             .stdout(diary)
             .stderr(self.append("log")?);

@@ -30,6 +30,8 @@ pub(crate) struct Diary {
     pub(crate) state: String,
     /// The window in which it said that it dies, since the last start.
     pub(crate) dies: Option<String>,
+    /// The window in which it said that it stops, since the last start.
+    pub(crate) sleeps: Option<String>,
 }
 
 impl Diary {
@@ -56,6 +58,7 @@ impl Diary {
                 self.restored.clear();
                 self.state.clear();
                 self.dies = None;
+                self.sleeps = None;
             }
             "state" => {
                 if self.state == "Running" && rest != "Stopping" {
@@ -63,6 +66,7 @@ impl Diary {
                 }
                 rest.clone_into(&mut self.state);
             }
+            "sleeps" => self.sleeps = Some(rest.to_owned()),
             "dies" => self.dies = Some(rest.to_owned()),
             "rebuilt" => self.wipes += 1,
             "restored" => {
@@ -92,6 +96,12 @@ impl Diary {
         Some(())
     }
 
+    /// How far it has committed a partition.
+    pub(crate) fn committed(&self, partition: &str) -> i64 {
+        let intervals = self.stretches.iter().filter_map(|stretch| stretch.intervals.get(partition));
+        intervals.flatten().map(|(_, to)| *to).max().unwrap_or(-1)
+    }
+
     /// The offset of a changelog partition that is on disk for certain: the flush before the last has had its time.
     pub(crate) fn on_disk(&self, partition: &str) -> i64 {
         let before_last = self.flushes.iter().rev().filter_map(|flush| flush.get(partition)).nth(1);
@@ -115,6 +125,7 @@ mod tests {
             "committed 3 in-0=0..5 in-1=2..9",
             "flushed a-changelog-0=30",
             "rebuilt 0_1 Corrupt",
+            "sleeps Offsets",
             "dies Ending",
         ];
         assert!(lines.iter().all(|line| diary.line(line).is_some()));
@@ -126,6 +137,8 @@ mod tests {
             (1, &[(0, 5)][..], &[(2, 9)][..])
         );
         assert_eq!((diary.wipes, diary.dies.as_deref(), &*diary.state), (1, Some("Ending"), "Running"));
+        assert_eq!(diary.sleeps.as_deref(), Some("Offsets"));
+        assert_eq!([diary.committed("in-1"), diary.committed("in-2")], [9, -1]);
         assert!(diary.line("what").is_none() && diary.line("committed x").is_none());
     }
 

@@ -46,10 +46,19 @@ pub(crate) struct Arguments {
     /// `memory.max`.
     #[arg(long, default_value = "1GiB")]
     memory_max: String,
+    /// `state.flush.bytes`; by default that of the library.
+    #[arg(long)]
+    flush_bytes: Option<String>,
     /// Dies, as by kill -9, when it passes this window of a commit for the given time: `Ending:3`.
     #[arg(long)]
     die_at: Option<String>,
+    /// Stops there, as by `kill -STOP`, until it is woken.
+    #[arg(long, conflicts_with = "die_at")]
+    sleep_at: Option<String>,
 }
+
+/// Told each window of each worker.
+type Hook = dyn Fn(usize, Window) -> bool + Send + Sync;
 
 /// Runs until it is told to stop, or killed.
 pub(crate) fn run(arguments: &Arguments) -> Fallible<()> {
@@ -66,28 +75,46 @@ pub(crate) fn run(arguments: &Arguments) -> Fallible<()> {
         .set("heartbeat.interval.ms", "1000")
         .set("state.dir", arguments.state_dir.display().to_string())
         .set("state.flush.interval.ms", arguments.flush_interval_ms.to_string())
-        .set("memory.max", arguments.memory_max.as_str())
-        .build()?;
+        .set("memory.max", arguments.memory_max.as_str());
+    let bytes = arguments.flush_bytes.as_deref();
+    let config = match bytes {
+        Some(bytes) => config.set("state.flush.bytes", bytes),
+        None => config,
+    };
+    let config = config.build()?;
     let topology = topology::build(&arguments.application, arguments.pipeline)?;
     let cluster = Arc::new(KafkaCluster::connect(&config.cluster_options())?);
     let backend = Arc::new(RocksBackend::open_folder(&RocksOptions::new(config.settings()))?);
     let mut application = Application::new(&topology, config, cluster, backend)?.observer(Arc::new(Teller));
     if let Some(when) = &arguments.die_at {
-        let (window, times) = when.split_once(':').ok_or("`--die-at` is WINDOW:TIMES")?;
-        let window =
-            Window::ALL.into_iter().find(|one| format!("{one:?}") == window).ok_or("no such window")?;
-        let left = AtomicU32::new(times.parse()?);
-        application = application.probe(Arc::new(move |_, at| {
-            if at == window && left.fetch_sub(1, Ordering::Relaxed) == 1 {
-                tell(format_args!("dies {window:?}"));
-                // Neither destructors nor buffers: as by kill -9.
-                std::process::abort();
-            }
-            false
-        }));
+        application = application.probe(once_at(when, |window| {
+            tell(format_args!("dies {window:?}"));
+            // Neither destructors nor buffers: as by kill -9.
+            std::process::abort();
+        })?);
+    }
+    if let Some(when) = &arguments.sleep_at {
+        application = application.probe(once_at(when, |window| {
+            tell(format_args!("sleeps {window:?}"));
+            let process = std::process::id().to_string();
+            let _ = std::process::Command::new("kill").args(["-STOP", &process]).status();
+        })?);
     }
     application.start()?.until_signal()?;
     Ok(())
+}
+
+/// Does something when a window is passed for the given time.
+fn once_at(when: &str, then: impl Fn(Window) + Send + Sync + 'static) -> Fallible<Arc<Hook>> {
+    let (window, times) = when.split_once(':').ok_or("a moment is WINDOW:TIMES")?;
+    let window = Window::ALL.into_iter().find(|one| format!("{one:?}") == window).ok_or("no such window")?;
+    let left = AtomicU32::new(times.parse()?);
+    Ok(Arc::new(move |_, at| {
+        if at == window && left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            then(window);
+        }
+        false
+    }))
 }
 
 fn tell(line: std::fmt::Arguments<'_>) {

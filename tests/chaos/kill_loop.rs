@@ -5,7 +5,8 @@
 //! 2. The first kills are deaths in the windows of a commit, three in each; the others come at random moments.
 //! 3. After each the instance starts again. What it restores is no more than what came after the last flush that is on disk
 //!    for certain, and everything that was written before the kill is decided soon.
-//! 4. One instance is stopped (SIGSTOP) for longer than its session and woken: it is a zombie by then.
+//! 4. One instance stops (SIGSTOP) with a transaction open, and is woken when others have committed its partitions: the zombie
+//!    commits nothing, and notices.
 //! 5. In the end the feed stops, everything is processed, and the output is compared.
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,9 +19,10 @@ use headwater::commit::Window;
 use headwater::kafka::Isolation;
 
 use crate::Fallible;
-use crate::cast::{Instance, Role};
+use crate::cast::{Fate, Instance, Role};
 use crate::check::{self, Found};
 use crate::cluster::Kafka;
+use crate::diary::Diary;
 use crate::feed::{Feed, Feeding, UNBOUNDED};
 use crate::topology::{self, BOARDS, CHANGELOGS, COUNTS, ECHO, INPUT, TOTALS, named};
 
@@ -28,6 +30,8 @@ use crate::topology::{self, BOARDS, CHANGELOGS, COUNTS, ECHO, INPUT, TOTALS, nam
 const KEYS: u64 = 1_000;
 /// How often an instance dies in each window.
 const DEATHS_EACH: usize = 3;
+/// From one window to die in to the next: has nothing in common with their number.
+const WINDOW_STEP: usize = 5;
 /// `transaction.timeout.ms` of the instances, and what the coordinator may take beside.
 const DECIDED_MS: i64 = 10_000 + 20_000;
 /// The longest that a start, or a death in a window, may take.
@@ -129,6 +133,8 @@ impl<'a> Loop<'a> {
             pipeline: topology::Pipeline::All,
             memory_max: "1GiB".to_owned(),
             flush_interval_ms: 2_000,
+            // A flush is of many batches, and a kill may fall between any two.
+            flush_bytes: Some("256KiB"),
         };
         let mut instances = Vec::new();
         for number in 0..arguments.instances {
@@ -184,12 +190,14 @@ impl<'a> Loop<'a> {
     fn kill(&mut self, kill: usize) -> Fallible<()> {
         let number = self.chance.usize(..self.instances.len());
         let in_window = kill < Window::ALL.len() * DEATHS_EACH;
-        let window = in_window.then(|| Window::ALL[kill % Window::ALL.len()]);
+        // Few kills are spread over all windows, too.
+        let window = in_window.then(|| Window::ALL[kill * WINDOW_STEP % Window::ALL.len()]);
         let how = match window {
             Some(window) => {
                 let times = match window {
-                    // There is a flush every two seconds, and a commit every tenth.
-                    Window::FirstApplied | Window::BetweenBatches | Window::Flushed => self.chance.u32(1..3),
+                    // There is a flush every two seconds at least, of some hundred batches, and a commit every tenth.
+                    Window::FirstApplied | Window::Flushed => self.chance.u32(1..3),
+                    Window::BetweenBatches => self.chance.u32(1..200),
                     _ => self.chance.u32(5..30),
                 };
                 self.die_at(number, &format!("{window:?}:{times}"))?;
@@ -255,7 +263,7 @@ impl<'a> Loop<'a> {
         let instance = &mut self.instances[number];
         instance.kill()?;
         self.deaths += 1;
-        instance.start(Some(die_at))?;
+        instance.start(Some(Fate::Die(die_at)))?;
         let begin = self.kafka.now_ms();
         while self.instances[number].ended()?.is_none() {
             if self.kafka.now_ms() - begin > PATIENCE_MS {
@@ -272,48 +280,86 @@ impl<'a> Loop<'a> {
     }
 
     /// What was restored, which is no more than was not on disk.
-    fn restored(&mut self, number: usize, before: &crate::diary::Diary) -> Fallible<String> {
+    fn restored(&mut self, number: usize, before: &Diary) -> Fallible<String> {
         let changelogs = CHANGELOGS.map(|changelog| named(&self.application, changelog));
         let ends = self.kafka.ends(&changelogs, Isolation::ReadUncommitted)?;
         let partitions = changelogs.iter().flat_map(|changelog| self.kafka.all(changelog));
         let ends: HashMap<_, _> =
             partitions.map(|partition| partition.to_string()).zip(ends.iter().copied()).collect();
         let restored = self.instances[number].diary()?.restored;
-        let all: i64 = restored.values().sum();
-        let (mut most, mut each) = (0, Vec::new());
+        let (mut all, mut most) = (0, 0);
         for (partition, records) in &restored {
             let end = ends.get(partition).ok_or("a changelog that is not known")?;
             let on_disk = before.on_disk(partition);
+            if *records > end - on_disk {
+                return Err(format!(
+                    "instance {number} has restored {records} records of {partition}, of which {on_disk} were on disk, and its \
+                     end is {end}"
+                )
+                .into());
+            }
+            all += records;
             most += end - on_disk;
-            each.push(format!("{partition}: {records}, on disk {on_disk}, end {end}"));
         }
         self.restored += all;
-        if all > most {
-            return Err(format!(
-                "instance {number} has restored {all} records, and only {most} are later than its last flush; {}",
-                each.join("; ")
-            )
-            .into());
-        }
         Ok(format!("restored {all} records, at most {most}"))
     }
 
-    /// An instance that sleeps for longer than its session lasts is a zombie when it wakes.
+    /// An instance that sleeps with a transaction open until others have its partitions is a zombie when it wakes: it must not
+    /// commit, and has to notice.
     fn zombie(&mut self) -> Fallible<()> {
         let number = self.chance.usize(..self.instances.len());
-        self.instances[number].signal("STOP")?;
-        self.kafka.pause(15_000);
-        self.instances[number].signal("CONT")?;
-        self.kafka.pause(2_000);
-        // It goes on, or says why not and ends; what it had in hand is committed by others.
-        match self.instances[number].ended()? {
-            None => println!("zombie: instance {number} was stopped for 15 s, woke, and goes on"),
-            Some(status) => {
-                println!("zombie: instance {number} was stopped for 15 s, woke, and has ended ({status})");
-                self.instances[number].start(None)?;
-            }
+        self.instances[number].kill()?;
+        self.deaths += 1;
+        self.instances[number].start(Some(Fate::Sleep("Offsets:20")))?;
+        self.until("an instance falls asleep", |run| Ok(run.instances[number].diary()?.sleeps.is_some()))?;
+        let asleep = self.instances[number].diary()?;
+        let held = asleep.stretches.last().map(|stretch| stretch.intervals.clone()).unwrap_or_default();
+        if held.is_empty() {
+            return Err(format!("instance {number} has committed nothing before it fell asleep").into());
         }
+        self.until("others commit the partitions of one that sleeps", |run| {
+            let others = run.instances.iter().filter(|other| other.number != number);
+            let diaries = others.map(Instance::diary).collect::<Fallible<Vec<_>>>()?;
+            let taken_over = |partition: &String| {
+                diaries.iter().any(|diary| diary.committed(partition) > asleep.committed(partition))
+            };
+            Ok(held.keys().all(taken_over))
+        })?;
+        self.instances[number].signal("CONT")?;
+        self.until("one that has woken notices that it was fenced", |run| {
+            let notices = run.instances[number].diary()?.stretches.len() > asleep.stretches.len();
+            Ok(notices || run.instances[number].ended()?.is_some())
+        })?;
+        let woken = self.instances[number].diary()?;
+        let commits = |diary: &Diary| diary.stretches[asleep.stretches.len() - 1].commits;
+        if commits(&woken) > commits(&asleep) {
+            return Err(format!("instance {number} has committed in its sleep").into());
+        }
+        let goes_on = match self.instances[number].ended()? {
+            None => "goes on".to_owned(),
+            Some(status) => {
+                self.instances[number].start(None)?;
+                format!("has ended ({status})")
+            }
+        };
+        println!(
+            "zombie: instance {number} slept with a transaction open while others took {} partitions, woke, was fenced, and {goes_on}",
+            held.len()
+        );
         self.until_running(number)
+    }
+
+    /// Waits until something holds.
+    fn until(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> Fallible<bool>) -> Fallible<()> {
+        let begin = self.kafka.now_ms();
+        while !holds(self)? {
+            if self.kafka.now_ms() - begin > PATIENCE_MS {
+                return Err(format!("this has not happened: {what}").into());
+            }
+            self.kafka.pause(100);
+        }
+        Ok(())
     }
 
     fn until_processed(&mut self, topic: &str) -> Fallible<()> {

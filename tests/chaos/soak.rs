@@ -114,6 +114,7 @@ impl<'a> Soak<'a> {
             pipeline: Pipeline::Counts,
             memory_max: format!("{}MiB", arguments.memory_mib),
             flush_interval_ms: 60_000,
+            flush_bytes: None,
         };
         let mut instance = Instance::new(0, arguments.dir.join(&application), &role)?;
         instance.start(None)?;
