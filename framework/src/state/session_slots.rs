@@ -66,9 +66,9 @@ pub(super) fn split_index(entry: &[u8]) -> Option<(i64, i64, &[u8])> {
 
 /// The newest end in the index of a byte store, -1 if there is none: by looks at single entries, however many there are.
 pub(super) fn newest_end(bytes: &dyn ByteStore, index: Space) -> Result<i64> {
-    let (mut newest, mut beyond) = (-1_i64, i64::MAX);
-    while newest + 1 < beyond {
-        let middle = newest.midpoint(beyond);
+    let (mut newest, mut latest) = (-1_i64, i64::MAX);
+    while newest < latest {
+        let middle = (newest.midpoint(latest) + 1).min(latest);
         let mut found = None;
         let range = KeyRange { from: &middle.to_be_bytes(), to: None };
         bytes.scan(index, range, &mut |entry, _| {
@@ -77,7 +77,7 @@ pub(super) fn newest_end(bytes: &dyn ByteStore, index: Space) -> Result<i64> {
         })?;
         match found.filter(|end| *end >= middle) {
             Some(end) => newest = end,
-            None => beyond = middle,
+            None => latest = middle - 1,
         }
     }
     Ok(newest)
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn the_newest_end_is_found() {
         let task = |partition| TaskId { subtopology: 0, partition };
-        let far = i64::MAX - 2;
+        let far = i64::MAX;
         for (partition, ends) in
             (0..).zip([&[][..], &[0], &[1, 5, 5, 2], &[0, 1_600_000_000_000, 7], &[far, 3]])
         {
