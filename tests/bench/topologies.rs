@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use headwater::codec::Json;
-use headwater::{HasSerde, Materialized, Result, Slice, StreamsBuilder, TimeWindows, Topology};
+use headwater::{Consumed, HasSerde, Materialized, Result, Slice, StreamsBuilder, TimeWindows, Topology};
 use serde::{Deserialize, Serialize};
 
 /// The topics of a pipeline.
@@ -83,7 +83,11 @@ pub(crate) fn windowed_count(topics: &Topics) -> Result<Topology> {
 
 pub(crate) fn join(topics: &Topics) -> Result<Topology> {
     let builder = StreamsBuilder::new();
-    let table = builder.table::<Slice, Slice>(&topics.table);
+    let table = builder.table_with::<Slice, Slice>(
+        &topics.table,
+        Consumed::default(),
+        Some(Materialized::named("rows")),
+    );
     builder
         .stream::<Slice, Slice>(&*topics.input)
         .join(&table, |value, row| if row.is_empty() { row.clone() } else { value })

@@ -24,6 +24,7 @@ import org.apache.kafka.common.TopicPartition;
  * input, a few records, is committed.
  */
 public final class Measure {
+    private static final long STOP_NS = TimeUnit.SECONDS.toNanos(60);
     private static final long GIVE_UP_NS = TimeUnit.SECONDS.toNanos(180);
 
     private final Arguments arguments;
@@ -135,11 +136,12 @@ public final class Measure {
         told.put("caught_up_s", rounded(caughtUpS));
         told.put("rss_mb", to.system.rssKb() / 1024);
         told.put("peak_mb", to.system.peakKb() / 1024);
-        told.put("written_mb", to.system.writtenBytes() >> 20);
-        told.put("state_mb", size(arguments.text("state-dir")) >> 20);
         long stopNs = System.nanoTime();
-        stop();
+        // What is in memory only is written now, and was caused by these records as well.
+        long written = writtenAtLast();
         told.put("stop_s", rounded((System.nanoTime() - stopNs) / 1e9));
+        told.put("written_mb", written >> 20);
+        told.put("state_mb", size(arguments.text("state-dir")) >> 20);
         if (arguments.text("digest").equals("yes")) {
             Digest digest = Digest.of(arguments.text("bootstrap"), outBefore, topics.ends(out));
             told.put("out_records", digest.records());
@@ -174,6 +176,21 @@ public final class Measure {
     }
 
     /** Ends the system in order, or after a minute at once. */
+    /** Stops the system, and tells what it has written by then. */
+    private long writtenAtLast() throws InterruptedException {
+        long written = to.system.writtenBytes();
+        process.destroy();
+        for (long began = System.nanoTime(); process.isAlive() && System.nanoTime() - began < STOP_NS; Thread.sleep(1)) {
+            try {
+                written = Math.max(written, Usage.of(process.toHandle()).writtenBytes());
+            } catch (IOException | RuntimeException ended) {
+                break;
+            }
+        }
+        stop();
+        return written;
+    }
+
     private void stop() throws InterruptedException {
         if (process != null) {
             process.destroy();

@@ -36,7 +36,7 @@ final class Pipelines {
                 .toStream()
                 .to(out, Produced.with(new WindowedSerdes.TimeWindowedSerde<>(BYTES, WINDOW.toMillis()), Serdes.Long()));
             case "stream-table" -> bytes(builder, in)
-                .join(builder.<byte[], byte[]>table(table), (value, row) -> row.length == 0 ? row : value)
+                .join(builder.<byte[], byte[]>table(table, Materialized.as("rows")), (value, row) -> row.length == 0 ? row : value)
                 .to(out);
             default -> throw new IllegalArgumentException(
                 "no such pipeline; there are passthrough, json-filter-map, windowed-count, stream-table");
