@@ -137,10 +137,9 @@ impl Run {
         if self.is_sorted() {
             return self;
         }
-        self.sort();
         let mut sorted = Self::with_capacity(self.places.len(), self.bytes.len());
-        let Ok(()) = self.each_last(|place| {
-            sorted.copy(&self, place);
+        let Ok(()) = self.each(|key, value| {
+            sorted.push(key, value);
             Ok::<_, Infallible>(())
         });
         sorted.fit(self.places.len());
