@@ -127,6 +127,7 @@ fn what_belongs_to_one_place_is_named_there_only() {
                 "framework/src/application/",
                 "framework/src/kafka/librdkafka/",
                 "framework/src/metrics/server.rs",
+                "framework/src/state/rocksdb/loader.rs",
             ],
         ),
         ("indicatif", &["framework/src/application/restore_bar.rs"]),

@@ -76,8 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Fallible<()> {
         .set("state.dir", arguments.state_dir.display().to_string())
         .set("state.flush.interval.ms", arguments.flush_interval_ms.to_string())
         .set("memory.max", arguments.memory_max.as_str());
-    let bytes = arguments.flush_bytes.as_deref();
-    let config = match bytes {
+    let config = match arguments.flush_bytes.as_deref() {
         Some(bytes) => config.set("state.flush.bytes", bytes),
         None => config,
     };

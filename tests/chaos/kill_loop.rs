@@ -167,18 +167,16 @@ impl<'a> Loop<'a> {
 
     /// Waits until an instance runs; one that has ended is an error.
     fn until_running(&mut self, number: usize) -> Fallible<()> {
-        let begin = self.kafka.now_ms();
-        while self.instances[number].diary()?.state != "Running" {
-            let instance = &mut self.instances[number];
-            if let Some(status) = instance.ended()? {
-                let words = instance.last_words();
-                return Err(format!("instance {number} has ended ({status}) at its start:\n{words}").into());
+        let runs = self.until(&format!("instance {number} runs"), |run| {
+            let instance = &mut run.instances[number];
+            match instance.ended()? {
+                Some(status) => Err(format!("it has ended ({status})").into()),
+                None => Ok(instance.diary()?.state == "Running"),
             }
-            if self.kafka.now_ms() - begin > PATIENCE_MS {
-                return Err(format!("instance {number} does not run:\n{}", instance.last_words()).into());
-            }
-            self.kafka.pause(20);
-        }
+        });
+        runs.map_err(|error| {
+            format!("{error}; instance {number}:\n{}", self.instances[number].last_words())
+        })?;
         if self.feeding.as_ref().is_some_and(Feeding::has_failed) {
             let failed = self.feeding.take().map(Feeding::stop);
             failed.transpose()?;
@@ -264,13 +262,9 @@ impl<'a> Loop<'a> {
         instance.kill()?;
         self.deaths += 1;
         instance.start(Some(Fate::Die(die_at)))?;
-        let begin = self.kafka.now_ms();
-        while self.instances[number].ended()?.is_none() {
-            if self.kafka.now_ms() - begin > PATIENCE_MS {
-                return Err(format!("instance {number} has not died at {die_at}").into());
-            }
-            self.kafka.pause(10);
-        }
+        self.until(&format!("instance {number} dies at {die_at}"), |run| {
+            Ok(run.instances[number].ended()?.is_some())
+        })?;
         let instance = &mut self.instances[number];
         if instance.diary()?.dies.is_none() {
             let words = instance.last_words();
@@ -357,24 +351,19 @@ impl<'a> Loop<'a> {
             if self.kafka.now_ms() - begin > PATIENCE_MS {
                 return Err(format!("this has not happened: {what}").into());
             }
-            self.kafka.pause(100);
+            self.kafka.pause(20);
         }
         Ok(())
     }
 
     fn until_processed(&mut self, topic: &str) -> Fallible<()> {
-        let begin = self.kafka.now_ms();
-        loop {
-            // What is consumed may be purged between the two questions.
-            let waiting = self.kafka.waiting(&self.application, topic);
-            if matches!(waiting, Ok(0)) {
-                return Ok(());
-            }
-            if self.kafka.now_ms() - begin > PATIENCE_MS {
-                return Err(format!("{topic} is not processed to its end: {waiting:?} records wait").into());
-            }
-            self.kafka.pause(100);
-        }
+        let mut waiting = Ok(0);
+        let done = self.until("it is processed to its end", |run| {
+            // What is consumed may be purged between the two questions: an error is no end.
+            waiting = run.kafka.waiting(&run.application, topic);
+            Ok(matches!(waiting, Ok(0)))
+        });
+        done.map_err(|error| format!("{topic}: {error}; {waiting:?} records wait").into())
     }
 
     fn finish(mut self) -> Fallible<()> {

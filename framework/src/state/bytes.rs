@@ -50,6 +50,21 @@ pub trait ByteStore {
     fn load(&self, changes: &Changes) -> Result<()> {
         self.apply(changes)
     }
+    /// Whether [`ByteStore::load`] would take more without waiting for what it was given before.
+    ///
+    /// # Errors
+    /// What went wrong with that.
+    fn has_room(&self) -> Result<bool> {
+        Ok(true)
+    }
+    /// Brings what [`ByteStore::load`] holds back to where it belongs. Returns whether it is there; it is to be called again
+    /// until it is.
+    ///
+    /// # Errors
+    /// As [`ByteStore::has_room`].
+    fn finish_load(&self) -> Result<bool> {
+        Ok(true)
+    }
     /// Deletes everything of the task: its state has to be rebuilt. No crash brings it back.
     ///
     /// # Errors

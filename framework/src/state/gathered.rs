@@ -90,10 +90,10 @@ impl Held {
         added
     }
 
-    /// Whether it is as much as this store's share of `bytes`, or as much as should be written at once.
-    pub(super) fn is_full(&self, bytes: usize) -> bool {
+    /// Whether it is as much as this store's share of `bytes`, or as much as should be written at once; and so many `times`.
+    pub(super) fn is_full(&self, bytes: usize, times: usize) -> bool {
         let share = bytes / self.stores.load(Ordering::Relaxed).max(1);
-        self.gathered.borrow().byte_len() >= share.min(MOST_BYTES)
+        self.gathered.borrow().byte_len() >= share.min(MOST_BYTES) * times
     }
 
     /// Takes what is held back.
@@ -148,6 +148,7 @@ mod tests {
         assert!(gathered.push_all(&changes[4..].iter().copied().collect()));
         let mut written: Vec<(Space, Vec<u8>, Option<Vec<u8>>)> = Vec::new();
         for (space, mut run) in gathered.into_runs() {
+            run.sort();
             let Ok(()) = run.each(|key, value| {
                 written.push((space, key.to_vec(), value.map(<[u8]>::to_vec)));
                 Ok::<_, Infallible>(())
@@ -174,14 +175,14 @@ mod tests {
         let (one, other) = (Held::new(&stores), Held::new(&stores));
         let changes = Changes::from([Change::Put(1, b"key", &[7; 100])]);
         assert!(one.push_all(&changes));
-        assert!(!one.is_full(200));
+        assert!(!one.is_full(200, 1));
         assert!(other.push_all(&changes) && other.push_all(&changes));
-        assert!(one.is_full(200), "half of it is the other's");
+        assert!(one.is_full(200, 1) && !one.is_full(200, 2), "half of it is the other's");
         assert_eq!(other.take().into_runs().len(), 1);
-        assert!(!one.is_full(200), "the other has written its own");
+        assert!(!one.is_full(200, 1), "the other has written its own");
         assert!(other.push_all(&changes));
         drop(other);
-        assert!(!one.is_full(200), "the other is gone");
+        assert!(!one.is_full(200, 1), "the other is gone");
         assert!(!one.push_all(&[Change::DeleteRange(1, b"a", b"b")].into()));
     }
 }

@@ -44,21 +44,23 @@ impl MemoryBackend {
     /// A look at what a task has stored, which takes it from nobody.
     #[must_use]
     pub fn look_at(&self, task: TaskId) -> Rc<dyn ByteStore> {
+        self.store(task, 0)
+    }
+
+    fn store(&self, task: TaskId, openings: u64) -> Rc<dyn ByteStore> {
         let kept = Arc::clone(lock(&self.tasks).entry(task).or_default());
-        let number = lock(&kept).opened;
+        let number = {
+            let mut kept = lock(&kept);
+            kept.opened += openings;
+            kept.opened
+        };
         Rc::new(MemoryStore { task, kept, number, held: Held::new(&self.loading) })
     }
 }
 
 impl StateBackend for MemoryBackend {
     fn open(&self, task: TaskId) -> Result<Rc<dyn ByteStore>> {
-        let kept = Arc::clone(lock(&self.tasks).entry(task).or_default());
-        let number = {
-            let mut kept = lock(&kept);
-            kept.opened += 1;
-            kept.opened
-        };
-        Ok(Rc::new(MemoryStore { task, kept, number, held: Held::new(&self.loading) }))
+        Ok(self.store(task, 1))
     }
 
     /// A crash of a worker leaves all of it, one of the process nothing; neither can be helped.
@@ -133,7 +135,7 @@ impl ByteStore for MemoryStore {
         if !self.held.push_all(changes) {
             return self.apply(changes);
         }
-        if self.held.is_full(LOAD_BYTES) { self.settle() } else { Ok(()) }
+        if self.held.is_full(LOAD_BYTES, 1) { self.settle() } else { Ok(()) }
     }
 
     fn wipe(&self) -> Result<()> {

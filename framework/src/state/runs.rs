@@ -92,29 +92,22 @@ impl Run {
         (place.value != DELETED).then(|| &self.bytes.as_ref()[behind..behind + place.value as usize])
     }
 
-    /// Shows the last entry of each key to `visit`, by key, whatever the order in which they came.
-    pub(super) fn each<E>(
-        &mut self,
-        mut visit: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        if !self.is_sorted() {
-            self.sort();
+    /// Sorts the entries by key; those of the same key stay in the order in which they came. Returns whether they were sorted,
+    /// each key once.
+    pub(super) fn sort(&mut self) -> bool {
+        if self.places.is_sorted_by(|one, next| self.key(*one) < self.key(*next)) {
+            return true;
         }
-        self.each_last(|place| visit(self.key(place), self.value(place)))
-    }
-
-    fn is_sorted(&self) -> bool {
-        self.places.is_sorted_by(|one, next| self.key(*one) < self.key(*next))
-    }
-
-    /// Sorts the places; those of the same key stay in the order in which they came.
-    fn sort(&mut self) {
         let bytes = self.bytes.as_ref();
         sort_by_bytes(&mut self.places, |place| &bytes[place.at..][..place.key as usize]);
+        false
     }
 
-    /// Shows the last place of each key.
-    fn each_last<E>(&self, mut visit: impl FnMut(Place) -> Result<(), E>) -> Result<(), E> {
+    /// Shows the last entry of each key to `visit`, once they are sorted.
+    pub(super) fn each<E>(
+        &self,
+        mut visit: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let touch = |at: usize| self.bytes.as_ref().get(at).copied().unwrap_or_default();
         for from in (0..self.places.len()).step_by(TOGETHER) {
             let places = &self.places[from..];
@@ -125,7 +118,7 @@ impl Run {
             for (number, place) in together.iter().enumerate() {
                 let next = places.get(number + 1);
                 if next.is_none_or(|next| !is_same(self.key(*next), self.key(*place))) {
-                    visit(*place)?;
+                    visit(self.key(*place), self.value(*place))?;
                 }
             }
         }
@@ -134,7 +127,7 @@ impl Run {
 
     /// The last entry of each key, by key, in memory as well.
     fn sorted(mut self) -> Self {
-        if self.is_sorted() {
+        if self.sort() {
             return self;
         }
         let mut sorted = Self::with_capacity(self.places.len(), self.bytes.len());

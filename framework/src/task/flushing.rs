@@ -76,6 +76,22 @@ impl Task {
         self.assembly.bytes().load(changes).map_err(|error| error.in_task(self.id))
     }
 
+    /// As [`ByteStore::has_room`](crate::state::ByteStore::has_room).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn has_room(&self) -> Result<bool> {
+        self.assembly.bytes().has_room().map_err(|error| error.in_task(self.id))
+    }
+
+    /// As [`ByteStore::finish_load`](crate::state::ByteStore::finish_load).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn finish_load(&self) -> Result<bool> {
+        self.assembly.bytes().finish_load().map_err(|error| error.in_task(self.id))
+    }
+
     /// What [`Task::unflushed`] told has been applied.
     pub fn flushed(&mut self) {
         self.unflushed = false;

@@ -15,8 +15,8 @@ mod stores;
 
 pub use checkpoint::Checkpoint;
 pub use lifecycle::Phase;
-pub use progress::{Rebuild, RestoreProgress};
-pub use restore::{Restore, RestoreDesk, RestoreOptions, RestorePorts, Restored};
+pub use progress::{Rebuild, RestoreProgress, Restored};
+pub use restore::{Restore, RestoreDesk, RestoreOptions, RestorePorts};
 pub use stores::LoggedStore;
 
 use std::rc::Rc;

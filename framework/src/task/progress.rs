@@ -60,3 +60,14 @@ impl RestoreProgress {
         (self.records * 1_000).checked_div(elapsed).unwrap_or(0)
     }
 }
+
+/// What a step of a restore did.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    /// Tasks that run from now on.
+    pub started: Vec<TaskId>,
+    /// Progress of the changelogs that were read.
+    pub progress: Vec<RestoreProgress>,
+    /// Tasks that lost their local state, with the cause.
+    pub rebuilt: Vec<(TaskId, Rebuild)>,
+}

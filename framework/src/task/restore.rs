@@ -17,7 +17,7 @@ use std::task::Poll;
 
 use super::checkpoint::Checkpoint;
 use super::reading::Reading;
-use super::{Phase, Rebuild, RestoreProgress, Task, metadata};
+use super::{Phase, Rebuild, RestoreProgress, Restored, Task, metadata};
 use crate::error::{Error, Reaction, Result};
 use crate::kafka::{
     Admin, CommittedOffset, Consumer, Fault, Isolation, KafkaError, Membership, StartAt, TopicInfo,
@@ -69,17 +69,6 @@ pub struct RestoreDesk<'a> {
     pub now_ms: i64,
     /// What the wall clock shows.
     pub wall_ms: i64,
-}
-
-/// What a step of a restore did.
-#[derive(Clone, Debug, Default)]
-pub struct Restored {
-    /// Tasks that run from now on.
-    pub started: Vec<TaskId>,
-    /// Progress of the changelogs that were read.
-    pub progress: Vec<RestoreProgress>,
-    /// Tasks that lost their local state, with the cause.
-    pub rebuilt: Vec<(TaskId, Rebuild)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -397,12 +386,16 @@ impl Restore {
                 break;
             }
             let reading = &mut self.readings[index];
+            let task = desk.tasks.get_mut(&reading.task).expect("a waiting task exists");
+            // The others go on meanwhile.
+            if !task.has_room()? {
+                continue;
+            }
             let fetched = match self.consumer.fetch(&reading.partition, FETCH_BYTES, desk.now_ms) {
                 Ok(fetched) => fetched,
                 Err(error) => return self.fetch_failed(desk, index, error, restored),
             };
             let Some(fetched) = fetched else { continue };
-            let task = desk.tasks.get_mut(&reading.task).expect("a waiting task exists");
             if fetched.position > reading.position {
                 self.records += fetched.records.len() as u64;
                 budget = budget.saturating_sub(fetched.records.byte_len());
@@ -457,6 +450,9 @@ impl Restore {
         let done: Vec<_> = self.waiting.difference(&reading).copied().collect();
         for id in done {
             let task = desk.tasks.get_mut(&id).expect("a waiting task exists");
+            if !task.finish_load()? {
+                continue;
+            }
             self.start(task)?;
             // Where others have to begin anew this one is left alone: it runs.
             self.waiting.remove(&id);

@@ -224,6 +224,32 @@ fn a_task_belongs_to_whom_opened_it_last() {
     });
 }
 
+/// What a restore has brought may still be on its way when another worker takes the task.
+#[test]
+fn what_is_on_its_way_does_not_come_in_behind_the_back_of_a_new_owner() {
+    on_each(|backend| {
+        let old = backend.open(task("0_1")).unwrap();
+        let mut loaded = changes("put 1 a old");
+        for number in 0..100_000 {
+            loaded.push(Change::Put(1, format!("key {number}").as_bytes(), &[7; 90]));
+        }
+        old.load(&loaded).unwrap();
+        let new = backend.open(task("0_1")).unwrap();
+        new.apply(&changes("put 1 a new")).unwrap();
+        let outcome = loop {
+            match old.finish_load() {
+                Ok(false) => std::thread::yield_now(),
+                outcome => break outcome,
+            }
+        };
+        if let Err(error) = outcome {
+            assert_eq!((error.reaction(), error.place().task), (Reaction::Rejoin, Some(task("0_1"))));
+        }
+        drop(old);
+        assert_eq!(new.get(1, b"a").unwrap(), Some(b"new".to_vec()), "{backend:?}");
+    });
+}
+
 /// As much as comes with a restore: several files, overlapping, with deletions, over data that is there already.
 #[test]
 fn large_loads_are_as_their_changes_one_by_one() {
@@ -255,6 +281,11 @@ fn large_loads_are_as_their_changes_one_by_one() {
             }
             if round % 20 == 13 {
                 assert_eq!(store.get(1, b"none").unwrap(), None);
+            }
+            if round % 20 == 17 {
+                while !store.finish_load().unwrap() || !store.has_room().unwrap() {
+                    std::thread::yield_now();
+                }
             }
         }
         let text = |(key, value): (&Vec<u8>, &String)| format!("{}={value}", String::from_utf8_lossy(key));

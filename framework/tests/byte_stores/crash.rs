@@ -50,7 +50,7 @@ fn child() {
     for word in script.split(' ') {
         let (call, times) = word.split_once(':').unwrap_or((word, "1"));
         for _ in 0..times.parse().unwrap() {
-            number += usize::from(matches!(call, "apply" | "load" | "file"));
+            number += usize::from(matches!(call, "apply" | "load" | "file" | "send"));
             match call {
                 "begin" => backend.persist(false).unwrap(),
                 "persist" => {
@@ -69,6 +69,12 @@ fn child() {
                         store.load(&batch(number, MANY_KEYS)).unwrap();
                         // To look makes it write what it holds back.
                         store.get(META, b"offset").unwrap();
+                    }
+                    "send" => {
+                        store.load(&batch(number, MANY_KEYS)).unwrap();
+                        while !store.finish_load().unwrap() {
+                            std::thread::yield_now();
+                        }
                     }
                     "wipe" => {
                         store.wipe().unwrap();
@@ -97,6 +103,8 @@ const CASES: &[(&str, usize, usize)] = &[
     ("load:5 apply persist abort", 6, 6),
     ("file:2 abort", 2, 2),
     ("file:2 apply:3 abort", 2, 5),
+    ("send:2 abort", 2, 2),
+    ("send apply:3 send abort", 5, 5),
     ("apply:3 file abort", 4, 4),
     ("apply:3 persist wipe abort", 0, 0),
     ("apply:3 persist wipe file:2 abort", 2, 2),

@@ -10,10 +10,12 @@ use headwater::task::{Rebuild, RestoreProgress};
 use headwater::time::{Clock, ManualClock};
 use headwater::topology::PlanOptions;
 use headwater::worker::{Observer, Worker, WorkerOptions};
-use headwater::{Config, Error, RecordBatch, StreamsBuilder, TaskId, TopicPartition};
+use headwater::{Config, Error, Materialized, RecordBatch, StreamsBuilder, TaskId, TopicPartition};
 
 /// Steps without progress after which nothing more is to be expected.
 const QUIET_STEPS: usize = 20;
+/// The changelog of [`counting`].
+pub(crate) const CHANGELOG: &str = "app-counts-changelog";
 
 pub(crate) struct Bench {
     pub(crate) cluster: MemoryCluster,
@@ -39,6 +41,12 @@ pub(crate) fn batch(records: &[(&str, &[u8])]) -> RecordBatch {
     let mut batch = RecordBatch::default();
     records.iter().for_each(|(key, value)| batch.push(1, Some(key.as_bytes()), Some(value), 0));
     batch
+}
+
+/// Counts the records of each key of `in`, and tells `out`.
+pub(crate) fn counting(builder: &StreamsBuilder) {
+    let grouped = builder.stream::<String, String>("in").group_by_key();
+    grouped.count_with(Materialized::named("counts")).to_stream().to("out");
 }
 
 impl Bench {
@@ -78,12 +86,16 @@ impl Bench {
         topology: &dyn Fn(&StreamsBuilder),
         cluster: Arc<dyn Cluster>,
     ) -> Result<(), Error> {
-        self.begin(topology, cluster);
+        self.begin_on(topology, cluster);
         self.settle()
     }
 
-    /// As [`Bench::start_on`], without a step.
-    pub(crate) fn begin(&mut self, topology: &dyn Fn(&StreamsBuilder), cluster: Arc<dyn Cluster>) {
+    /// As [`Bench::start`], without a step.
+    pub(crate) fn begin(&mut self, topology: &dyn Fn(&StreamsBuilder)) {
+        self.begin_on(topology, Arc::new(self.cluster.clone()));
+    }
+
+    fn begin_on(&mut self, topology: &dyn Fn(&StreamsBuilder), cluster: Arc<dyn Cluster>) {
         let builder = StreamsBuilder::new();
         topology(&builder);
         let options = PlanOptions { application: "app".to_owned(), additional_retention_ms: 0 };
@@ -95,9 +107,9 @@ impl Bench {
         self.worker = Some(Worker::new(options.clock(Arc::new(self.clock.clone())).observer(observer)));
     }
 
-    /// One step of the worker. Returns whether it did anything.
-    pub(crate) fn step(&mut self) -> bool {
-        self.worker.as_mut().unwrap().step(self.clock.now_ms()).unwrap().busy
+    /// One step of the worker.
+    pub(crate) fn step(&mut self) {
+        self.worker.as_mut().unwrap().step(self.clock.now_ms()).unwrap();
     }
 
     pub(crate) fn request_commit(&mut self) {

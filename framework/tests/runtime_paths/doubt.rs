@@ -10,10 +10,10 @@ use headwater::kafka::{
     MemberOptions, Membership, OffsetCommit, Producer, ProducerOptions,
 };
 use headwater::state::MemoryBackend;
-use headwater::{Materialized, StreamsBuilder, TopicName, TopicPartition};
+use headwater::{StreamsBuilder, TopicName, TopicPartition};
 use headwater_broker::api::DeleteGroupsRequest;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, counting};
 
 /// A cluster whose coordinator forgets the committed offsets so many times.
 #[derive(Clone, Debug)]
@@ -96,11 +96,6 @@ impl Membership for ForgetfulMember {
     fn leave(&mut self, now_ms: i64) {
         self.member.leave(now_ms);
     }
-}
-
-fn counting(builder: &StreamsBuilder) {
-    let grouped = builder.stream::<String, String>("in").group_by_key();
-    grouped.count_with(Materialized::named("counts")).to_stream().to("out");
 }
 
 /// Two records are counted, a worker follows on a cluster that forgets so many times, and a third comes.

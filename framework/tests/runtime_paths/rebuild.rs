@@ -9,16 +9,10 @@ use headwater_broker::ErrorCode;
 use headwater_broker::api::{ApiKey, DeleteTopicsRequest};
 use headwater_broker::faults::{Rule, Verdict};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, CHANGELOG, counting};
 
-const CHANGELOG: &str = "app-counts-changelog";
 const TASK: TaskId = TaskId { subtopology: 0, partition: 0 };
 const DAY_MS: i64 = 86_400_000;
-
-fn counting(builder: &StreamsBuilder) {
-    let grouped = builder.stream::<String, String>("in").group_by_key();
-    grouped.count_with(Materialized::named("counts")).to_stream().to("out");
-}
 
 /// As [`counting`], with one more store.
 fn counting_twice(builder: &StreamsBuilder) {

@@ -1,25 +1,17 @@
 //! What a restore does to tasks that run already, and what it notes for the next one.
 
-use std::sync::Arc;
-
+use headwater::TaskId;
 use headwater::state::MemoryBackend;
 use headwater::task::{Checkpoint, Rebuild};
-use headwater::{Materialized, StreamsBuilder, TaskId};
 use headwater_broker::ErrorCode;
 use headwater_broker::api::ApiKey;
 use headwater_broker::faults::{Rule, Verdict};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, CHANGELOG, counting};
 
-const CHANGELOG: &str = "app-counts-changelog";
 const HOUR_MS: i64 = 3_600_000;
 /// Records so long that a fetch brings one or two.
 const LONG: usize = 700_000;
-
-fn counting(builder: &StreamsBuilder) {
-    let grouped = builder.stream::<String, String>("in").group_by_key();
-    grouped.count_with(Materialized::named("counts")).to_stream().to("out");
-}
 
 fn task(partition: i32) -> TaskId {
     TaskId { subtopology: 0, partition }
@@ -46,8 +38,7 @@ fn a_task_that_runs_is_left_alone_where_another_has_to_begin_anew() {
     let rule = rule.by("app-000-0-restore".into()).after(16).times(1);
     bench.cluster.broker().faults_mut().rules.add(rule);
     bench.put_to("in", 0, &[("k", b"v")]);
-    let cluster = Arc::new(bench.cluster.clone());
-    bench.begin(&counting, cluster);
+    bench.begin(&counting);
     let pieces = |bench: &Bench, of: TaskId| bench.restored().iter().filter(|one| **one == of).count();
     while pieces(&bench, task(1)) < 3 {
         bench.step();
@@ -84,8 +75,7 @@ fn a_restore_that_breaks_off_makes_state_no_younger() {
         known.number("offset", CHANGELOG).unwrap()
     };
     let (before, end) = (offset(&bench), bench.end(CHANGELOG));
-    let cluster = Arc::new(bench.cluster.clone());
-    bench.begin(&counting, cluster);
+    bench.begin(&counting);
     while offset(&bench) == before {
         bench.step();
     }

@@ -14,6 +14,7 @@ use rocksdb::{DB, FlushOptions, ReadOptions, WriteBatch, WriteOptions};
 use super::failure::{is_beyond_opening, is_corruption, of_database};
 use super::folder::Folder;
 use super::keys;
+use super::loader::Loader;
 use super::owners::Owners;
 use super::tuning::Tuning;
 use crate::error::{Error, Result};
@@ -29,6 +30,7 @@ pub(super) struct Database {
     pub(super) load: std::path::PathBuf,
     /// How many such files were made.
     pub(super) loads: AtomicU64,
+    pub(super) loader: Loader,
     /// How many stores hold changes of a restore back.
     pub(super) loading: Arc<AtomicUsize>,
     pub(super) folder: Folder,
@@ -58,8 +60,8 @@ impl Database {
         write.disable_wal(true);
         write.set_memtable_insert_hint_per_batch(true);
         let owners = Owners::new(tasks.into_iter(), lost);
-        let (loads, loading) = (AtomicU64::new(0), Arc::default());
-        Ok(Self { db, write, tuning, owners, load, loads, loading, folder })
+        let (loads, loader, loading) = (AtomicU64::new(0), Loader::default(), Arc::default());
+        Ok(Self { db, write, tuning, owners, load, loads, loader, loading, folder })
     }
 
     /// Writes a batch: all of it or nothing.

@@ -12,6 +12,7 @@ use rocksdb::{IngestExternalFileOptions, SstFileWriter, WriteBatch};
 
 use super::database::Database;
 use super::keys;
+use super::owners::Claim;
 use crate::error::Result;
 use crate::state::gathered::Gathered;
 use crate::state::{Change, Changes};
@@ -60,20 +61,22 @@ pub(super) fn sorted_batch(task: TaskId, gathered: Gathered) -> WriteBatch {
     batch
 }
 
-/// Brings what was gathered into the database as a file.
-pub(super) fn ingest(database: &Database, task: TaskId, gathered: Gathered) -> Result<()> {
+/// Brings what was gathered into the database as a file, if the task is still ours by then.
+pub(super) fn take_in(database: &Database, claim: &Claim, gathered: Gathered) -> Result<()> {
     let number = database.loads.fetch_add(1, Ordering::Relaxed);
     let path = database.load.join(format!("{number}.sst"));
-    let ingested = write_file(database, task, gathered, &path).and_then(|()| {
+    let failed = |error| database.failed("cannot restore", error).in_task(claim.task);
+    let taken_in = write_file(database, claim.task, gathered, &path).map_err(failed).and_then(|()| {
+        let _owner = claim.write()?;
         let mut options = IngestExternalFileOptions::default();
         options.set_move_files(true);
-        database.db.ingest_external_file_opts(&options, vec![&path])
+        database.db.ingest_external_file_opts(&options, vec![&path]).map_err(failed)
     });
-    if ingested.is_err() {
+    if taken_in.is_err() {
         // What stays here is deleted with the next start.
         let _ = std::fs::remove_file(&path);
     }
-    ingested.map_err(|error| database.failed("cannot restore", error))
+    taken_in
 }
 
 fn write_file(
@@ -99,6 +102,7 @@ fn write<E>(
 ) -> std::result::Result<(), E> {
     let mut whole = Vec::new();
     for (space, mut run) in gathered.into_runs() {
+        run.sort();
         run.each(|key, value| {
             keys::write(task, space, key, &mut whole);
             take(&whole, value)

@@ -11,6 +11,7 @@ mod folder;
 mod keys;
 mod leftover;
 mod load;
+mod loader;
 mod owners;
 mod store;
 mod tuning;

@@ -5,9 +5,10 @@
 //! 3. Entries are never removed: an older writer must not pass for a new one because counting began anew.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::state::bytes::lock;
+use crate::error::Result;
+use crate::state::bytes::{lock, taken_over};
 use crate::topic::TaskId;
 
 /// What is known of a task.
@@ -41,6 +42,49 @@ impl Owner {
         }
         let since = *self.parked_ms.get_or_insert(now_ms);
         now_ms.saturating_sub(since) >= delay_ms
+    }
+}
+
+/// An opening of a task.
+#[derive(Clone, Debug)]
+pub(super) struct Claim {
+    pub(super) task: TaskId,
+    owner: Arc<Mutex<Owner>>,
+    number: u64,
+}
+
+impl Claim {
+    /// The task is taken from whoever has it.
+    pub(super) fn take(task: TaskId, owner: Arc<Mutex<Owner>>) -> Self {
+        let number = lock(&owner).take();
+        Self { task, owner, number }
+    }
+
+    /// The claim of whoever has the task.
+    pub(super) fn look_at(task: TaskId, owner: Arc<Mutex<Owner>>) -> Self {
+        let number = lock(&owner).opened;
+        Self { task, owner, number }
+    }
+
+    /// What is known of the task, whoever has it.
+    pub(super) fn owner(&self) -> MutexGuard<'_, Owner> {
+        lock(&self.owner)
+    }
+
+    /// What is known of the task, if the claim still stands; nobody takes the task meanwhile.
+    pub(super) fn own(&self) -> Result<MutexGuard<'_, Owner>> {
+        let owner = self.owner();
+        if owner.opened == self.number {
+            return Ok(owner);
+        }
+        Err(taken_over(self.task))
+    }
+
+    /// As [`Claim::own`], for whoever is about to write.
+    pub(super) fn write(&self) -> Result<MutexGuard<'_, Owner>> {
+        let mut owner = self.own()?;
+        (owner.stored, owner.lost) = (true, false);
+        Ok(owner)
     }
 }
 

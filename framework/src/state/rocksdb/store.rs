@@ -1,21 +1,22 @@
 //! The byte store of one task: its range of keys of the database.
 
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use rocksdb::{ReadOptions, WriteBatch};
 
 use super::database::Database;
-use super::owners::Owner;
+use super::loader::{Coming, Loader};
+use super::owners::Claim;
 use super::{keys, load};
 use crate::error::{Error, Result};
-use crate::state::bytes::{lock, taken_over};
-use crate::state::gathered::Held;
+use crate::state::gathered::{Gathered, Held};
 use crate::state::{ByteStore, Changes, KeyRange, Space, Visit};
 use crate::topic::TaskId;
 
-/// Changes of a restore are held back until they take such a part of the memory, all stores together: the more at once, the
-/// fewer files there are to be merged, which costs as much as all else of a restore.
+/// Changes of a restore are gathered until they take such a part of the memory, all stores together, while as many are on their
+/// way into the database: the more at once, the fewer files there are to be merged, which costs as much as all else of a
+/// restore. (What is written otherwise has little memory then.)
 const LOAD_PART: usize = 8;
 /// Fewer bytes are no file of their own.
 const FILE_BYTES: usize = 2 << 20;
@@ -24,13 +25,13 @@ const FILE_BYTES: usize = 2 << 20;
 pub(super) struct RocksStore {
     task: TaskId,
     database: Arc<Database>,
-    owner: Arc<Mutex<Owner>>,
-    /// Which opening of the task this is.
-    number: u64,
+    claim: Claim,
     /// Whether it is somebody's, and not only a look.
     owned: bool,
     /// Changes of a restore that wait for more.
     held: Held,
+    /// Those before them, on their way into the database.
+    coming: RefCell<Option<Coming>>,
     /// Memory for a key.
     key: RefCell<Vec<u8>>,
 }
@@ -38,50 +39,67 @@ pub(super) struct RocksStore {
 impl RocksStore {
     /// Takes the task from whoever has it.
     pub(super) fn open(database: Arc<Database>, task: TaskId) -> Self {
-        let owner = database.owners.of(task);
-        let number = lock(&owner).take();
-        Self::new(database, task, number, true)
+        let claim = Claim::take(task, database.owners.of(task));
+        Self::new(database, claim, true)
     }
 
     /// A look at what a task has stored, which takes it from nobody.
     pub(super) fn look_at(database: Arc<Database>, task: TaskId) -> Self {
-        let number = lock(&database.owners.of(task)).opened;
-        Self::new(database, task, number, false)
+        let claim = Claim::look_at(task, database.owners.of(task));
+        Self::new(database, claim, false)
     }
 
-    fn new(database: Arc<Database>, task: TaskId, number: u64, owned: bool) -> Self {
-        let owner = database.owners.of(task);
-        let (held, key) = (Held::new(&database.loading), RefCell::default());
-        Self { task, database, owner, number, owned, held, key }
-    }
-
-    /// What is known of the task, for its owner; nobody takes the task meanwhile.
-    fn own(&self) -> Result<MutexGuard<'_, Owner>> {
-        let owner = lock(&self.owner);
-        if owner.opened == self.number {
-            return Ok(owner);
-        }
-        Err(taken_over(self.task))
+    fn new(database: Arc<Database>, claim: Claim, owned: bool) -> Self {
+        let held = Held::new(&database.loading);
+        let (coming, key) = (RefCell::default(), RefCell::default());
+        Self { task: claim.task, database, claim, owned, held, coming, key }
     }
 
     fn write(&self, batch: WriteBatch) -> Result<()> {
-        let mut owner = self.own()?;
-        (owner.stored, owner.lost) = (true, false);
+        let _owner = self.claim.write()?;
         self.database.write(batch).map_err(|error| error.in_task(self.task))
     }
 
-    /// Writes what is held back.
+    /// Sees to it that everything that was loaded is in the database.
     fn settle(&self) -> Result<()> {
+        self.arrive()?;
         let held = self.held.take();
         if held.is_empty() {
             return Ok(());
         }
+        match held.byte_len() < FILE_BYTES {
+            true => self.write(load::sorted_batch(self.task, held)),
+            false => load::take_in(&self.database, &self.claim, held),
+        }
+    }
+
+    /// Waits for what is on its way.
+    fn arrive(&self) -> Result<()> {
+        self.coming.take().map_or(Ok(()), Coming::arrive)
+    }
+
+    /// Whether something is on its way.
+    fn is_coming(&self) -> Result<bool> {
+        let mut coming = self.coming.borrow_mut();
+        let Some(arrived) = coming.as_ref().map(Coming::arrived) else { return Ok(false) };
+        let Some(outcome) = arrived else { return Ok(true) };
+        *coming = None;
+        outcome.map(|()| false)
+    }
+
+    /// How much all stores gather.
+    fn load_bytes(&self) -> usize {
+        self.database.tuning.memory_bytes / LOAD_PART
+    }
+
+    /// Sends changes off, once those before them have arrived.
+    fn send_off(&self, held: Gathered) -> Result<()> {
+        self.arrive()?;
         if held.byte_len() < FILE_BYTES {
             return self.write(load::sorted_batch(self.task, held));
         }
-        let mut owner = self.own()?;
-        (owner.stored, owner.lost) = (true, false);
-        load::ingest(&self.database, self.task, held).map_err(|error| error.in_task(self.task))
+        *self.coming.borrow_mut() = Some(Loader::send(&self.database, &self.claim, held)?);
+        Ok(())
     }
 
     fn failed(&self, error: rocksdb::Error) -> Error {
@@ -124,31 +142,55 @@ impl ByteStore for RocksStore {
     }
 
     fn load(&self, changes: &Changes) -> Result<()> {
-        drop(self.own()?);
+        drop(self.claim.own()?);
         if !self.held.push_all(changes) {
             return self.apply(changes);
         }
-        let bytes = self.database.tuning.memory_bytes / LOAD_PART;
-        if self.held.is_full(bytes) { self.settle() } else { Ok(()) }
+        // Who does not ask whether there is room waits for it, once as much again has come.
+        match self.has_room()? || self.held.is_full(self.load_bytes(), 2) {
+            true if self.held.is_full(self.load_bytes(), 1) => self.send_off(self.held.take()),
+            _ => Ok(()),
+        }
+    }
+
+    fn has_room(&self) -> Result<bool> {
+        Ok(!self.held.is_full(self.load_bytes(), 1) || !self.is_coming()?)
+    }
+
+    fn finish_load(&self) -> Result<bool> {
+        if self.is_coming()? {
+            return Ok(false);
+        }
+        let held = self.held.take();
+        if held.is_empty() {
+            return Ok(true);
+        }
+        self.send_off(held)?;
+        Ok(!self.is_coming()?)
     }
 
     fn wipe(&self) -> Result<()> {
+        // Whatever became of it.
+        let _ = self.arrive();
         self.held.take();
-        let mut owner = self.own()?;
+        let mut owner = self.claim.own()?;
         self.database.delete(&[self.task]).map_err(|error| error.in_task(self.task))?;
         (owner.stored, owner.lost) = (false, false);
         Ok(())
     }
 
     fn is_lost(&self) -> bool {
-        lock(&self.owner).lost
+        self.claim.owner().lost
     }
 }
 
 impl Drop for RocksStore {
     fn drop(&mut self) {
-        let mut owner = lock(&self.owner);
-        if self.owned && owner.opened == self.number {
+        // What is on its way would come in behind the back of whoever cleans up. It is lost with its offset, or is there.
+        let _ = self.arrive();
+        if self.owned
+            && let Ok(mut owner) = self.claim.own()
+        {
             owner.held = false;
         }
     }
