@@ -128,7 +128,10 @@ fn start_up_tells_what_is_wrong_with_topics() {
     let cluster = MemoryCluster::new();
     cluster.create_topic_with("testkit-counts-changelog", 1, &[("cleanup.policy", "delete")]).unwrap();
     let error = start(&cluster);
-    assert!(error.contains("has cleanup.policy=delete, but store `counts` needs compact"), "{error}");
+    assert!(
+        error.contains("has cleanup.policy=delete, but the topology needs cleanup.policy=compact"),
+        "{error}"
+    );
 
     let cluster = MemoryCluster::new();
     cluster.create_topic_with("testkit-counts-changelog", 3, &[("cleanup.policy", "compact")]).unwrap();

@@ -1,5 +1,6 @@
 //! Who does what: topics are checked and made before the group is joined ([`Startup`]), and partitions become tasks.
 
+mod form;
 mod partitions;
 mod startup;
 

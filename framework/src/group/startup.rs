@@ -4,11 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::Poll;
 
+use super::form::{check_count, check_settings};
 use super::{count_partitions, task_counts};
 use crate::error::{Error, Reaction, Result};
 use crate::kafka::{Admin, NewTopic, TopicInfo, TopicRules};
 use crate::topic::TopicName;
 use crate::topology::{Plan, SubtopologyPlan};
+
+/// For so long topics that were made may not be seen.
+const VISIBLE_MS: i64 = 60_000;
 
 /// What start-up found out.
 #[derive(Clone, Debug, Default)]
@@ -17,14 +21,13 @@ pub struct Layout {
     pub partitions: HashMap<TopicName, i32>,
     /// Number of tasks of each sub-topology.
     pub tasks: Vec<i32>,
-    /// What the topics that were there demand of their records.
+    /// What the topics demand of their records.
     pub rules: HashMap<TopicName, TopicRules>,
 }
 
 enum Stage {
     Describe,
     Create(Vec<NewTopic>),
-    Verify(Vec<TopicName>),
 }
 
 /// Checks the topics of a plan and makes those that are the application's own.
@@ -42,6 +45,8 @@ pub struct Startup {
     replication_factor: Option<i16>,
     /// Since when a topic was looked for in vain.
     missing_since_ms: Option<i64>,
+    /// When topics were made.
+    made_ms: Option<i64>,
 }
 
 impl Startup {
@@ -73,6 +78,7 @@ impl Startup {
             layout: Layout::default(),
             replication_factor,
             missing_since_ms: None,
+            made_ms: None,
         }
     }
 
@@ -102,10 +108,14 @@ impl Startup {
                         return if doubtful { Ok(Poll::Pending) } else { Err(missing) };
                     }
                     let new = self.check(&found)?;
-                    if new.is_empty() {
-                        return Ok(Poll::Ready(std::mem::take(&mut self.layout)));
+                    match self.made_ms {
+                        _ if new.is_empty() => return Ok(Poll::Ready(std::mem::take(&mut self.layout))),
+                        None => self.stage = Stage::Create(new),
+                        Some(made_ms) if now_ms.saturating_sub(made_ms) < VISIBLE_MS => {
+                            return Ok(Poll::Pending);
+                        }
+                        Some(_) => return Err(invisible(&new)),
                     }
-                    self.stage = Stage::Create(new);
                 }
                 Stage::Create(new) => {
                     let Poll::Ready(answer) = self.admin.create(new, now_ms) else {
@@ -115,17 +125,9 @@ impl Startup {
                     for topic in new {
                         tracing::info!(topic = %topic.name, partitions = topic.partitions, "topic made");
                     }
-                    self.stage = Stage::Verify(new.iter().map(|topic| topic.name.clone()).collect());
-                }
-                // Brokers learn of new topics one after the other.
-                Stage::Verify(names) => {
-                    let Poll::Ready(answer) = self.admin.describe(names, now_ms) else {
-                        return Ok(Poll::Pending);
-                    };
-                    if answer?.iter().any(Option::is_none) {
-                        return Ok(Poll::Pending);
-                    }
-                    return Ok(Poll::Ready(std::mem::take(&mut self.layout)));
+                    // Brokers learn of new topics one after the other; and another process may have made them otherwise.
+                    self.made_ms = Some(now_ms);
+                    self.stage = Stage::Describe;
                 }
             }
         }
@@ -148,7 +150,10 @@ impl Startup {
         for repartition in &plan.repartitions {
             let count = counts[&repartition.topic];
             match found.get(&repartition.topic) {
-                Some(topic) => same_count(topic, count)?,
+                Some(topic) => {
+                    check_count(topic, count)?;
+                    check_settings(topic, &repartition.configs)?;
+                }
                 None => new.push(NewTopic {
                     name: repartition.topic.clone(),
                     partitions: count,
@@ -193,17 +198,10 @@ fn exist<'a>(
         .hint("create them, then start again; only the application's own topics are made on the way"))
 }
 
-fn same_count(topic: &TopicInfo, count: i32) -> Result<()> {
-    if topic.partitions == count {
-        return Ok(());
-    }
-    let message = format!(
-        "`{}` has {} partitions, but the topology needs {count}: did an input topic get more partitions?",
-        topic.name, topic.partitions
-    );
-    Err(Error::new(Reaction::Stop, message).hint(
-        "stop all instances and reset the application (delete its internal topics), or use another `application.id`",
-    ))
+fn invisible(new: &[NewTopic]) -> Error {
+    let names: Vec<_> = new.iter().map(|topic| format!("`{}`", topic.name)).collect();
+    Error::new(Reaction::Stop, format!("topics were made, but cannot be seen: {}", names.join(", ")))
+        .hint("are they deleted at the same time? start again; the brokers' logs may say more")
 }
 
 fn changelogs(
@@ -218,28 +216,10 @@ fn changelogs(
             new.push(NewTopic { name, partitions: tasks, replication_factor: None, configs });
             continue;
         };
-        same_count(topic, tasks)?;
-        let (is, wanted) = (policy(&topic.configs), policy(&store.configs));
-        if !is.is_empty() && !wanted.is_empty() && is != wanted {
-            let (is, wanted) = (is.join(","), wanted.join(","));
-            let message = format!(
-                "`{}` has cleanup.policy={is}, but store `{}` needs {wanted}",
-                topic.name, store.name
-            );
-            return Err(Error::new(Reaction::Stop, message).hint(format!(
-                "set it with `kafka-configs --alter --topic {} --add-config cleanup.policy=[{wanted}]`",
-                topic.name
-            )));
-        }
+        check_count(topic, tasks)?;
+        check_settings(topic, &store.configs)?;
     }
     Ok(new)
-}
-
-fn policy(configs: &[(String, String)]) -> Vec<&str> {
-    let policy = configs.iter().find(|(name, _)| name == "cleanup.policy").map_or("", |(_, value)| value);
-    let mut words: Vec<_> = policy.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
-    words.sort_unstable();
-    words
 }
 
 /// A task with state must not be split: the `range` assignor keeps partition `i` of several topics together only where

@@ -10,19 +10,29 @@ use headwater::testkit::Testkit;
 use headwater::topology::PlanOptions;
 use headwater::worker::{Worker, WorkerOptions};
 use headwater::{Config, Materialized, StreamsBuilder, TimeWindows};
-use headwater_broker::api::{CreatePartitionsRequest, DeleteTopicsRequest, NewPartitions};
+use headwater_broker::ErrorCode;
+use headwater_broker::api::{ApiKey, CreatePartitionsRequest, DeleteTopicsRequest, NewPartitions};
+use headwater_broker::faults::{Rule, Verdict};
 
-/// Starts a worker by hand: the test kit would make the topics. Returns why it does not start.
-fn start(cluster: &MemoryCluster, builder: &StreamsBuilder, properties: &[(&str, &str)]) -> String {
+/// A worker by hand: the test kit would make the topics.
+fn worker(cluster: &MemoryCluster, builder: &StreamsBuilder, properties: &[(&str, &str)]) -> Worker {
     let config =
         Config::from_properties([("application.id", "app")].into_iter().chain(properties.iter().copied()));
     let options = PlanOptions { application: "app".to_owned(), additional_retention_ms: 0 };
     let plan = Arc::new(builder.build().unwrap().plan(&options).unwrap());
     let cluster = Arc::new(cluster.clone()) as Arc<dyn Cluster>;
     let backend = Arc::new(MemoryBackend::default());
-    let mut worker = Worker::new(WorkerOptions::new(plan, config.unwrap(), cluster, backend));
-    let error = (0..100).find_map(|now_ms| worker.step(now_ms).err());
+    Worker::new(WorkerOptions::new(plan, config.unwrap(), cluster, backend))
+}
+
+/// Why a worker does not start.
+fn failure(mut worker: Worker) -> String {
+    let error = (0..100).find_map(|second| worker.step(second * 1_000).err());
     error.unwrap_or_else(|| panic!("it starts: {:?}", worker.state())).to_string()
+}
+
+fn start(cluster: &MemoryCluster, builder: &StreamsBuilder, properties: &[(&str, &str)]) -> String {
+    failure(worker(cluster, builder, properties))
 }
 
 fn make(cluster: &MemoryCluster, topics: &[(&str, i32)]) {
@@ -79,8 +89,46 @@ fn a_changelog_of_a_window_with_another_cleanup_policy() {
     grouped.windowed_by(windows).count_with(Materialized::named("windows")).to_stream().to("out");
     assert_eq!(
         start(&cluster, &builder, &[]),
-        "`app-windows-changelog` has cleanup.policy=compact, but store `windows` needs compact,delete; set it with \
-         `kafka-configs --alter --topic app-windows-changelog --add-config cleanup.policy=[compact,delete]`"
+        "`app-windows-changelog` has cleanup.policy=compact, but the topology needs cleanup.policy=compact,delete; set it \
+         with `kafka-configs --alter --topic app-windows-changelog --add-config cleanup.policy=[compact,delete]`, or \
+         what lies there is lost too early"
+    );
+}
+
+#[test]
+fn a_repartition_topic_that_would_lose_what_is_not_read() {
+    let cluster = MemoryCluster::new();
+    make(&cluster, &[("in", 1), ("out", 1)]);
+    let short = [("cleanup.policy", "delete"), ("retention.ms", "604800000")];
+    cluster.create_topic_with("app-counts-repartition", 1, &short).unwrap();
+    let builder = StreamsBuilder::new();
+    let rekeyed = builder.stream::<String, String>("in").select_key(|_, value| value.clone());
+    rekeyed.group_by_key().count_with(Materialized::named("counts")).to_stream().to("out");
+    assert_eq!(
+        start(&cluster, &builder, &[]),
+        "`app-counts-repartition` has retention.ms=604800000, but the topology needs retention.ms=-1; set it with \
+         `kafka-configs --alter --topic app-counts-repartition --add-config retention.ms=-1`, or what lies there is lost \
+         too early"
+    );
+}
+
+/// Another process, of another version, was quicker.
+#[test]
+fn a_topic_that_another_has_made_otherwise_at_the_same_time() {
+    let cluster = MemoryCluster::new();
+    make(&cluster, &[("in", 1), ("out", 1)]);
+    let builder = StreamsBuilder::new();
+    let counts = builder.stream::<String, String>("in").group_by_key();
+    counts.count_with(Materialized::named("counts")).to_stream().to("out");
+    let slow = Rule::on(ApiKey::CreateTopics, Verdict::Fail(ErrorCode::RequestTimedOut)).times(1);
+    cluster.broker().faults_mut().rules.add(slow);
+    let mut worker = worker(&cluster, &builder, &[]);
+    worker.step(0).unwrap();
+    cluster.create_topic_with("app-counts-changelog", 2, &[("cleanup.policy", "compact")]).unwrap();
+    let error = failure(worker);
+    assert!(
+        error.starts_with("`app-counts-changelog` has 2 partitions, but the topology needs 1"),
+        "{error}"
     );
 }
 

@@ -29,7 +29,8 @@ pub(super) enum Stage {
     Topics,
     Configs(Vec<Described>),
     Changing,
-    Settling,
+    /// What was changed is looked for until then.
+    Settling(i64),
     Starts,
     Ends(Vec<i64>),
     /// A question of one answer.
@@ -201,24 +202,32 @@ impl Questions {
         }
         match self.stage {
             Stage::Nothing => self.ask(Stage::Changing, ask)?,
-            Stage::Settling if now_ms < self.not_before_ms => return Poll::Pending,
-            Stage::Settling if self.not_before_ms > i64::MIN => {
+            Stage::Settling(_) if now_ms < self.not_before_ms => return Poll::Pending,
+            Stage::Settling(until_ms) if self.not_before_ms > i64::MIN => {
                 self.not_before_ms = i64::MIN;
-                self.ask(Stage::Settling, |client, queue| client.describe_topics(names, queue, TIMEOUT_MS))?;
+                let ask = |client: &Client, queue: &Queue| client.describe_topics(names, queue, TIMEOUT_MS);
+                self.ask(Stage::Settling(until_ms), ask)?;
             }
             _ => {}
         }
         let event = ready!(self.answer())?;
-        let first = matches!(self.stage, Stage::Changing);
-        if first {
-            judge(&event).map_err(|failure| self.fail(failure))?;
-        } else if self.existing(event.topics())?.len() == there {
-            self.stage = Stage::Nothing;
-            return Poll::Ready(Ok(()));
-        }
         // It is done; that every broker knows of it takes a moment.
-        self.stage = Stage::Settling;
-        self.not_before_ms = if first { now_ms } else { now_ms.saturating_add(PAUSE_MS) };
+        (self.stage, self.not_before_ms) = match self.stage {
+            Stage::Settling(until_ms) => {
+                if self.existing(event.topics())?.len() == there {
+                    self.stage = Stage::Nothing;
+                    return Poll::Ready(Ok(()));
+                }
+                if now_ms >= until_ms {
+                    return Poll::Ready(Err(self.fail(unsettled(names))));
+                }
+                (Stage::Settling(until_ms), now_ms.saturating_add(PAUSE_MS))
+            }
+            _ => {
+                judge(&event).map_err(|failure| self.fail(failure))?;
+                (Stage::Settling(now_ms.saturating_add(TIMEOUT_MS.into())), now_ms)
+            }
+        };
         self.answers.signal().raise();
         Poll::Pending
     }
@@ -324,6 +333,13 @@ fn flawless(
         }
     }
     Ok(())
+}
+
+/// Not every broker knows of topics that were made or deleted.
+fn unsettled(names: &[TopicName]) -> Failure {
+    let names = names.iter().take(TOPICS_SHOWN).map(|name| &**name).collect::<Vec<_>>().join(", ");
+    let text = format!("brokers do not know yet that topics were made or deleted: {names}");
+    Failure { code: "REQUEST_TIMED_OUT", text, retriable: true, ..Failure::lacking() }
 }
 
 /// An error that does not say by itself which topics it is about.
