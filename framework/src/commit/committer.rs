@@ -153,8 +153,7 @@ impl Committer {
     /// Whether a commit should begin.
     pub fn is_due(&mut self, sender: &Sender, now_ms: i64) -> bool {
         let last = *self.last_ms.get_or_insert(now_ms);
-        let half = self.options.transaction_timeout_ms / 2;
-        let old = sender.open_since().is_some_and(|since| now_ms.saturating_sub(since) >= half);
+        let old = sender.is_overdue(self.options.transaction_timeout_ms / 2, now_ms);
         self.requested || old || now_ms.saturating_sub(last) >= self.options.interval_ms
     }
 

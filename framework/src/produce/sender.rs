@@ -81,6 +81,11 @@ impl Sender {
         self.state = State::New;
     }
 
+    /// Whether a transaction has been open for this long.
+    pub fn is_overdue(&self, limit_ms: i64, now_ms: i64) -> bool {
+        self.open_since().is_some_and(|since| now_ms.saturating_sub(since) >= limit_ms)
+    }
+
     /// Replaces a producer whose last transaction had an indefinite answer: a delayed request may still arrive, and would
     /// count for the next transaction (KAFKA-17754). A new epoch fences it.
     pub fn replace_if_tainted(&mut self) -> bool {

@@ -159,8 +159,7 @@ impl Worker {
         let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<KafkaError>());
         let fenced =
             cause.is_some_and(|cause| matches!(cause.code, "INVALID_PRODUCER_EPOCH" | "PRODUCER_FENCED"));
-        let since = self.sender.open_since().unwrap_or(now_ms);
-        let in_time = now_ms.saturating_sub(since) < self.settings.transaction_timeout_ms;
+        let in_time = !self.sender.is_overdue(self.settings.transaction_timeout_ms, now_ms);
         fenced && in_time && self.setbacks.note_fenced(now_ms)
     }
 
@@ -240,7 +239,17 @@ impl Worker {
         match self.recovery {
             Recovery::Nothing => return Ok(true),
             Recovery::Aborting => match self.sender.abort(now_ms) {
-                Poll::Pending => return Ok(false),
+                Poll::Pending => {
+                    // By now its coordinator has ended it.
+                    if self.sender.is_overdue(self.settings.transaction_timeout_ms, now_ms) {
+                        tracing::warn!(
+                            worker = self.number,
+                            "an abort is not answered: the producer is replaced"
+                        );
+                        self.replace_sender();
+                    }
+                    return Ok(false);
+                }
                 Poll::Ready(Ok(())) if self.sender.replace_if_tainted() => {
                     self.recovery = Recovery::Opening;
                     return Ok(false);

@@ -87,16 +87,15 @@ impl Clerk {
     /// Makes a call unless it is under way, and brings its answer, once. The answer to another call that nobody has waited
     /// for is dropped first.
     pub(super) fn call(&mut self, job: impl FnOnce() -> Job) -> Poll<Result<(), Failure>> {
-        let job = job();
-        let wanted = discriminant(&job);
-        if self.busy.is_none() {
-            self.busy = self.jobs.send(job).is_ok().then_some(wanted);
+        let outcome = self.desk.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if self.busy.is_some() && outcome.is_none() {
             return Poll::Pending;
         }
-        match self.desk.outcome.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            None => Poll::Pending,
+        let job = job();
+        let wanted = discriminant(&job);
+        match outcome {
             Some(outcome) if self.busy.take() == Some(wanted) => Poll::Ready(outcome),
-            Some(_) => {
+            _ => {
                 self.busy = self.jobs.send(job).is_ok().then_some(wanted);
                 Poll::Pending
             }

@@ -175,8 +175,7 @@ impl Consumer for KafkaConsumer {
             && let Ok(live) = &mut self.live
         {
             let text = format!("{partition} cannot be read from offset {offset}: {}", failure.text);
-            let fault = verdict::plain(&failure);
-            live.refused.insert(partition.clone(), Failure { text, ..failure }.because(fault));
+            live.refused.insert(partition.clone(), Failure { text, ..failure }.judged(verdict::plain));
         }
     }
 
@@ -207,9 +206,8 @@ impl Consumer for KafkaConsumer {
             return Ok(None);
         }
         if let Some(failure) = reading.failure.take() {
-            let fault = verdict::plain(&failure);
             let failure = Failure { text: format!("{partition}: {}", failure.text), ..failure };
-            return Err(failure.because(fault));
+            return Err(failure.judged(verdict::plain));
         }
         let before = reading.position;
         let topic = &live.topics[&partition.topic];

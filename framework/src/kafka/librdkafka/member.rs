@@ -16,7 +16,7 @@ use rdkafka::bindings::{RD_KAFKA_EVENT_ERROR, RD_KAFKA_EVENT_OFFSET_COMMIT, RD_K
 use super::bell::Bell;
 use super::questions::Questions;
 use super::raw::{Client, Event, Failure, Kind, Queue};
-use super::{Core, verdict};
+use super::{Core, GOSSIP_MS, verdict};
 use crate::kafka::{
     Answer, CommittedOffset, Fault, GroupEvent, GroupMetadata, KafkaError, MemberOptions, Membership,
     OffsetCommit,
@@ -31,8 +31,15 @@ const LEAVE_STEP: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 struct Live {
     events: Queue,
-    commits: Queue,
     client: Arc<Client>,
+}
+
+/// That a topic is unknown, as one broker says, and when the others are asked.
+#[derive(Debug)]
+struct Doubt {
+    failure: Failure,
+    questions: Questions,
+    at_ms: i64,
 }
 
 /// A member of a group by librdkafka.
@@ -40,6 +47,7 @@ struct Live {
 pub(super) struct KafkaMember {
     live: Result<Live, KafkaError>,
     core: Arc<Core>,
+    bell: Arc<Bell>,
     options: MemberOptions,
     questions: Questions,
     topics: Vec<TopicName>,
@@ -53,21 +61,22 @@ pub(super) struct KafkaMember {
     owes_answer: bool,
     /// Whether what is revoked next is lost, since we have given it up.
     gives_up: bool,
-    committing: bool,
+    /// The offsets that are being committed, and where the answer comes.
+    committing: Option<(Vec<OffsetCommit>, Queue)>,
+    doubt: Option<Doubt>,
     leaving: Option<JoinHandle<()>>,
 }
 
 impl KafkaMember {
     pub(super) fn new(core: &Arc<Core>, bell: &Arc<Bell>, options: &MemberOptions) -> Self {
         let events = RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_OFFSET_COMMIT;
-        let live = core.connect(Kind::Consumer, &core.tuning.member(options), events).map(|client| Live {
-            events: Queue::member(&client, bell),
-            commits: Queue::answers(&client, bell),
-            client,
-        });
+        let live = core
+            .connect(Kind::Consumer, &core.tuning.member(options), events)
+            .map(|client| Live { events: Queue::member(&client, bell), client });
         Self {
             live,
             core: Arc::clone(core),
+            bell: Arc::clone(bell),
             options: options.clone(),
             questions: Questions::new(core, bell),
             topics: Vec::new(),
@@ -76,7 +85,8 @@ impl KafkaMember {
             returning: false,
             owes_answer: false,
             gives_up: false,
-            committing: false,
+            committing: None,
+            doubt: None,
             leaving: None,
         }
     }
@@ -85,11 +95,11 @@ impl KafkaMember {
         self.live.as_ref().map(|live| &live.client).map_err(|error| error.clone())
     }
 
-    fn take_in(&mut self, event: &Event) -> Result<(), KafkaError> {
+    fn take_in(&mut self, event: &Event, now_ms: i64) -> Result<(), KafkaError> {
         let live = self.live.as_ref().map_err(|error| error.clone())?;
         let Some(failure) = live.events.failure(event) else { return Ok(()) };
         if event.kind() != RD_KAFKA_EVENT_REBALANCE {
-            return self.alarmed(failure);
+            return self.alarmed(failure, now_ms);
         }
         let client = self.client()?;
         if failure.code == "_ASSIGN_PARTITIONS" {
@@ -109,11 +119,21 @@ impl KafkaMember {
         Ok(())
     }
 
-    fn alarmed(&mut self, failure: Failure) -> Result<(), KafkaError> {
+    fn alarmed(&mut self, failure: Failure, now_ms: i64) -> Result<(), KafkaError> {
         if let Some(fatal) = self.client()?.fatal() {
             return Err(fatal.because(Fault::Stale));
         }
         match verdict::plain(&failure) {
+            // Brokers learn of a topic one after the other; librdkafka asks one of them, and tells it once.
+            Fault::Refused if failure.code == "UNKNOWN_TOPIC_OR_PARTITION" => {
+                let questions = Questions::new(&self.core, &self.bell);
+                self.doubt.get_or_insert(Doubt {
+                    failure,
+                    questions,
+                    at_ms: now_ms.saturating_add(GOSSIP_MS),
+                });
+                Ok(())
+            }
             // Such as a topic that we may not read.
             Fault::Refused if !verdict::is_turned_away(&failure) && !failure.code.starts_with('_') => {
                 Err(failure.because(Fault::Refused))
@@ -123,6 +143,25 @@ impl KafkaMember {
                 Ok(())
             }
         }
+    }
+
+    /// Asks whether a topic that one broker did not know is there; if so, the group is joined again, with that topic.
+    fn clear_doubts(&mut self, now_ms: i64) -> Result<(), KafkaError> {
+        let Some(mut doubt) = self.doubt.take_if(|doubt| doubt.at_ms <= now_ms) else { return Ok(()) };
+        match doubt.questions.describe(&self.topics) {
+            Poll::Pending => self.doubt = Some(doubt),
+            Poll::Ready(Err(error)) if error.fault == Fault::Retriable => {
+                doubt.at_ms = now_ms.saturating_add(GOSSIP_MS);
+                self.doubt = Some(doubt);
+            }
+            Poll::Ready(Err(error)) => return Err(error),
+            Poll::Ready(Ok(found)) if found.iter().all(Option::is_some) => {
+                tracing::info!(text = doubt.failure.text, "the topic is there, as another broker says");
+                self.rejoin();
+            }
+            Poll::Ready(Ok(_)) => return Err(doubt.failure.because(Fault::Refused)),
+        }
+        Ok(())
     }
 
     fn join(&mut self) {
@@ -141,10 +180,11 @@ impl Membership for KafkaMember {
         self.join();
     }
 
-    fn poll(&mut self, _: i64) -> Result<Option<GroupEvent>, KafkaError> {
+    fn poll(&mut self, now_ms: i64) -> Result<Option<GroupEvent>, KafkaError> {
         while let Some(event) = self.live.as_ref().map_err(|error| error.clone())?.events.poll() {
-            self.take_in(&event)?;
+            self.take_in(&event, now_ms)?;
         }
+        self.clear_doubts(now_ms)?;
         if self.returning {
             return Ok(None);
         }
@@ -196,25 +236,28 @@ impl Membership for KafkaMember {
 
     fn commit(&mut self, offsets: &[OffsetCommit], _: i64) -> Answer<()> {
         let live = self.live.as_ref().map_err(|error| error.clone())?;
-        if !self.committing {
-            let asked = live.client.commit(offsets, &live.commits);
-            asked.map_err(|failure| {
-                let fault = verdict::plain(&failure);
-                failure.because(fault)
-            })?;
-            self.committing = true;
-        }
-        let Some(event) = live.commits.next() else { return Poll::Pending };
-        self.committing = false;
+        // The answer to others, which nobody waits for any more, is not the answer to these.
+        let under_way = self.committing.take().filter(|(asked, _)| asked == offsets);
+        let (asked, answers) = match under_way {
+            Some(under_way) => under_way,
+            None => {
+                let answers = Queue::answers(&live.client, &self.bell);
+                let asked = live.client.commit(offsets, &answers);
+                asked.map_err(|failure| failure.judged(verdict::plain))?;
+                (offsets.to_vec(), answers)
+            }
+        };
+        let Some(event) = answers.next() else {
+            self.committing = Some((asked, answers));
+            return Poll::Pending;
+        };
         let partitions = event.partitions();
         let failure = event.failure().or_else(|| partitions.iter().find_map(|placed| placed.failure.clone()));
         Poll::Ready(match failure {
             None => Ok(()),
             Some(failure) => {
                 let topics = partitions.iter().map(|placed| &*placed.partition.topic);
-                let failure = failure.with_topics("whose offsets are committed", topics);
-                let fault = verdict::plain(&failure);
-                Err(failure.because(fault))
+                Err(failure.with_topics("whose offsets are committed", topics).judged(verdict::plain))
             }
         })
     }

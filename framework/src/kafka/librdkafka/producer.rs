@@ -284,10 +284,7 @@ impl Producer for KafkaProducer {
 
     fn begin(&mut self) -> Result<(), KafkaError> {
         let begun = self.live()?.client.begin_transaction();
-        begun.map_err(|failure| {
-            let fault = verdict::transactional(&failure);
-            failure.because(fault)
-        })
+        begun.map_err(|failure| failure.judged(verdict::transactional))
     }
 
     fn send(

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::Ordering;
 
-use super::Tuning;
+use super::{GOSSIP_MS, Tuning};
 use crate::kafka::{
     ClusterOptions, Identity, Isolation, MemberOptions, Pem, ProducerOptions, Secret, Security, Tls,
 };
@@ -19,6 +19,10 @@ const PRODUCER_KBYTES: &str = "65536";
 const PRODUCER_RECORDS: &str = "100000";
 /// What librdkafka adds to a record when it compares its size with `message.max.bytes`.
 const RECORD_SLACK: usize = 512;
+/// The upper limit of `message.max.bytes`.
+const LARGEST_RECORD: usize = 1_000_000_000;
+/// The upper limit of `max.poll.interval.ms`.
+const LONGEST_POLL_MS: i64 = 86_400_000;
 
 fn pairs<const N: usize>(all: [(&str, &str); N]) -> Pairs {
     all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
@@ -152,8 +156,9 @@ impl Tuning {
         let mut settings = self.common(&options.client);
         let session = options.session_timeout_ms.to_string();
         let heartbeat = options.heartbeat_interval_ms.to_string();
-        // librdkafka refuses one that is shorter than the session.
-        let poll = options.max_poll_interval_ms.max(options.session_timeout_ms).to_string();
+        // librdkafka refuses one that is shorter than the session, or longer than a day.
+        let poll =
+            options.max_poll_interval_ms.min(LONGEST_POLL_MS).max(options.session_timeout_ms).to_string();
         settings.extend(pairs([
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
@@ -171,8 +176,15 @@ impl Tuning {
     pub(super) fn producer(&self, options: &ProducerOptions) -> Pairs {
         let mut settings = self.common(&options.client);
         let batch = self.batch_bytes.load(Ordering::Relaxed).to_string();
-        let largest = (self.max_request_size + RECORD_SLACK).max(1_000).to_string();
+        let largest =
+            self.max_request_size.saturating_add(RECORD_SLACK).clamp(1_000, LARGEST_RECORD).to_string();
         let timeout = options.request_timeout_ms.to_string();
+        // librdkafka refuses one that outlasts the transaction.
+        let answer = match options.transactional_id {
+            Some(_) => options.request_timeout_ms.min(options.transaction_timeout_ms).to_string(),
+            None => timeout.clone(),
+        };
+        let gossip = GOSSIP_MS.to_string();
         settings.extend(pairs([
             ("batch.num.messages", "10000"),
             ("batch.size", &batch),
@@ -184,8 +196,10 @@ impl Tuning {
             ("queue.buffering.max.messages", PRODUCER_RECORDS),
             ("request.timeout.ms", &timeout),
             ("retry.backoff.ms", "50"),
+            // After how long a broker that does not answer is given up, and asked anew by another connection.
+            ("socket.timeout.ms", &answer),
             // How long a topic may be unknown. With the default of 30 s a transaction would be over before it is told.
-            ("topic.metadata.propagation.max.ms", "2000"),
+            ("topic.metadata.propagation.max.ms", &gossip),
         ]));
         match &options.transactional_id {
             Some(id) => {

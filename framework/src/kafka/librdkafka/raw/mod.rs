@@ -3,7 +3,8 @@
 //! 1. A handle is freed by whoever made it, once, after everything that was made from it: what is made from a [`Client`]
 //!    keeps it alive.
 //! 2. librdkafka's handles may be used by several threads at a time; only a consumer's batches come from one thread.
-//! 3. No function here waits but those of a transaction and the list of all topics, which say how long.
+//! 3. No function here waits but those of a transaction and the list of all topics, which say how long, and two that a thread of
+//!    librdkafka answers at once: the generation of a member, and to stop reading a partition.
 //! 4. What C hands out by pointer is copied, or shown to a closure, before the owner is freed.
 
 mod admin;
@@ -71,6 +72,12 @@ impl Failure {
     pub(super) fn because(self, fault: Fault) -> KafkaError {
         KafkaError { code: self.code, fault, message: self.text }
     }
+
+    /// As an error of the class that `verdict` finds.
+    pub(super) fn judged(self, verdict: impl FnOnce(&Self) -> Fault) -> KafkaError {
+        let fault = verdict(&self);
+        self.because(fault)
+    }
 }
 
 /// Whether a client reads or writes.
@@ -84,7 +91,7 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Client {
     rk: *mut c::rd_kafka_t,
-    hooks: Option<Box<Hooks>>,
+    hooks: Option<Arc<Hooks>>,
 }
 
 // SAFETY: librdkafka's client handle may be used by any number of threads (rdkafka.h, "thread-safe").
@@ -100,16 +107,18 @@ impl Client {
         events: i32,
         line: &Arc<Line>,
     ) -> Result<Arc<Self>, Failure> {
-        let hooks = Box::new(Hooks::new(line));
-        let opaque = std::ptr::from_ref::<Hooks>(&hooks).cast_mut().cast::<c_void>();
+        let terminated = |(name, value): &(String, String)| Ok((terminated(name)?, terminated(value)?));
+        let settings = settings.iter().map(terminated).collect::<Result<Vec<_>, Failure>>()?;
+        let hooks = Arc::new(Hooks::new(line));
+        let opaque = Arc::as_ptr(&hooks).cast_mut().cast::<c_void>();
         let mut text = [0; TEXT];
         // SAFETY: `conf` is freed below, or belongs to the client once that is made; `opaque` points to `hooks`, which
         // outlive the client (see `drop`); the strings are copied by the calls.
         unsafe {
             let conf = c::rd_kafka_conf_new();
-            for (name, value) in settings {
-                let (key, set) = (terminated(name)?, terminated(value)?);
-                let result = c::rd_kafka_conf_set(conf, key.as_ptr(), set.as_ptr(), text.as_mut_ptr(), TEXT);
+            for (name, value) in &settings {
+                let result =
+                    c::rd_kafka_conf_set(conf, name.as_ptr(), value.as_ptr(), text.as_mut_ptr(), TEXT);
                 if result != c::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK {
                     c::rd_kafka_conf_destroy(conf);
                     return Err(configuration(&text));
@@ -295,7 +304,7 @@ impl Drop for Client {
     /// asks for nothing more, so that comes first; what becomes of the abort does not matter.
     fn drop(&mut self) {
         // By their address: where no thread can be started they stay, as librdkafka's threads do that call them.
-        let (rk, hooks) = (self.rk as usize, self.hooks.take().map(|hooks| Box::into_raw(hooks) as usize));
+        let (rk, hooks) = (self.rk as usize, self.hooks.take().map(|hooks| Arc::into_raw(hooks) as usize));
         let free = move || {
             let rk = rk as *mut c::rd_kafka_t;
             // SAFETY: nobody else has the handle any more (rule 1); the error is ours, or null where there is none; the hooks
@@ -308,7 +317,7 @@ impl Drop for Client {
                 c::rd_kafka_destroy_flags(rk, c::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
             };
             // SAFETY: nobody calls them any more, and nobody else frees them.
-            drop(hooks.map(|hooks| unsafe { Box::from_raw(hooks as *mut Hooks) }));
+            drop(hooks.map(|hooks| unsafe { Arc::from_raw(hooks as *const Hooks) }));
         };
         if let Err(error) = std::thread::Builder::new().name("headwater-reaper".to_owned()).spawn(free) {
             tracing::warn!(%error, "a client of librdkafka is not freed");
