@@ -68,7 +68,7 @@ const IDENTITY: &[Case] = &[
     ),
     ("commit.interval.ms", field!(commit_interval_ms), "30000", &[("1", "1")]),
     ("transaction.timeout.ms", field!(transaction_timeout_ms), "300000", &[("60000", "60000")]),
-    ("request.timeout.ms", field!(request_timeout_ms), "30000", &[("7", "7")]),
+    ("request.timeout.ms", field!(request_timeout_ms), "30000", &[("70", "70")]),
     ("max.request.size", field!(max_request_size), "1048576", &[("20m", "20971520")]),
     ("session.timeout.ms", field!(session_timeout_ms), "45000", &[(" 6000 ", "6000")]),
     ("heartbeat.interval.ms", field!(heartbeat_interval_ms), "3000", &[("44999", "44999")]),
@@ -239,7 +239,7 @@ fn defaults_follow_other_settings() {
         ("consumer.max.poll.interval.ms=5".to_owned(), field!(max_poll_interval_ms), "5"),
         ("main.consumer.group.instance.id=west".to_owned(), field!(group_instance_id), "Some(\"west\")"),
         ("producer.max.request.size=5k".to_owned(), field!(max_request_size), "5120"),
-        ("producer.request.timeout.ms=5".to_owned(), field!(request_timeout_ms), "5"),
+        ("producer.request.timeout.ms=50".to_owned(), field!(request_timeout_ms), "50"),
         (format!("{eos}producer.transaction.timeout.ms=5000"), field!(transaction_timeout_ms), "5000"),
     ];
     for (lines, read, expected) in cases {
@@ -419,12 +419,17 @@ fn values_that_are_not_allowed_are_refused_with_what_is() {
     let bytes = "a number of bytes, 1 or more, as in 1048576, 1024k, 64m, 2g, 64 MiB or 2 GiB";
     let ms = |range: &str| format!("a whole number of milliseconds, {range}");
     let cases = [
-        ("session.timeout.ms", "45s", ms("1 to 2147483647")),
-        ("session.timeout.ms", "2147483648", ms("1 to 2147483647")),
+        ("session.timeout.ms", "45s", ms("1 to 3600000")),
+        ("session.timeout.ms", "3600001", ms("1 to 3600000")),
+        ("heartbeat.interval.ms", "3600001", ms("1 to 3600000")),
+        ("max.poll.interval.ms", "2147483648", ms("1 to 2147483647")),
+        ("request.timeout.ms", "9", ms("10 to 300000")),
+        ("request.timeout.ms", "300001", ms("10 to 300000")),
         ("commit.interval.ms", "0", ms("1 or more")),
         ("commit.interval.ms", "1.5", ms("1 or more")),
         ("max.task.idle.ms", "-2", ms("0 or more, or -1")),
-        ("transaction.timeout.ms", "900001", ms("1 to 900000")),
+        ("transaction.timeout.ms", "999", ms("1000 to 900000")),
+        ("transaction.timeout.ms", "900001", ms("1000 to 900000")),
         ("processing.guarantee", "exactly_twice", "at_least_once | exactly_once_v2".to_owned()),
         ("auto.offset.reset", "by_duration:PT5M", "earliest | latest | none".to_owned()),
         ("processing.exception.handler", "com.example.Mine", "fail | continue | dead-letter".to_owned()),
@@ -525,7 +530,7 @@ fn all_problems_are_told_at_once() {
         "`application.id` is not set; it names the consumer group and the internal topics: processes with the same id \
          share the work",
         // Whether a heartbeat every 90000 ms is too rare cannot be told without a session timeout.
-        "`session.timeout.ms` cannot be `soon`; allowed: a whole number of milliseconds, 1 to 2147483647",
+        "`session.timeout.ms` cannot be `soon`; allowed: a whole number of milliseconds, 1 to 3600000",
         "`transaction.timeout.ms` (5000, code) has no effect under `processing.guarantee` (at_least_once, default); \
          leave it out, or set `processing.guarantee` to `exactly_once_v2`",
         "`processing.exception.handler` (dead-letter, code) needs `errors.dead.letter.queue.topic.name`; set it to the \

@@ -34,7 +34,7 @@ use crate::worker::{Figures, InputLag, Levels, WorkerState};
 /// let running = application.start()?; // One worker, as `num.stream.threads` says.
 /// assert_eq!(running.add_thread()?, 1);
 /// assert_eq!(running.add_thread()?, 2);
-/// assert_eq!(running.remove_thread()?, Some(2));
+/// assert_eq!(running.remove_thread(), Some(2));
 /// running.pause();
 /// assert!(running.is_paused());
 /// running.resume();
@@ -87,10 +87,9 @@ impl Running {
     /// A static member (`group.instance.id`) cannot leave its group: Kafka's protocol has a request for that, librdkafka
     /// has not. So nobody has its tasks until `session.timeout.ms` is over, or a worker of that number is back.
     ///
-    /// # Errors
-    /// None so far. What the worker fails with as it leaves is told as any error is, and it is gone all the same.
-    pub fn remove_thread(&self) -> Result<Option<usize>> {
-        Ok(self.shared.remove_thread())
+    /// What the worker fails with as it leaves is logged, and it is gone all the same.
+    pub fn remove_thread(&self) -> Option<usize> {
+        self.shared.remove_thread()
     }
 
     /// Stops processing (Kafka Streams' `pause`, KIP-834), from the next step of each worker on: this does not wait. What was

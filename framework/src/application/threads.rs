@@ -225,7 +225,8 @@ impl Shared {
         let response = self.response(number, &error);
         let mut board = self.board();
         board.past.failures += 1;
-        if response == UncaughtErrorResponse::ReplaceThread {
+        // Nobody follows a worker that fails while all stop: what it has not committed is told as the end.
+        if response == UncaughtErrorResponse::ReplaceThread && !self.is_stopping() {
             board.retire(number);
             return true;
         }

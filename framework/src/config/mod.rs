@@ -77,7 +77,7 @@ impl Config {
     /// let properties = [("application.id", "orders"), ("session.timeout.ms", "45s")];
     /// assert_eq!(
     ///     Config::from_properties(properties).unwrap_err().to_string(),
-    ///     "`session.timeout.ms` cannot be `45s`; allowed: a whole number of milliseconds, 1 to 2147483647"
+    ///     "`session.timeout.ms` cannot be `45s`; allowed: a whole number of milliseconds, 1 to 3600000"
     /// );
     /// ```
     ///

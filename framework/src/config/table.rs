@@ -10,6 +10,11 @@ use super::property::{Fallback, Kind, Property, Word};
 const INT: i64 = i32::MAX as i64;
 /// Settings without an upper limit.
 const LONG: i64 = i64::MAX;
+/// Limits of librdkafka, for whom a shorter transaction, or a longer wait, is a mistake.
+const SHORTEST_TRANSACTION_MS: i64 = 1_000;
+const SHORTEST_REQUEST_MS: i64 = 10;
+const LONGEST_REQUEST_MS: i64 = 300_000;
+const LONGEST_SESSION_MS: i64 = 3_600_000;
 /// Brokers refuse longer transactions unless their `transaction.max.timeout.ms` is raised.
 pub(super) const LONGEST_TRANSACTION_MS: i64 = 900_000;
 
@@ -232,7 +237,7 @@ const COMMITS: &[Property] = &[
     ),
     Property::new(
         "transaction.timeout.ms",
-        Kind::number(1, LONGEST_TRANSACTION_MS, MS),
+        Kind::number(SHORTEST_TRANSACTION_MS, LONGEST_TRANSACTION_MS, MS),
         Fallback::Derived("ten times commit.interval.ms, 10000 to 900000"),
         "after how long the coordinator aborts the transaction of a worker that is gone, which holds up \
          readers till then",
@@ -241,7 +246,7 @@ const COMMITS: &[Property] = &[
     // Half of the transaction's time: a request that is repeated later than that cannot save the transaction.
     Property::new(
         "request.timeout.ms",
-        Kind::number(1, INT, MS),
+        Kind::number(SHORTEST_REQUEST_MS, LONGEST_REQUEST_MS, MS),
         Fallback::Derived("30000, but at most half of transaction.timeout.ms under exactly_once_v2"),
         "after how long an unanswered request of a producer counts as lost and is repeated",
     )
@@ -259,14 +264,14 @@ const COMMITS: &[Property] = &[
 const MEMBERSHIP: &[Property] = &[
     Property::new(
         "session.timeout.ms",
-        Kind::number(1, INT, MS),
+        Kind::number(1, LONGEST_SESSION_MS, MS),
         Fallback::Text("45000"),
         "after how long without a heartbeat a worker is given up and its tasks move elsewhere",
     )
     .of(CONSUMER),
     Property::new(
         "heartbeat.interval.ms",
-        Kind::number(1, INT, MS),
+        Kind::number(1, LONGEST_SESSION_MS, MS),
         Fallback::Text("3000"),
         "how often a worker tells the coordinator that it lives, and learns of a rebalance",
     )

@@ -1,6 +1,6 @@
 //! Workers fail, and are replaced or not.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use headwater::time::{Clock, ManualClock};
@@ -98,6 +98,32 @@ fn without_a_word_for_it_a_worker_that_fails_stops_all() {
     }
 }
 
+/// Nobody follows it: what is not committed would go without a word.
+#[test]
+fn a_worker_that_fails_in_its_last_commit_fails_the_application() {
+    let (mut bench, seen) = (Bench::new(), Arc::new(AtomicU64::new(0)));
+    let see = Arc::clone(&seen);
+    let topology = counting(move |counts| {
+        let see = Arc::clone(&see);
+        counts.peek(move |_, _| {
+            see.fetch_add(1, Ordering::SeqCst);
+        })
+    });
+    // Time stands still: nothing is committed before the end.
+    let running = bench
+        .application(&topology, 1)
+        .clock(Arc::new(ManualClock::at(1_000_000)))
+        .probe(Arc::new(|_, window| panic!("the commit failed at {window:?}")))
+        .uncaught_error_handler(|_| UncaughtErrorResponse::ReplaceThread)
+        .start()
+        .unwrap();
+    bench.feed();
+    bench.until("the records", || seen.load(Ordering::SeqCst) == bench.fed());
+    let error = bench.stop(&running).unwrap_err().to_string();
+    assert!(error.contains("the commit failed"), "{error}");
+    assert_eq!(bench.written(), 0);
+}
+
 /// Time stands still but while the test waits for a failure: a pause that did not grow, or that an end had to wait for, shows.
 #[test]
 fn what_always_fails_is_tried_ever_more_seldom_and_can_be_ended_at_any_time() {
@@ -127,7 +153,7 @@ fn what_always_fails_is_tried_ever_more_seldom_and_can_be_ended_at_any_time() {
         }
         bench.until("the pause", || running.states() == [WorkerState::Failed]);
         if removed {
-            assert_eq!(running.remove_thread().unwrap(), Some(0));
+            assert_eq!(running.remove_thread(), Some(0));
             assert!(running.states().is_empty() && !running.is_finished());
         }
         let figures = bench.stop(&running).unwrap();

@@ -47,7 +47,7 @@ fn workers_come_and_go_and_nothing_is_lost_or_repeated() {
     bench.flow_until("three workers work", || committers.are(&[0, 1, 2]));
     assert_eq!((bench.members(), running.states().len()), (3, 3));
     for (number, left) in [(2, 2), (1, 1)] {
-        assert_eq!(running.remove_thread().unwrap(), Some(number));
+        assert_eq!(running.remove_thread(), Some(number));
         // It has said goodbye: nobody waits for its session to end.
         assert_eq!((bench.members(), running.states().len()), (left, left));
     }
@@ -56,7 +56,7 @@ fn workers_come_and_go_and_nothing_is_lost_or_repeated() {
     assert_eq!(running.add_thread().unwrap(), 1, "the number is free again");
     bench.flow_until("two workers work", || committers.are(&[0, 1]));
     for number in [Some(1), Some(0), None] {
-        assert_eq!(running.remove_thread().unwrap(), number);
+        assert_eq!(running.remove_thread(), number);
     }
     let written = bench.written();
     bench.feed();
@@ -69,7 +69,7 @@ fn workers_come_and_go_and_nothing_is_lost_or_repeated() {
     bench.check_producers(3);
     let error = running.add_thread().unwrap_err().to_string();
     assert_eq!(error, "no worker can be added: the application stops");
-    assert_eq!(running.remove_thread().unwrap(), None);
+    assert_eq!(running.remove_thread(), None);
     assert_eq!(running.states(), [WorkerState::Stopped]);
 }
 
@@ -83,7 +83,7 @@ fn a_function_on_a_worker_may_remove_workers() {
             let is_asked = move || left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok();
             counts.map_values(move |count| {
                 if count == 2 && is_asked() {
-                    remote.wait().remove_thread().unwrap();
+                    remote.wait().remove_thread();
                 }
                 count
             })
