@@ -23,6 +23,14 @@ enum Command {
 #[expect(clippy::print_stderr, reason = "a command says on its error output why it fails")]
 fn main() -> ExitCode {
     let Command::Reset(arguments) = Headwater::parse().command;
+    // Such as that no broker answers, while one is waited for.
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_ansi(false)
+        .without_time()
+        .with_target(false)
+        .with_writer(std::io::stderr)
+        .init();
     match reset::run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
