@@ -2,24 +2,26 @@
 
 use std::io::{Write, stdout};
 use std::sync::Arc;
+use std::time::Duration;
 
-use headwater::kafka::KafkaCluster;
+use headwater::kafka::memory::MemoryCluster;
+use headwater::kafka::{Isolation, KafkaCluster};
 use headwater::state::{MemoryBackend, RocksBackend, RocksOptions, StateBackend};
-use headwater::{Application, Config};
+use headwater::{Application, Config, RecordBatch, TopicPartition};
 
-use super::{Fallible, Guarantee, Job, Pipeline, State, topologies};
+use super::topologies::{self, Topics};
+use super::{Fallible, Guarantee, Job, Pipeline, State};
+
+/// Partitions of each topic on the in-process broker.
+const PARTITIONS: i32 = 4;
 
 /// Runs the pipeline until the process is told to end.
 pub(crate) fn run(job: &Job) -> Fallible<()> {
     log_to_stderr()?;
-    let guarantee = match job.guarantee {
-        Guarantee::AtLeastOnce => "at_least_once",
-        Guarantee::ExactlyOnce => "exactly_once_v2",
-    };
     let mut properties = Config::builder()
         .set("application.id", job.group.as_str())
         .set("bootstrap.servers", job.ends.bootstrap.as_str())
-        .set("processing.guarantee", guarantee)
+        .set("processing.guarantee", job.guarantee.name())
         .set("commit.interval.ms", job.commit_ms.to_string())
         .set("memory.max", job.memory_max.as_str())
         .set("auto.offset.reset", "earliest")
@@ -39,6 +41,35 @@ pub(crate) fn run(job: &Job) -> Fallible<()> {
     let figures =
         Application::new(&build(&job.topics())?, config, cluster, backend)?.start()?.until_signal()?;
     Ok(writeln!(stdout(), "{}", figures.total())?)
+}
+
+/// Starts passthrough on the in-process broker, and tells when a record has come through, committed.
+pub(crate) fn run_embedded(guarantee: Guarantee) -> Fallible<()> {
+    log_to_stderr()?;
+    let topics = Topics { input: "in".to_owned(), table: "table".to_owned(), out: "out".to_owned() };
+    let cluster = MemoryCluster::new();
+    for topic in [&topics.input, &topics.out] {
+        cluster.create_topic(topic, PARTITIONS)?;
+    }
+    let mut batch = RecordBatch::default();
+    batch.push(1, Some(b"key"), Some(b"value"), 0);
+    cluster.produce(&TopicPartition::new(&*topics.input, 0), &batch)?;
+    let config = Config::builder()
+        .set("application.id", "embedded")
+        .set("processing.guarantee", guarantee.name())
+        .set("commit.interval.ms", "100")
+        .build()?;
+    let topology = topologies::passthrough(&topics)?;
+    let (brokers, backend) = (Arc::new(cluster.clone()), Arc::new(MemoryBackend::default()));
+    let running = Application::new(&topology, config, brokers, backend)?.start()?;
+    while cluster.read_all(&topics.out, Isolation::ReadCommitted)?.iter().all(RecordBatch::is_empty) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let mut told = stdout();
+    writeln!(told, "first output")?;
+    told.flush()?;
+    running.stop()?;
+    Ok(())
 }
 
 fn backend(job: &Job, config: &Config) -> Fallible<Arc<dyn StateBackend>> {

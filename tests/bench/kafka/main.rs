@@ -4,8 +4,9 @@
 //! headwater   a pipeline on Headwater, as an application runs it
 //! floor       the same work by hand on librdkafka: batches in, single records out, offsets or transactions
 //! wire        the same bytes by hand on sockets: a probe of the machine, passthrough only
+//! embedded    a record through Headwater on its in-process broker: how long that takes from the start of the process
 //! ```
-//! Each runs until it is told to stop (SIGTERM), but `wire`, which ends with its input. `tests/bench/kafka/run` starts them
+//! Each runs until it is told to stop (SIGTERM), but `wire`, which ends with its input, and `embedded`. `tests/bench/kafka/run` starts them
 //! under a meter.
 
 mod application;
@@ -45,6 +46,12 @@ enum System {
     Floor(Job),
     /// Sockets by hand: passes `--in` on to `--out` once and prints processor time per record.
     Wire(Ends),
+    /// Headwater on the in-process broker: prints a line with its first output, and ends.
+    Embedded {
+        /// How sure it is.
+        #[arg(long, value_enum, default_value_t = Guarantee::AtLeastOnce)]
+        guarantee: Guarantee,
+    },
 }
 
 /// The cluster, and the topics at both ends.
@@ -116,6 +123,16 @@ enum Guarantee {
     ExactlyOnce,
 }
 
+impl Guarantee {
+    /// As `processing.guarantee` calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::AtLeastOnce => "at_least_once",
+            Self::ExactlyOnce => "exactly_once_v2",
+        }
+    }
+}
+
 /// Where state lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum State {
@@ -128,6 +145,7 @@ fn main() -> ExitCode {
         System::Headwater(job) => application::run(&job),
         System::Floor(job) => floor::run(&job),
         System::Wire(ends) => wire::run(&ends),
+        System::Embedded { guarantee } => application::run_embedded(guarantee),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -21,6 +21,7 @@ OF_AT_LEAST_ONCE = 1.05
 # Resident memory as a part of Kafka Streams' on the same job, seconds from exec to the first output, and records restored.
 OF_KSTREAMS_RSS = 1 / 4
 FIRST_OUTPUT_S = 0.5
+FIRST_OUTPUT_EMBEDDED_S = 0.3
 RESTORE_PER_S = 1_000_000
 # State on disk is measured where there is state.
 STORES = {"windowed-count": "counts", "stream-table": "rows"}
@@ -130,6 +131,9 @@ def others(runs):
         first = runs.middle("first_output_s", "run", "headwater", "passthrough", guarantee)
         if first is not None:
             yield f"passthrough, {guarantee}: seconds from exec to the first output", first, FIRST_OUTPUT_S
+        first = runs.middle("first_output_s", "embedded", "headwater", "passthrough", guarantee)
+        if first is not None:
+            yield f"the same on the in-process broker, {guarantee}", first, FIRST_OUTPUT_EMBEDDED_S
 
 
 def cell(name, value):
