@@ -100,6 +100,30 @@ fn a_broker_that_is_away_for_a_minute_costs_no_record_and_doubles_none() {
     on_a_broker(|broker| away(broker, "", 60));
 }
 
+/// Its connections stay open: a client has to give them up by itself.
+#[test]
+fn a_broker_that_is_frozen_is_given_up_and_asked_again() {
+    on_a_broker(|broker| {
+        let mut pipeline = Pipeline::new(broker);
+        let running = pipeline.application("request.timeout.ms=2000").unwrap().start().unwrap();
+        // It freezes while records come, and some are on their way through.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                heard::pause(2_000);
+                broker.command("pause");
+            });
+            pipeline.feed(Duration::from_secs(4));
+        });
+        let told = heard::wait("TxnCoordinator/1: Timed out", Duration::from_secs(6));
+        broker.command("resume");
+        pipeline.feed(Duration::from_secs(3));
+        pipeline.check();
+        println!("{told}\n{}", heard::lines("").join("\n"));
+        assert_eq!(running.failure(), None);
+        running.stop().unwrap();
+    });
+}
+
 /// An application holds what it has not committed as the broker goes, and is told to stop.
 fn stopped_without_brokers(broker: &Broker, guarantee: &str) {
     let mut pipeline = Pipeline::new(broker);
