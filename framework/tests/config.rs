@@ -224,7 +224,7 @@ fn defaults_follow_other_settings() {
     let cases: &[(String, Read, &str)] = &[
         (eos.to_owned(), field!(commit_interval_ms), "100"),
         (eos.to_owned(), field!(transaction_timeout_ms), "10000"),
-        (eos.to_owned(), field!(request_timeout_ms), "5000"),
+        (eos.to_owned(), field!(request_timeout_ms), "2500"),
         (format!("{eos}commit.interval.ms=2000"), field!(transaction_timeout_ms), "20000"),
         (format!("{eos}commit.interval.ms=100000"), field!(transaction_timeout_ms), "900000"),
         (format!("{eos}commit.interval.ms=100000"), field!(request_timeout_ms), "30000"),

@@ -186,6 +186,7 @@ impl<'a> Loop<'a> {
 
     /// One kill, and what follows.
     fn kill(&mut self, kill: usize) -> Fallible<()> {
+        self.broker(kill)?;
         let number = self.chance.usize(..self.instances.len());
         let in_window = kill < Window::ALL.len() * DEATHS_EACH;
         // Few kills are spread over all windows, too.
@@ -204,7 +205,6 @@ impl<'a> Loop<'a> {
             None => {
                 let moment = self.chance.i64(50..1_500);
                 self.kafka.pause(moment);
-                self.broker(kill)?;
                 self.instances[number].kill()?;
                 "at a random moment".to_owned()
             }
@@ -225,16 +225,16 @@ impl<'a> Loop<'a> {
         Ok(())
     }
 
-    /// Every tenth kill a broker is killed as well, the next one each time, and started again five kills later.
+    /// Every fourth kill a broker is killed before, the next one each time, and started again two kills later.
     fn broker(&mut self, kill: usize) -> Fallible<()> {
-        match (kill % 10, self.broker_down) {
+        match (kill % 4, self.broker_down) {
             (0, None) => {
-                let number = kill / 10 % self.arguments.brokers + 1;
+                let number = kill / 4 % self.arguments.brokers + 1;
                 self.disturb("kill", number)?;
                 self.broker_down = Some(number);
                 Ok(())
             }
-            (5, Some(number)) => self.restart_broker(number),
+            (2, Some(number)) => self.restart_broker(number),
             _ => Ok(()),
         }
     }

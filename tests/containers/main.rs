@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode};
 
 use clap::Parser;
@@ -47,10 +48,12 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let kafka = image.start().map_err(|error| {
         format!("no container with Apache Kafka: {error}; is a Docker engine running? without one `make kafka` starts a broker")
     })?;
-    let bootstrap = format!("127.0.0.1:{}", kafka.get_host_port_ipv4(KAFKA_PORT)?);
-    let [program, words @ ..] = arguments.command.as_slice() else { return Ok(ExitCode::FAILURE) };
+    let bootstrap = format!("{}:{}", kafka.get_host()?, kafka.get_host_port_ipv4(KAFKA_PORT)?);
+    let (program, words) = arguments.command.split_first().ok_or("there is no command")?;
     let ended = Command::new(program).args(words).env("HEADWATER_TEST_BOOTSTRAP", bootstrap).status();
     let status = ended.map_err(|error| format!("cannot run {}: {error}", program.display()))?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    // As a shell has it for a command that a signal has ended.
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    let code = code.and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }

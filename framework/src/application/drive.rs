@@ -8,6 +8,9 @@ use crate::worker::Worker;
 /// Longest sleep of an idle worker: timers and commits are at most this late.
 const IDLE_MS: i64 = 50;
 
+/// As long sleeps who waits for a thread of this process.
+const SOON_MS: i64 = 2;
+
 /// Steps the worker until it is gone; `between` is called after each step.
 pub(super) fn drive(
     worker: &mut Worker,
@@ -22,7 +25,7 @@ pub(super) fn drive(
         }
         between(worker);
         if !progress.busy {
-            cluster.wait(IDLE_MS);
+            cluster.wait(if progress.soon { SOON_MS } else { IDLE_MS });
         }
     }
 }

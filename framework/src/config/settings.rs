@@ -167,7 +167,7 @@ impl Settings {
 /// What a process takes that nobody counts, bytes: code, the queues of a client, threads.
 const PROCESS_BYTES: usize = 48 << 20;
 /// The part of memory that allocators hold back, about.
-const ALLOCATOR_PART: usize = 8;
+const ALLOCATOR_PART: usize = 6;
 /// What is not counted gets at most this part of `memory.max`, lest a small one leave nothing.
 const UNCOUNTED_PART: usize = 4;
 

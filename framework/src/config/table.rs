@@ -243,11 +243,11 @@ const COMMITS: &[Property] = &[
          readers till then",
     )
     .of(PRODUCER),
-    // Half of the transaction's time: a request that is repeated later than that cannot save the transaction.
+    // A quarter of the transaction's time: a commit is given up after half of it, so a request can be repeated once.
     Property::new(
         "request.timeout.ms",
         Kind::number(SHORTEST_REQUEST_MS, LONGEST_REQUEST_MS, MS),
-        Fallback::Derived("30000, but at most half of transaction.timeout.ms under exactly_once_v2"),
+        Fallback::Derived("30000, but at most a quarter of transaction.timeout.ms under exactly_once_v2"),
         "after how long an unanswered request of a producer counts as lost and is repeated",
     )
     .of(PRODUCER),
@@ -419,7 +419,7 @@ const STATE: &[Property] = &[
         "memory.max",
         Kind::Bytes(1),
         Fallback::Text("256 MiB"),
-        "how much memory the process should take; of it 48 MiB and an eighth, but no more than a quarter, are for code, \
+        "how much memory the process should take; of it 48 MiB and a sixth, but no more than a quarter, are for code, \
          clients and allocators; of the rest three eighths are for state on disk, where there is, and the others for records \
          and state of the workers: before they take more they commit and flush early, drop what they can read again, and \
          fetch only what a task has nothing of; what large values hold is estimated",

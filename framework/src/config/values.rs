@@ -114,8 +114,8 @@ impl Values {
         let transaction_ms =
             self.number("commit.interval.ms").saturating_mul(10).clamp(10_000, LONGEST_TRANSACTION_MS);
         self.unless_given("transaction.timeout.ms", Value::Number(transaction_ms));
-        let half_ms = (self.number("transaction.timeout.ms") / 2).max(1);
-        let request_ms = if exactly_once { half_ms.min(30_000) } else { 30_000 };
+        let quarter_ms = self.number("transaction.timeout.ms") / 4;
+        let request_ms = if exactly_once { quarter_ms.min(30_000) } else { 30_000 };
         self.unless_given("request.timeout.ms", Value::Number(request_ms));
         let flush_bytes = (self.number("memory.max") / 16).clamp(1, 64 << 20);
         self.unless_given("state.flush.bytes", Value::Number(flush_bytes));

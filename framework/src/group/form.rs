@@ -28,7 +28,7 @@ pub(super) fn check_count(topic: &TopicInfo, count: i32) -> Result<()> {
 pub(super) fn check_settings(topic: &TopicInfo, wanted: &[(String, String)]) -> Result<()> {
     let differs = |name: &'static str| {
         let is = value(&topic.configs, name)?;
-        let needed = needed(wanted, name)?;
+        let needed = value(wanted, name)?;
         (!suffices(name, is, needed)).then(|| (name, is.to_owned(), needed.to_owned()))
     };
     let differing: Vec<_> = SETTINGS.into_iter().filter_map(differs).collect();
@@ -50,7 +50,7 @@ pub(super) fn check_settings(topic: &TopicInfo, wanted: &[(String, String)]) -> 
     });
     let set = Vec::from_iter(set).join(",");
     Err(Error::new(Reaction::Stop, message).hint(format!(
-        "set it with `kafka-configs --alter --topic {} --add-config {set}`, or what lies there is lost too early",
+        "set it with `kafka-configs --alter --topic {} --add-config {set}`: else records go too early, or get other times",
         topic.name
     )))
 }
@@ -61,18 +61,6 @@ fn value<'a>(configs: &'a [(String, String)], name: &str) -> Option<&'a str> {
         .find(|(one, _)| one == name)
         .map(|(_, value)| value.trim())
         .filter(|value| !value.is_empty())
-}
-
-/// What a setting has to be; `None` is anything.
-fn needed<'a>(wanted: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    let deletes = || value(wanted, "cleanup.policy").is_some_and(|policy| policy.contains("delete"));
-    match name {
-        "message.timestamp.type" => Some("CreateTime"),
-        // What is only compacted is not deleted by age or size.
-        "retention.ms" | "retention.bytes" if !deletes() => None,
-        "retention.bytes" => Some(value(wanted, name).unwrap_or(UNLIMITED)),
-        _ => value(wanted, name),
-    }
 }
 
 fn suffices(name: &str, is: &str, needed: &str) -> bool {
@@ -104,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_topic_may_keep_more_than_it_has_to_and_no_less() {
-        let window = "cleanup.policy=compact,delete retention.ms=100";
+        let window = "cleanup.policy=compact,delete retention.ms=100 retention.bytes=-1 message.timestamp.type=CreateTime";
         let repartition = "cleanup.policy=delete retention.ms=-1";
         let cases = [
             (window, window, ""),

@@ -107,6 +107,7 @@ impl Startup {
                         let doubtful = now_ms.saturating_sub(since_ms) < self.admin.gossip_ms();
                         return if doubtful { Ok(Poll::Pending) } else { Err(missing) };
                     }
+                    self.missing_since_ms = None;
                     let new = self.check(&found)?;
                     match self.made_ms {
                         _ if new.is_empty() => return Ok(Poll::Ready(std::mem::take(&mut self.layout))),
@@ -123,7 +124,7 @@ impl Startup {
                     };
                     answer?;
                     for topic in new {
-                        tracing::info!(topic = %topic.name, partitions = topic.partitions, "topic made");
+                        tracing::info!(topic = %topic.name, partitions = topic.partitions, "topic is there now");
                     }
                     // Brokers learn of new topics one after the other; and another process may have made them otherwise.
                     self.made_ms = Some(now_ms);

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::runs::Run;
 use super::{Change, Changes, Space};
 
-/// What one store holds back at most: to sort and write it takes a fifth of a second, and tasks that run wait so long.
+/// What one store holds back at most: to sort and write it takes a fifth of a second, and in memory tasks that run wait so long.
 const MOST_BYTES: usize = 32 << 20;
 
 /// Changes of one task, none of them a [`Change::DeleteRange`].

@@ -44,23 +44,23 @@ impl MemoryBackend {
     /// A look at what a task has stored, which takes it from nobody.
     #[must_use]
     pub fn look_at(&self, task: TaskId) -> Rc<dyn ByteStore> {
-        self.store(task, 0)
+        self.store(task, |opened| *opened)
     }
 
-    fn store(&self, task: TaskId, openings: u64) -> Rc<dyn ByteStore> {
+    /// A store of whoever has this number, of the openings so far.
+    fn store(&self, task: TaskId, number: impl FnOnce(&mut u64) -> u64) -> Rc<dyn ByteStore> {
         let kept = Arc::clone(lock(&self.tasks).entry(task).or_default());
-        let number = {
-            let mut kept = lock(&kept);
-            kept.opened += openings;
-            kept.opened
-        };
+        let number = number(&mut lock(&kept).opened);
         Rc::new(MemoryStore { task, kept, number, held: Held::new(&self.loading) })
     }
 }
 
 impl StateBackend for MemoryBackend {
     fn open(&self, task: TaskId) -> Result<Rc<dyn ByteStore>> {
-        Ok(self.store(task, 1))
+        Ok(self.store(task, |opened| {
+            *opened += 1;
+            *opened
+        }))
     }
 
     /// A crash of a worker leaves all of it, one of the process nothing; neither can be helped.
@@ -136,6 +136,10 @@ impl ByteStore for MemoryStore {
             return self.apply(changes);
         }
         if self.held.is_full(LOAD_BYTES, 1) { self.settle() } else { Ok(()) }
+    }
+
+    fn finish_load(&self) -> Result<bool> {
+        self.settle().map(|()| true)
     }
 
     fn wipe(&self) -> Result<()> {

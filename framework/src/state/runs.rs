@@ -92,15 +92,17 @@ impl Run {
         (place.value != DELETED).then(|| &self.bytes.as_ref()[behind..behind + place.value as usize])
     }
 
-    /// Sorts the entries by key; those of the same key stay in the order in which they came. Returns whether they were sorted,
-    /// each key once.
-    pub(super) fn sort(&mut self) -> bool {
-        if self.places.is_sorted_by(|one, next| self.key(*one) < self.key(*next)) {
-            return true;
+    /// Whether the entries are in the order of their keys, each key once.
+    fn is_sorted(&self) -> bool {
+        self.places.is_sorted_by(|one, next| self.key(*one) < self.key(*next))
+    }
+
+    /// Sorts the entries by key; those of the same key stay in the order in which they came.
+    pub(super) fn sort(&mut self) {
+        if !self.is_sorted() {
+            let bytes = self.bytes.as_ref();
+            sort_by_bytes(&mut self.places, |place| &bytes[place.at..][..place.key as usize]);
         }
-        let bytes = self.bytes.as_ref();
-        sort_by_bytes(&mut self.places, |place| &bytes[place.at..][..place.key as usize]);
-        false
     }
 
     /// Shows the last entry of each key to `visit`, once they are sorted.
@@ -127,9 +129,10 @@ impl Run {
 
     /// The last entry of each key, by key, in memory as well.
     fn sorted(mut self) -> Self {
-        if self.sort() {
+        if self.is_sorted() {
             return self;
         }
+        self.sort();
         let mut sorted = Self::with_capacity(self.places.len(), self.bytes.len());
         let Ok(()) = self.each(|key, value| {
             sorted.push(key, value);

@@ -5,6 +5,7 @@
 //! fetched and takes what it has written. [`Restore`] brings its state to where its committed offsets are.
 
 pub mod checkpoint;
+mod desk;
 mod flushing;
 mod lifecycle;
 pub mod metadata;
@@ -14,9 +15,10 @@ mod restore;
 mod stores;
 
 pub use checkpoint::Checkpoint;
+pub use desk::{RestoreDesk, RestoreOptions, RestorePorts};
 pub use lifecycle::Phase;
 pub use progress::{Rebuild, RestoreProgress, Restored};
-pub use restore::{Restore, RestoreDesk, RestoreOptions, RestorePorts};
+pub use restore::Restore;
 pub use stores::LoggedStore;
 
 use std::rc::Rc;

@@ -68,6 +68,8 @@ pub struct Restored {
     pub started: Vec<TaskId>,
     /// Progress of the changelogs that were read.
     pub progress: Vec<RestoreProgress>,
+    /// Whether state waits to be brought into the byte store.
+    pub is_loading: bool,
     /// Tasks that lost their local state, with the cause.
     pub rebuilt: Vec<(TaskId, Rebuild)>,
 }

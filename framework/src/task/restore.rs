@@ -16,12 +16,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::task::Poll;
 
 use super::checkpoint::Checkpoint;
+use super::desk::{RestoreDesk, RestoreOptions, RestorePorts};
 use super::reading::Reading;
 use super::{Phase, Rebuild, RestoreProgress, Restored, Task, metadata};
 use crate::error::{Error, Reaction, Result};
-use crate::kafka::{
-    Admin, CommittedOffset, Consumer, Fault, Isolation, KafkaError, Membership, StartAt, TopicInfo,
-};
+use crate::kafka::{Admin, CommittedOffset, Consumer, Fault, Isolation, KafkaError, TopicInfo};
 use crate::state::Changes;
 use crate::topic::{TaskId, TopicName, TopicPartition};
 
@@ -34,42 +33,6 @@ const STEP_BYTES: usize = 4 << 20;
 const DOUBTS: u32 = 5;
 /// Kafka's default of `delete.retention.ms`.
 const DELETE_RETENTION_MS: i64 = 86_400_000;
-
-/// How to restore.
-#[derive(Clone, Debug)]
-pub struct RestoreOptions {
-    /// `auto.offset.reset`.
-    pub auto_offset_reset: Option<StartAt>,
-    /// Whether changelogs are written in transactions.
-    pub transactional: bool,
-    /// Which end of a changelog is the target. Anything but the default is a planted fault.
-    pub target: Isolation,
-    /// Whether inputs go back to the committed offsets. Anything but the default is a planted fault.
-    pub rewind: bool,
-}
-
-impl Default for RestoreOptions {
-    fn default() -> Self {
-        Self {
-            auto_offset_reset: Some(StartAt::Earliest),
-            transactional: false,
-            target: Isolation::ReadUncommitted,
-            rewind: true,
-        }
-    }
-}
-
-/// What a restore works on.
-pub struct RestoreDesk<'a> {
-    /// All tasks of the worker.
-    pub tasks: &'a mut BTreeMap<TaskId, Task>,
-    /// Tells committed offsets.
-    pub membership: &'a mut dyn Membership,
-    /// Now.
-    pub now_ms: i64,
-    /// What the wall clock shows.
-    pub wall_ms: i64,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -108,14 +71,6 @@ pub struct Restore {
     changes: Changes,
     records: u64,
     asking: bool,
-}
-
-/// The ports of a restore.
-pub struct RestorePorts {
-    /// Looks up changelogs.
-    pub admin: Box<dyn Admin>,
-    /// Reads changelogs; read_committed.
-    pub consumer: Box<dyn Consumer>,
 }
 
 impl Restore {
@@ -178,6 +133,9 @@ impl Restore {
                 format!("the bounds of {} changelog partitions", self.changelogs.len())
             }
             Stage::Starts => format!("the bounds of {} input partitions", self.without_offset.len()),
+            Stage::Read if self.readings.is_empty() => {
+                format!("the state of {} tasks to be stored", self.waiting.len())
+            }
             Stage::Read => {
                 let one = |one: &Reading| format!("{} ({} of {})", one.partition, one.position, one.target);
                 format!("changelogs {}", self.readings.iter().map(one).collect::<Vec<_>>().join(", "))
@@ -200,7 +158,13 @@ impl Restore {
     /// How far it is with the changelogs that it reads; of none before it knows their bounds.
     #[must_use]
     pub fn progress(&self) -> Vec<RestoreProgress> {
-        self.readings.iter().map(|reading| reading.progress(self.now_ms - self.started_ms)).collect()
+        self.readings.iter().map(|reading| reading.progress(self.elapsed_ms())).collect()
+    }
+
+    /// For how long it has gone on.
+    #[must_use]
+    pub fn elapsed_ms(&self) -> i64 {
+        self.now_ms - self.started_ms
     }
 
     /// Whether all tasks run.
@@ -389,6 +353,7 @@ impl Restore {
             let task = desk.tasks.get_mut(&reading.task).expect("a waiting task exists");
             // The others go on meanwhile.
             if !task.has_room()? {
+                restored.is_loading = true;
                 continue;
             }
             let fetched = match self.consumer.fetch(&reading.partition, FETCH_BYTES, desk.now_ms) {
@@ -451,6 +416,7 @@ impl Restore {
         for id in done {
             let task = desk.tasks.get_mut(&id).expect("a waiting task exists");
             if !task.finish_load()? {
+                restored.is_loading = true;
                 continue;
             }
             self.start(task)?;

@@ -108,7 +108,12 @@ fn pair(name: &str, value: impl ToString) -> (String, String) {
     (name.to_owned(), value.to_string())
 }
 
-/// Kafka Streams' settings of changelog topics.
+/// Whatever the brokers' default is, nothing is deleted by size.
+fn unlimited() -> (String, String) {
+    pair("retention.bytes", -1)
+}
+
+/// Kafka Streams' settings of changelog topics, and a size without limit where records are deleted.
 fn changelog_configs(kind: StoreKind, options: &PlanOptions) -> Vec<(String, String)> {
     let mut configs = vec![pair("message.timestamp.type", "CreateTime")];
     match kind {
@@ -116,6 +121,7 @@ fn changelog_configs(kind: StoreKind, options: &PlanOptions) -> Vec<(String, Str
         StoreKind::Window(retention) | StoreKind::Session(retention) => {
             configs.push(pair("cleanup.policy", "compact,delete"));
             configs.push(pair("retention.ms", retention.saturating_add(options.additional_retention_ms)));
+            configs.push(unlimited());
         }
     }
     configs
@@ -127,6 +133,7 @@ fn repartition_configs() -> Vec<(String, String)> {
         pair("cleanup.policy", "delete"),
         pair("message.timestamp.type", "CreateTime"),
         pair("retention.ms", -1),
+        unlimited(),
         pair("segment.bytes", 52_428_800),
     ]
 }

@@ -54,6 +54,8 @@ pub struct Progress {
     pub consumed: usize,
     /// Whether anything moved: then another step may move more at once.
     pub busy: bool,
+    /// Whether it waits for a thread of this process, which is done in a moment and rings no bell.
+    pub soon: bool,
 }
 
 /// Why tasks are about to be given back.
@@ -223,7 +225,7 @@ impl Worker {
             Err(error) => {
                 // What is tried again as it is has to be waited for.
                 let busy = error.reaction() != Reaction::Retry;
-                self.react(error, now_ms).map(|()| Progress { consumed: 0, busy })
+                self.react(error, now_ms).map(|()| Progress { busy, ..Progress::default() })
             }
         }
     }

@@ -81,6 +81,11 @@ impl Recovery {
     }
 }
 
+/// What the cluster said, if that is the cause of an error.
+fn of_kafka(error: &Error) -> Option<&KafkaError> {
+    std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<KafkaError>())
+}
+
 impl Worker {
     /// Deals with an error, or fails.
     pub(super) fn react(&mut self, error: Error, now_ms: i64) -> Result<()> {
@@ -91,7 +96,7 @@ impl Worker {
         }
         let refusals = self.sender.refused();
         // Outside of a transaction the producer would go on without the record; what was processed has to be done again.
-        let refused = reaction == Reaction::Stop && !refusals.is_empty();
+        let refused = reaction == Reaction::Stop && of_kafka(&error).is_some() && !refusals.is_empty();
         let reaction = if refused { Reaction::NewProducer } else { reaction };
         let error = match reaction {
             Reaction::Abort | Reaction::NewProducer => match self.set_back(error, refusals, now_ms) {
@@ -100,24 +105,23 @@ impl Worker {
             },
             _ => error,
         };
-        match reaction {
+        let dealt_with = match reaction {
             Reaction::Retry => return self.be_patient(error, now_ms),
-            Reaction::Abort => self.abort(&error)?,
+            Reaction::Abort => self.abort(&error),
             Reaction::NewProducer => {
                 tracing::warn!(worker = self.number, %error, "the producer is replaced");
-                self.forget()?;
-                self.replace_sender();
+                self.forget().map(|()| self.replace_sender())
             }
-            Reaction::Rejoin => {
-                tracing::warn!(worker = self.number, %error, "the group has moved on: tasks are given up");
-                self.drop_tasks();
-                if self.sender.is_transactional() {
-                    self.replace_sender();
-                }
-                self.membership.rejoin();
-            }
-            Reaction::Rebuild => self.rebuild(error, now_ms)?,
+            Reaction::Rejoin => Err(error),
+            Reaction::Rebuild => self.rebuild(error, now_ms),
             Reaction::Skip | Reaction::Stop => return self.fail(error, now_ms),
+        };
+        match dealt_with {
+            Ok(()) => {}
+            // To go back may find that a task is another's by now.
+            Err(error) if error.reaction() == Reaction::Rejoin => self.rejoin(&error),
+            Err(error) if self.state.is_final() => return Err(error),
+            Err(error) => return self.fail(error, now_ms),
         }
         self.figures.aborts += 1;
         if self.leaving.revoked && self.recovery != Recovery::Nothing {
@@ -125,6 +129,15 @@ impl Worker {
             self.lose();
         }
         Ok(())
+    }
+
+    fn rejoin(&mut self, error: &Error) {
+        tracing::warn!(worker = self.number, %error, "the group has moved on: tasks are given up");
+        self.drop_tasks();
+        if self.sender.is_transactional() {
+            self.replace_sender();
+        }
+        self.membership.rejoin();
     }
 
     /// Counts an attempt that has failed, and takes in what the broker has refused. An error: there is no use in another.
@@ -143,6 +156,13 @@ impl Worker {
                 .because(error)
                 .hint("give each process of the application a name of its own: `Application::process`"));
         }
+        let limit_ms = self.settings.transaction_timeout_ms;
+        let error = match self.sender.is_overdue(limit_ms, now_ms) {
+            true => error.hint(format!(
+                "the transaction was open for longer than `transaction.timeout.ms` ({limit_ms}): does a step take so long?"
+            )),
+            false => error,
+        };
         self.setbacks.note(!refusals.is_empty(), now_ms);
         for refusal in refusals {
             if let Some(refused) = self.refused_state(&refusal) {
@@ -156,9 +176,8 @@ impl Worker {
 
     /// Whether another producer fences ours for ever. A transaction that is too old is fenced by its coordinator.
     fn is_feud(&mut self, error: &Error, now_ms: i64) -> bool {
-        let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<KafkaError>());
-        let fenced =
-            cause.is_some_and(|cause| matches!(cause.code, "INVALID_PRODUCER_EPOCH" | "PRODUCER_FENCED"));
+        let fenced = of_kafka(error)
+            .is_some_and(|cause| matches!(cause.code, "INVALID_PRODUCER_EPOCH" | "PRODUCER_FENCED"));
         let in_time = !self.sender.is_overdue(self.settings.transaction_timeout_ms, now_ms);
         fenced && in_time && self.setbacks.note_fenced(now_ms)
     }
@@ -240,7 +259,7 @@ impl Worker {
             Recovery::Nothing => return Ok(true),
             Recovery::Aborting => match self.sender.abort(now_ms) {
                 Poll::Pending => {
-                    // By now its coordinator has ended it.
+                    // Its time-out ends it, or the next epoch.
                     if self.sender.is_overdue(self.settings.transaction_timeout_ms, now_ms) {
                         tracing::warn!(
                             worker = self.number,

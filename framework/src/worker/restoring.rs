@@ -49,6 +49,7 @@ impl Worker {
         let mut desk = RestoreDesk { tasks: &mut self.tasks, membership, now_ms, wall_ms };
         let rewinds = restore.rewinds();
         let restored = restore.advance(&mut desk)?;
+        progress.soon |= restored.is_loading;
         progress.busy |= !restored.started.is_empty() || !restored.progress.is_empty();
         for id in restored.started.iter().filter(|_| rewinds) {
             for lane in self.tasks[id].lanes() {
@@ -92,7 +93,7 @@ impl Worker {
         self.told.restore_ms = now_ms;
         let (records, progress) = (restore.records(), restore.progress());
         let remaining: i64 = progress.iter().map(|one| one.remaining).sum();
-        let seconds = progress.iter().map(|one| one.elapsed_ms).max().unwrap_or(0) / 1_000;
+        let seconds = restore.elapsed_ms() / 1_000;
         let rate = records / u64::try_from(seconds).unwrap_or(0).max(1);
         let seconds_left = u64::try_from(remaining).unwrap_or(0) / rate.max(1);
         tracing::info!(

@@ -90,8 +90,8 @@ fn a_changelog_of_a_window_with_another_cleanup_policy() {
     assert_eq!(
         start(&cluster, &builder, &[]),
         "`app-windows-changelog` has cleanup.policy=compact, but the topology needs cleanup.policy=compact,delete; set it \
-         with `kafka-configs --alter --topic app-windows-changelog --add-config cleanup.policy=[compact,delete]`, or \
-         what lies there is lost too early"
+         with `kafka-configs --alter --topic app-windows-changelog --add-config cleanup.policy=[compact,delete]`: else \
+         records go too early, or get other times"
     );
 }
 
@@ -107,8 +107,8 @@ fn a_repartition_topic_that_would_lose_what_is_not_read() {
     assert_eq!(
         start(&cluster, &builder, &[]),
         "`app-counts-repartition` has retention.ms=604800000, but the topology needs retention.ms=-1; set it with \
-         `kafka-configs --alter --topic app-counts-repartition --add-config retention.ms=-1`, or what lies there is lost \
-         too early"
+         `kafka-configs --alter --topic app-counts-repartition --add-config retention.ms=-1`: else records go too \
+         early, or get other times"
     );
 }
 

@@ -17,15 +17,12 @@ pub(crate) struct Broker {
 
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Runs a trial, where there is a broker for it.
+/// Runs a trial.
 pub(crate) fn on_a_broker(trial: impl FnOnce(&Broker)) {
-    let Some(folder) = std::env::var_os("HEADWATER_TEST_KAFKA") else {
-        #[expect(clippy::print_stdout, reason = "whoever runs the tests has to know")]
-        {
-            println!("skipped: HEADWATER_TEST_KAFKA names no folder of a cluster");
-        }
-        return;
-    };
+    let folder = std::env::var_os("HEADWATER_TEST_KAFKA");
+    let folder = folder.expect(
+        "HEADWATER_TEST_KAFKA: the folder of a cluster that `tests/kafka/start --secure` has started",
+    );
     let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     heard::begin();
     let broker = Broker { folder: folder.into(), _alone: alone };

@@ -8,6 +8,7 @@ use crate::pipeline::Pipeline;
 use crate::refused::end;
 
 #[test]
+#[ignore = "kills the brokers of HEADWATER_TEST_KAFKA"]
 fn a_topic_that_is_deleted_under_way_ends_an_application_by_its_name() {
     on_a_broker(|broker| {
         let kinds = ["input", "output", "changelog", "repartition"];

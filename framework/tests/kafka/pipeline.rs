@@ -116,6 +116,18 @@ impl<'a> Pipeline<'a> {
         assert_eq!(counts, expected);
     }
 
+    /// Waits until each key was told its last count, or a higher one where records were counted twice.
+    pub(crate) fn check_at_least_once(&mut self) {
+        self.flush();
+        let least = |key: i64| (self.sent + KEYS - 1 - key) / KEYS;
+        self.scene.until("all output", |_| {
+            heard::pause(200);
+            let counts = self.counts();
+            let last = |key: i64| counts.get(&format!("k{key}")).and_then(|counts| counts.last().copied());
+            (0..KEYS).all(|key| last(key).is_some_and(|last| last >= least(key))).then_some(())
+        });
+    }
+
     /// What was told of each key, in order, once as many records were told as were written.
     pub(crate) fn all_counts(&mut self) -> BTreeMap<String, Vec<i64>> {
         self.flush();

@@ -27,6 +27,7 @@ pub(crate) fn there_and_back(broker: &Broker, lines: &str) {
 const USER: &str = "sasl.username=headwater\nsasl.password=headwater-secret";
 
 #[test]
+#[ignore = "kills the brokers of HEADWATER_TEST_KAFKA"]
 fn encrypted() {
     on_a_broker(|broker| {
         there_and_back(broker, "bootstrap.servers=<SSL>\nsecurity.protocol=SSL\nssl.ca.location=<ca.pem>");
@@ -34,6 +35,7 @@ fn encrypted() {
 }
 
 #[test]
+#[ignore = "kills the brokers of HEADWATER_TEST_KAFKA"]
 fn encrypted_with_a_certificate_of_ones_own() {
     on_a_broker(|broker| {
         let tls = "bootstrap.servers=<SSL>\nsecurity.protocol=SSL\nssl.ca.location=<ca.pem>";
@@ -49,6 +51,7 @@ fn encrypted_with_a_certificate_of_ones_own() {
 }
 
 #[test]
+#[ignore = "kills the brokers of HEADWATER_TEST_KAFKA"]
 fn encrypted_without_checking_the_host() {
     on_a_broker(|broker| {
         let port = broker.port("SSL");
@@ -59,6 +62,7 @@ fn encrypted_without_checking_the_host() {
 }
 
 #[test]
+#[ignore = "kills the brokers of HEADWATER_TEST_KAFKA"]
 fn with_every_mechanism_by_librdkafkas_names_and_by_javas() {
     on_a_broker(|broker| {
         for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {

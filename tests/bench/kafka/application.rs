@@ -2,10 +2,9 @@
 
 use std::io::{Write, stdout};
 use std::sync::Arc;
-use std::time::Duration;
 
 use headwater::kafka::memory::MemoryCluster;
-use headwater::kafka::{Isolation, KafkaCluster};
+use headwater::kafka::{Cluster, Isolation, KafkaCluster};
 use headwater::state::{MemoryBackend, RocksBackend, RocksOptions, StateBackend};
 use headwater::{Application, Config, RecordBatch, TopicPartition};
 
@@ -63,7 +62,7 @@ pub(crate) fn run_embedded(guarantee: Guarantee) -> Fallible<()> {
     let (brokers, backend) = (Arc::new(cluster.clone()), Arc::new(MemoryBackend::default()));
     let running = Application::new(&topology, config, brokers, backend)?.start()?;
     while cluster.read_all(&topics.out, Isolation::ReadCommitted)?.iter().all(RecordBatch::is_empty) {
-        std::thread::sleep(Duration::from_millis(1));
+        cluster.wait(1);
     }
     let mut told = stdout();
     writeln!(told, "first output")?;

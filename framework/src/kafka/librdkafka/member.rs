@@ -34,13 +34,17 @@ struct Live {
     client: Arc<Client>,
 }
 
-/// That a topic is unknown, as one broker says, and when the others are asked.
+/// That a topic is unknown, as a broker says: since when, and when that is asked next.
 #[derive(Debug)]
 struct Doubt {
     failure: Failure,
     questions: Questions,
+    since_ms: i64,
     at_ms: i64,
 }
+
+/// For so long a topic may be unknown to brokers that learn of it late.
+const DOUBT_MS: i64 = 3 * GOSSIP_MS;
 
 /// A member of a group by librdkafka.
 #[derive(Debug)]
@@ -124,12 +128,14 @@ impl KafkaMember {
             return Err(fatal.because(Fault::Stale));
         }
         match verdict::plain(&failure) {
-            // Brokers learn of a topic one after the other; librdkafka asks one of them, and tells it once.
+            // Brokers learn of a topic one after the other; librdkafka asks one of them, and tells it once. It asks again by
+            // itself (`topic.metadata.refresh.interval.ms`), and joins anew once the topic is known.
             Fault::Refused if failure.code == "UNKNOWN_TOPIC_OR_PARTITION" => {
-                let questions = Questions::new(&self.core, &self.bell);
-                self.doubt.get_or_insert(Doubt {
+                let questions = || Questions::new(&self.core, &self.bell);
+                self.doubt.get_or_insert_with(|| Doubt {
                     failure,
-                    questions,
+                    questions: questions(),
+                    since_ms: now_ms,
                     at_ms: now_ms.saturating_add(GOSSIP_MS),
                 });
                 Ok(())
@@ -145,21 +151,22 @@ impl KafkaMember {
         }
     }
 
-    /// Asks whether a topic that one broker did not know is there; if so, the group is joined again, with that topic.
+    /// Asks whether a topic that a broker did not know is there. One that stays unknown is an error.
     fn clear_doubts(&mut self, now_ms: i64) -> Result<(), KafkaError> {
         let Some(mut doubt) = self.doubt.take_if(|doubt| doubt.at_ms <= now_ms) else { return Ok(()) };
         match doubt.questions.describe(&self.topics) {
             Poll::Pending => self.doubt = Some(doubt),
-            Poll::Ready(Err(error)) if error.fault == Fault::Retriable => {
+            Poll::Ready(Ok(found)) if found.iter().all(Option::is_some) => {
+                tracing::info!(text = doubt.failure.text, "the topic is there, as a broker says by now");
+            }
+            Poll::Ready(Ok(_)) if now_ms.saturating_sub(doubt.since_ms) >= DOUBT_MS => {
+                return Err(doubt.failure.because(Fault::Refused));
+            }
+            Poll::Ready(Err(error)) if error.fault != Fault::Retriable => return Err(error),
+            Poll::Ready(_) => {
                 doubt.at_ms = now_ms.saturating_add(GOSSIP_MS);
                 self.doubt = Some(doubt);
             }
-            Poll::Ready(Err(error)) => return Err(error),
-            Poll::Ready(Ok(found)) if found.iter().all(Option::is_some) => {
-                tracing::info!(text = doubt.failure.text, "the topic is there, as another broker says");
-                self.rejoin();
-            }
-            Poll::Ready(Ok(_)) => return Err(doubt.failure.because(Fault::Refused)),
         }
         Ok(())
     }
@@ -195,6 +202,7 @@ impl Membership for KafkaMember {
 
     fn release(&mut self) {
         self.returning = false;
+        self.committing = None;
         self.holding = self.news.iter().any(|news| matches!(news, GroupEvent::Assigned(_)));
         if std::mem::take(&mut self.owes_answer)
             && let Ok(live) = &self.live
@@ -205,6 +213,7 @@ impl Membership for KafkaMember {
     }
 
     fn rejoin(&mut self) {
+        self.committing = None;
         let Ok(live) = &self.live else { return };
         if let Err(failure) = live.client.unsubscribe() {
             tracing::warn!(code = failure.code, text = failure.text, "cannot unsubscribe");

@@ -167,6 +167,8 @@ impl Tuning {
             ("max.poll.interval.ms", &poll),
             ("partition.assignment.strategy", "range"),
             ("session.timeout.ms", &session),
+            // A topic that a broker did not know yet is found so soon.
+            ("topic.metadata.refresh.interval.ms", "10000"),
         ]));
         settings.extend(options.instance.iter().map(|name| ("group.instance.id".to_owned(), name.clone())));
         settings
@@ -178,12 +180,14 @@ impl Tuning {
         let batch = self.batch_bytes.load(Ordering::Relaxed).to_string();
         let largest =
             self.max_request_size.saturating_add(RECORD_SLACK).clamp(1_000, LARGEST_RECORD).to_string();
-        let timeout = options.request_timeout_ms.to_string();
         // librdkafka refuses one that outlasts the transaction.
         let answer = match options.transactional_id {
-            Some(_) => options.request_timeout_ms.min(options.transaction_timeout_ms).to_string(),
-            None => timeout.clone(),
+            Some(_) => options.request_timeout_ms.min(options.transaction_timeout_ms),
+            None => options.request_timeout_ms,
         };
+        // A broker that waits for its followers answers before it is given up, with all that is under way to it.
+        let followers = (answer - answer / 4).to_string();
+        let answer = answer.to_string();
         let gossip = GOSSIP_MS.to_string();
         settings.extend(pairs([
             ("batch.num.messages", "10000"),
@@ -194,7 +198,7 @@ impl Tuning {
             ("message.max.bytes", &largest),
             ("queue.buffering.max.kbytes", PRODUCER_KBYTES),
             ("queue.buffering.max.messages", PRODUCER_RECORDS),
-            ("request.timeout.ms", &timeout),
+            ("request.timeout.ms", &followers),
             ("retry.backoff.ms", "50"),
             // After how long a broker that does not answer is given up, and asked anew by another connection.
             ("socket.timeout.ms", &answer),

@@ -20,6 +20,8 @@ use crate::topic::TaskId;
 
 /// Kind and two lengths, in the form that RocksDB gives batches.
 const BATCH_ENTRY: usize = 8;
+/// Fewer bytes are no file of their own.
+const FILE_BYTES: usize = 2 << 20;
 /// Changes are sorted where more than one in so many is smaller than the one before.
 const SORT_FROM: usize = 16;
 
@@ -49,7 +51,7 @@ pub(super) fn batch(task: TaskId, changes: &Changes) -> WriteBatch {
 }
 
 /// The batch of what was gathered.
-pub(super) fn sorted_batch(task: TaskId, gathered: Gathered) -> WriteBatch {
+fn sorted_batch(task: TaskId, gathered: Gathered) -> WriteBatch {
     let mut batch = WriteBatch::with_capacity_bytes(gathered.byte_len());
     let Ok(()) = write(task, gathered, |key, value| {
         match value {
@@ -61,8 +63,13 @@ pub(super) fn sorted_batch(task: TaskId, gathered: Gathered) -> WriteBatch {
     batch
 }
 
-/// Brings what was gathered into the database as a file, if the task is still ours by then.
+/// Brings what was gathered into the database, as a file if it is much, if the task is still its owner's by then.
 pub(super) fn take_in(database: &Database, claim: &Claim, gathered: Gathered) -> Result<()> {
+    if gathered.byte_len() < FILE_BYTES {
+        let batch = sorted_batch(claim.task, gathered);
+        let _owner = claim.write()?;
+        return database.write(batch).map_err(|error| error.in_task(claim.task));
+    }
     let number = database.loads.fetch_add(1, Ordering::Relaxed);
     let path = database.load.join(format!("{number}.sst"));
     let failed = |error| database.failed("cannot restore", error).in_task(claim.task);

@@ -45,7 +45,7 @@ pub struct RocksOptions {
     /// `application.id`.
     pub application: String,
     /// Bytes of memory for blocks, indexes, filters and what is not on disk yet. One batch that is being written may exceed
-    /// it for a moment.
+    /// it for a moment, and what a restore gathers, by a quarter at most.
     pub memory_bytes: usize,
 }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::error::Result;
+use crate::error::{Error, Reaction, Result};
 use crate::state::bytes::{lock, taken_over};
 use crate::topic::TaskId;
 
@@ -80,11 +80,24 @@ impl Claim {
         Err(taken_over(self.task))
     }
 
+    /// An error if the claim stands no more, as far as that can be told without waiting: whoever writes looks again.
+    pub(super) fn look(&self) -> Result<()> {
+        match self.owner.try_lock() {
+            Ok(owner) if owner.opened != self.number => Err(taken_over(self.task)),
+            _ => Ok(()),
+        }
+    }
+
     /// As [`Claim::own`], for whoever is about to write.
     pub(super) fn write(&self) -> Result<MutexGuard<'_, Owner>> {
         let mut owner = self.own()?;
         (owner.stored, owner.lost) = (true, false);
         Ok(owner)
+    }
+
+    /// An error that stops whoever works on the task.
+    pub(super) fn failed(&self, message: &str) -> Error {
+        Error::new(Reaction::Stop, message).in_task(self.task)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The byte store of one task: its range of keys of the database.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use rocksdb::{ReadOptions, WriteBatch};
@@ -9,7 +9,7 @@ use super::database::Database;
 use super::loader::{Coming, Loader};
 use super::owners::Claim;
 use super::{keys, load};
-use crate::error::{Error, Result};
+use crate::error::{Error, Reaction, Result};
 use crate::state::gathered::{Gathered, Held};
 use crate::state::{ByteStore, Changes, KeyRange, Space, Visit};
 use crate::topic::TaskId;
@@ -18,8 +18,6 @@ use crate::topic::TaskId;
 /// way into the database: the more at once, the fewer files there are to be merged, which costs as much as all else of a
 /// restore. (What is written otherwise has little memory then.)
 const LOAD_PART: usize = 8;
-/// Fewer bytes are no file of their own.
-const FILE_BYTES: usize = 2 << 20;
 
 /// A task's part of the database.
 pub(super) struct RocksStore {
@@ -32,6 +30,8 @@ pub(super) struct RocksStore {
     held: Held,
     /// Those before them, on their way into the database.
     coming: RefCell<Option<Coming>>,
+    /// Whether some of them are lost.
+    broken: Cell<bool>,
     /// Memory for a key.
     key: RefCell<Vec<u8>>,
 }
@@ -51,8 +51,8 @@ impl RocksStore {
 
     fn new(database: Arc<Database>, claim: Claim, owned: bool) -> Self {
         let held = Held::new(&database.loading);
-        let (coming, key) = (RefCell::default(), RefCell::default());
-        Self { task: claim.task, database, claim, owned, held, coming, key }
+        let (coming, broken, key) = (RefCell::default(), Cell::default(), RefCell::default());
+        Self { task: claim.task, database, claim, owned, held, coming, broken, key }
     }
 
     fn write(&self, batch: WriteBatch) -> Result<()> {
@@ -64,42 +64,68 @@ impl RocksStore {
     fn settle(&self) -> Result<()> {
         self.arrive()?;
         let held = self.held.take();
-        if held.is_empty() {
-            return Ok(());
-        }
-        match held.byte_len() < FILE_BYTES {
-            true => self.write(load::sorted_batch(self.task, held)),
-            false => load::take_in(&self.database, &self.claim, held),
-        }
+        if held.is_empty() { Ok(()) } else { self.note(load::take_in(&self.database, &self.claim, held)) }
     }
 
     /// Waits for what is on its way.
     fn arrive(&self) -> Result<()> {
-        self.coming.take().map_or(Ok(()), Coming::arrive)
+        self.check()?;
+        self.coming.take().map_or(Ok(()), |coming| self.note(coming.arrive()))
     }
 
     /// Whether something is on its way.
     fn is_coming(&self) -> Result<bool> {
-        let mut coming = self.coming.borrow_mut();
-        let Some(arrived) = coming.as_ref().map(Coming::arrived) else { return Ok(false) };
-        let Some(outcome) = arrived else { return Ok(true) };
-        *coming = None;
-        outcome.map(|()| false)
-    }
-
-    /// How much all stores gather.
-    fn load_bytes(&self) -> usize {
-        self.database.tuning.memory_bytes / LOAD_PART
+        self.check()?;
+        let arrived = self.coming.borrow().as_ref().map(Coming::arrived);
+        match arrived {
+            None => Ok(false),
+            Some(None) => Ok(true),
+            Some(Some(outcome)) => {
+                self.coming.take();
+                self.note(outcome).map(|()| false)
+            }
+        }
     }
 
     /// Sends changes off, once those before them have arrived.
     fn send_off(&self, held: Gathered) -> Result<()> {
         self.arrive()?;
-        if held.byte_len() < FILE_BYTES {
-            return self.write(load::sorted_batch(self.task, held));
-        }
-        *self.coming.borrow_mut() = Some(Loader::send(&self.database, &self.claim, held)?);
+        let coming = Loader::send(&self.database, &self.claim, held);
+        *self.coming.borrow_mut() = Some(self.note(coming)?);
         Ok(())
+    }
+
+    /// What comes behind changes that were lost must not be stored: nobody would know of the gap.
+    fn note<T>(&self, outcome: Result<T>) -> Result<T> {
+        if outcome.is_err() {
+            self.held.take();
+            self.broken.set(true);
+        }
+        outcome
+    }
+
+    fn check(&self) -> Result<()> {
+        if !self.broken.get() {
+            return Ok(());
+        }
+        drop(self.claim.own()?);
+        Err(self.claim.failed("what a restore has brought could not be stored"))
+    }
+
+    /// Lets go of what was loaded and is not in the database; what was wrong with it is only said.
+    fn let_go(&self) {
+        self.held.take();
+        let outcome = self.coming.take().map_or(Ok(()), Coming::call_off);
+        if let Err(error) = outcome
+            && error.reaction() != Reaction::Rejoin
+        {
+            tracing::warn!(%error, "what a restore has brought is lost, and comes again");
+        }
+    }
+
+    /// How much all stores gather.
+    fn load_bytes(&self) -> usize {
+        self.database.tuning.memory_bytes / LOAD_PART
     }
 
     fn failed(&self, error: rocksdb::Error) -> Error {
@@ -142,15 +168,15 @@ impl ByteStore for RocksStore {
     }
 
     fn load(&self, changes: &Changes) -> Result<()> {
-        drop(self.claim.own()?);
+        self.claim.look()?;
+        self.check()?;
         if !self.held.push_all(changes) {
             return self.apply(changes);
         }
+        let is_full = |times| self.held.is_full(self.load_bytes(), times);
         // Who does not ask whether there is room waits for it, once as much again has come.
-        match self.has_room()? || self.held.is_full(self.load_bytes(), 2) {
-            true if self.held.is_full(self.load_bytes(), 1) => self.send_off(self.held.take()),
-            _ => Ok(()),
-        }
+        let is_to_go = is_full(1) && (!self.is_coming()? || is_full(2));
+        if is_to_go { self.send_off(self.held.take()) } else { Ok(()) }
     }
 
     fn has_room(&self) -> Result<bool> {
@@ -166,13 +192,12 @@ impl ByteStore for RocksStore {
             return Ok(true);
         }
         self.send_off(held)?;
-        Ok(!self.is_coming()?)
+        Ok(false)
     }
 
     fn wipe(&self) -> Result<()> {
-        // Whatever became of it.
-        let _ = self.arrive();
-        self.held.take();
+        self.let_go();
+        self.broken.set(false);
         let mut owner = self.claim.own()?;
         self.database.delete(&[self.task]).map_err(|error| error.in_task(self.task))?;
         (owner.stored, owner.lost) = (false, false);
@@ -187,7 +212,7 @@ impl ByteStore for RocksStore {
 impl Drop for RocksStore {
     fn drop(&mut self) {
         // What is on its way would come in behind the back of whoever cleans up. It is lost with its offset, or is there.
-        let _ = self.arrive();
+        self.let_go();
         if self.owned
             && let Ok(mut owner) = self.claim.own()
         {
