@@ -1,6 +1,6 @@
 //! What is deleted when a task stays away, and what the figures say.
 
-use headwater::state::{KeyRange, StateBackend};
+use headwater::state::{Change, Changes, KeyRange, StateBackend};
 use headwater::topic::TaskId;
 
 use crate::contract::scan;
@@ -79,4 +79,32 @@ fn figures_say_what_is_taken() {
     assert_eq!(figures.budget_bytes, 32 << 20);
     assert_eq!(backend.memory_bytes(), 32 << 20);
     assert!(figures.cache_bytes < figures.budget_bytes, "{figures:?}");
+}
+
+/// What cannot be stored is lost, and what comes behind it would hide that.
+#[test]
+fn nothing_is_stored_behind_a_load_that_failed() {
+    let place = Place::new();
+    let backend = place.open().unwrap();
+    let store = backend.open(task(0)).unwrap();
+    let load = place.folder().join("load");
+    std::fs::remove_dir_all(&load).unwrap();
+    store.load(&many(40_000)).unwrap();
+    let error = loop {
+        match store.finish_load() {
+            Ok(done) => assert!(!done, "it has no folder to be written in"),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.to_string().contains("cannot restore"), "{error}");
+    std::fs::create_dir(&load).unwrap();
+    let behind = Changes::from([Change::Put(2, b"offset", b"40001")]);
+    let lost = "what a restore has brought could not be stored";
+    for refused in [store.load(&behind), store.apply(&behind), store.get(2, b"offset").map(drop)] {
+        assert!(refused.unwrap_err().to_string().contains(lost));
+    }
+    drop(store);
+    let store = backend.open(task(0)).unwrap();
+    assert_eq!(store.get(2, b"offset").unwrap(), None);
+    assert_eq!(scan(store.as_ref(), 1, KeyRange::default(), 1), Vec::<String>::new());
 }
