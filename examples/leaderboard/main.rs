@@ -181,6 +181,10 @@ fn replay(arguments: Arguments, config: Config, cluster: &Arc<dyn Cluster>) -> F
         Role::All => Some(start(&arguments, config, cluster)?),
         _ => None,
     };
+    if let Some(running) = running.clone() {
+        // Ctrl-C: the application commits and leaves the group, and the replay ends with it. What it fails with is told below.
+        std::thread::spawn(move || running.until_signal());
+    }
     let clock = SystemClock::new();
     let mut replay = Replay { clock, topics, arrivals, sent: 0, view: View::new() };
     let ended = || running.as_ref().is_some_and(Running::is_finished);
