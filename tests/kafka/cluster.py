@@ -76,7 +76,7 @@ class Node:
     def format(self, class_path, cluster_id, arguments):
         """Writes what a new broker needs in its data folder."""
         command = [java(), *LOGGING, "-cp", class_path, "kafka.tools.StorageTool", "format",
-                   "-t", cluster_id, "-c", self.properties, *arguments]
+                   f"--cluster-id={cluster_id}", "-c", self.properties, *arguments]
         with self.log.open("ab") as log:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
