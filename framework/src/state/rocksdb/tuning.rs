@@ -25,6 +25,12 @@ const MERGE_PART: usize = 5;
 const BUFFER_PART: usize = 3;
 /// Measured: small memtables are faster, since their search waits for memory; from here on files get too small.
 const LARGEST_MEMTABLE: usize = 16 << 20;
+/// Memtables of a database, those that wait for the disk among them.
+const FEWEST_MEMTABLES: usize = 4;
+const MOST_MEMTABLES: usize = 6;
+/// A merge reads so far ahead in each of its files, of which a busy database has dozens: with the default of 2 MiB that took more
+/// memory than all that merges are left.
+const READ_AHEAD: usize = 256 << 10;
 /// RocksDB's default. A key that is not in memory costs a block that is read and unpacked: of 16 KiB, as its tuning guide has
 /// it, that takes three times as long. Of files with entries of 30 bytes the indexes are a hundredth.
 const BLOCK: usize = 4 << 10;
@@ -65,15 +71,18 @@ impl Tuning {
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_level_compaction_dynamic_level_bytes(true);
         options.set_write_buffer_manager(&buffers);
-        options.set_write_buffer_size((buffer_bytes / 2).clamp(1 << 20, LARGEST_MEMTABLE));
-        // Memtables that wait for the disk: the more of them, the later a slow disk holds up a worker.
-        options.set_max_write_buffer_number(6);
+        let memtable = (buffer_bytes / FEWEST_MEMTABLES).clamp(1 << 20, LARGEST_MEMTABLE);
+        options.set_write_buffer_size(memtable);
+        // The more of them may wait for the disk, the later a slow one holds up a worker; but no more than there is memory for.
+        let memtables = (buffer_bytes / memtable).clamp(FEWEST_MEMTABLES, MOST_MEMTABLES);
+        options.set_max_write_buffer_number(i32::try_from(memtables).unwrap_or(i32::MAX));
         options.set_memtable_whole_key_filtering(true);
         options.set_memtable_prefix_bloom_ratio(0.02);
         // A restore brings one file for many thousand records, and waits for nobody; writers must not wait for its files
         // to be merged (20 and 36 would be the defaults).
         options.set_level_zero_slowdown_writes_trigger(64);
         options.set_level_zero_stop_writes_trigger(128);
+        options.set_compaction_readahead_size(READ_AHEAD);
         options.set_max_background_jobs(i32::try_from(jobs).unwrap_or(2));
         options.set_max_open_files(i32::try_from(open_files(path)?).unwrap_or(i32::MAX));
         // Files are deleted by RocksDB's threads, not by a worker that ends a scan.
