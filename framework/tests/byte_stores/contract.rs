@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use headwater::error::Reaction;
+use headwater::error::{Error, Reaction};
 use headwater::state::{ByteStore, Change, Changes, KeyRange, MemoryBackend, Space, StateBackend};
 use headwater::topic::TaskId;
 
@@ -224,6 +224,14 @@ fn a_task_belongs_to_whom_opened_it_last() {
     });
 }
 
+/// Waits until everything that was loaded is where it belongs.
+pub(crate) fn finish(store: &dyn ByteStore) -> Result<(), Error> {
+    while !store.finish_load()? {
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
 /// What a restore has brought may still be on its way when another worker takes the task.
 #[test]
 fn what_is_on_its_way_does_not_come_in_behind_the_back_of_a_new_owner() {
@@ -236,13 +244,7 @@ fn what_is_on_its_way_does_not_come_in_behind_the_back_of_a_new_owner() {
         old.load(&loaded).unwrap();
         let new = backend.open(task("0_1")).unwrap();
         new.apply(&changes("put 1 a new")).unwrap();
-        let outcome = loop {
-            match old.finish_load() {
-                Ok(false) => std::thread::yield_now(),
-                outcome => break outcome,
-            }
-        };
-        if let Err(error) = outcome {
+        if let Err(error) = finish(old.as_ref()) {
             assert_eq!((error.reaction(), error.place().task), (Reaction::Rejoin, Some(task("0_1"))));
         }
         drop(old);
@@ -283,9 +285,8 @@ fn large_loads_are_as_their_changes_one_by_one() {
                 assert_eq!(store.get(1, b"none").unwrap(), None);
             }
             if round % 20 == 17 {
-                while !store.finish_load().unwrap() || !store.has_room().unwrap() {
-                    std::thread::yield_now();
-                }
+                finish(store.as_ref()).unwrap();
+                assert!(store.has_room().unwrap());
             }
         }
         let text = |(key, value): (&Vec<u8>, &String)| format!("{}={value}", String::from_utf8_lossy(key));

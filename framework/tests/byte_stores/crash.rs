@@ -6,7 +6,7 @@
 use headwater::state::{ByteStore, Change, Changes, KeyRange, META, StateBackend};
 use headwater::topic::TaskId;
 
-use crate::contract::scan;
+use crate::contract::{finish, scan};
 use crate::place::{Place, open, told};
 
 const TASKS: [TaskId; 2] = [TaskId { subtopology: 0, partition: 0 }, TaskId { subtopology: 1, partition: 7 }];
@@ -72,9 +72,7 @@ fn child() {
                     }
                     "send" => {
                         store.load(&batch(number, MANY_KEYS)).unwrap();
-                        while !store.finish_load().unwrap() {
-                            std::thread::yield_now();
-                        }
+                        finish(store.as_ref()).unwrap();
                     }
                     "wipe" => {
                         store.wipe().unwrap();

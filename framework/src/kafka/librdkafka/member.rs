@@ -26,6 +26,8 @@ use crate::topic::{TopicName, TopicPartition};
 /// Leaving takes this long at most, in steps.
 const LEAVE_STEPS: u32 = 300;
 const LEAVE_STEP: Duration = Duration::from_millis(10);
+/// For so long a topic may be unknown to brokers that learn of it late.
+const DOUBT_MS: i64 = 3 * GOSSIP_MS;
 
 /// A client that lives.
 #[derive(Debug)]
@@ -42,9 +44,6 @@ struct Doubt {
     since_ms: i64,
     at_ms: i64,
 }
-
-/// For so long a topic may be unknown to brokers that learn of it late.
-const DOUBT_MS: i64 = 3 * GOSSIP_MS;
 
 /// A member of a group by librdkafka.
 #[derive(Debug)]
