@@ -1,9 +1,11 @@
 //! An arena: bytes that are only appended to, in many short pieces.
 //!
-//! The memory behind the last piece is zeroed ahead, so that a short piece is copied in place in blocks of a fixed size:
+//! There are bytes behind the last piece, whatever they are, so that a short piece is copied in place in blocks of a fixed size:
 //! a call of `memcpy` would cost more than the copy.
 
 use std::ops::{Deref, DerefMut};
+
+use super::Buffer;
 
 /// Above this a call of `memcpy` is the cheaper way: two blocks of the largest size.
 const SHORT: usize = 256;
@@ -11,28 +13,22 @@ const SHORT: usize = 256;
 const FIRST: usize = 4096;
 
 /// Memory of a size that does not change. Only the framework's own kinds are such.
-pub trait Zeroed: Deref<Target = [u8]> + DerefMut {
-    /// So many bytes, all zero.
-    fn zeroed(bytes: usize) -> Self;
-}
-
-impl Zeroed for Vec<u8> {
-    fn zeroed(bytes: usize) -> Self {
-        vec![0; bytes]
-    }
+pub trait Backing: Deref<Target = [u8]> + DerefMut {
+    /// So many bytes, whatever they are.
+    fn of_len(len: usize) -> Self;
 }
 
 /// Bytes that are only appended to.
-pub struct Arena<M = Vec<u8>> {
+pub struct Arena<M = Buffer> {
     bytes: M,
     len: usize,
 }
 
-impl<M: Zeroed> Arena<M> {
+impl<M: Backing> Arena<M> {
     /// An empty arena with room for `bytes`.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { bytes: M::zeroed(bytes), len: 0 }
+        Self { bytes: M::of_len(bytes), len: 0 }
     }
 
     /// Number of bytes.
@@ -81,7 +77,7 @@ impl<M: Zeroed> Arena<M> {
     }
 
     fn move_to(&mut self, bytes: usize) {
-        let mut moved = M::zeroed(bytes);
+        let mut moved = M::of_len(bytes);
         moved[..self.len].copy_from_slice(&self.bytes[..self.len]);
         self.bytes = moved;
     }
@@ -93,13 +89,13 @@ impl<M: Zeroed> Arena<M> {
     }
 }
 
-impl<M: Zeroed> Default for Arena<M> {
+impl<M: Backing> Default for Arena<M> {
     fn default() -> Self {
         Self::with_capacity(0)
     }
 }
 
-impl<M: Zeroed> AsRef<[u8]> for Arena<M> {
+impl<M: Backing> AsRef<[u8]> for Arena<M> {
     #[inline]
     fn as_ref(&self) -> &[u8] {
         &self.bytes[..self.len]
@@ -108,7 +104,9 @@ impl<M: Zeroed> AsRef<[u8]> for Arena<M> {
 
 impl Clone for Arena {
     fn clone(&self) -> Self {
-        Self { bytes: self.as_ref().to_vec(), len: self.len }
+        let mut copy = Self::with_capacity(self.len);
+        copy.append(self.as_ref());
+        copy
     }
 }
 
@@ -120,9 +118,7 @@ impl<M> std::fmt::Debug for Arena<M> {
 
 impl From<Arena> for Vec<u8> {
     fn from(arena: Arena) -> Self {
-        let Arena { mut bytes, len } = arena;
-        bytes.truncate(len);
-        bytes
+        arena.bytes.into_bytes(arena.len)
     }
 }
 

@@ -4,20 +4,35 @@ use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::mem::take;
 use std::ops::Deref;
 use std::rc::Rc;
 
 use bytes::Bytes;
 
+use super::spare::{WORTH, give_back};
+
 /// The memory that the records of a batch lie in; a share of it costs one plain increment.
 #[derive(Clone, Debug, Default)]
-pub struct Memory(Rc<Bytes>);
+pub struct Memory(Rc<Lent>);
+
+/// Bytes that go back to their thread's spare memory, unless somebody else holds them.
+#[derive(Debug, Default)]
+struct Lent(Bytes);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if self.0.len() >= WORTH && self.0.is_unique() {
+            give_back(Vec::from(take(&mut self.0)));
+        }
+    }
+}
 
 impl Memory {
     /// The memory itself.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
-        &self.0
+        &self.0.0
     }
 
     /// The slice of this memory that `part` is.
@@ -27,9 +42,9 @@ impl Memory {
     #[must_use]
     #[inline]
     pub fn slice(&self, part: &[u8]) -> Slice {
-        let start = part.as_ptr().addr().wrapping_sub(self.0.as_ptr().addr());
+        let start = part.as_ptr().addr().wrapping_sub(self.bytes().as_ptr().addr());
         let end = start.wrapping_add(part.len());
-        assert!(start <= end && end <= self.0.len(), "a slice lies within its memory");
+        assert!(start <= end && end <= self.bytes().len(), "a slice lies within its memory");
         let small = |place: usize| u32::try_from(place).expect("a batch stays below 4 GiB");
         self.part(small(start), small(part.len()))
     }
@@ -43,20 +58,20 @@ impl Memory {
 
 impl From<Vec<u8>> for Memory {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(Rc::new(Bytes::from(bytes)))
+        Self::from(Bytes::from(bytes))
     }
 }
 
 impl From<Bytes> for Memory {
     fn from(bytes: Bytes) -> Self {
-        Self(Rc::new(bytes))
+        Self(Rc::new(Lent(bytes)))
     }
 }
 
 impl AsRef<[u8]> for Memory {
     #[inline]
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        self.bytes()
     }
 }
 
@@ -83,7 +98,7 @@ impl Slice {
     /// The same bytes as [`Bytes`], without a copy.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        self.memory.0.slice_ref(self)
+        self.memory.bytes().slice_ref(self)
     }
 }
 
@@ -92,7 +107,7 @@ impl Deref for Slice {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        &self.memory.0[self.start as usize..self.start as usize + self.len as usize]
+        &self.memory.bytes()[self.start as usize..self.start as usize + self.len as usize]
     }
 }
 

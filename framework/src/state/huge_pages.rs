@@ -11,7 +11,7 @@ use std::ptr::NonNull;
 
 use allocator_api2::alloc::{AllocError, Allocator, Global};
 
-use crate::record::Zeroed;
+use crate::record::Backing;
 
 /// A huge page, bytes.
 const PAGE: usize = 2 << 20;
@@ -48,9 +48,9 @@ pub(super) fn zeroed<T: Zero>(len: usize) -> Table<T> {
     unsafe { Table::from_raw_parts_in(memory.as_ptr().cast(), len, len, HugePages) }
 }
 
-impl Zeroed for Table<u8> {
-    fn zeroed(bytes: usize) -> Self {
-        zeroed(bytes)
+impl Backing for Table<u8> {
+    fn of_len(len: usize) -> Self {
+        zeroed(len)
     }
 }
 

@@ -56,6 +56,7 @@ impl Line {
 
     /// Something is wrong with a connection. librdkafka goes on.
     pub(super) fn report(&self, failure: Failure) {
+        let failure = verdict::with_alert(failure);
         let mut heard = self.heard();
         if failure.code == "_ALL_BROKERS_DOWN" {
             // Without a failure since the last answer this is an old story, told late by a client that nobody has asked.
@@ -154,6 +155,24 @@ mod tests {
         line.report(failure("SASL_AUTHENTICATION_FAILED", "invalid password"));
         let error = line.turned_away().unwrap();
         assert_eq!((error.fault, error.message.as_str()), (Fault::Refused, "invalid password"));
+    }
+
+    #[test]
+    fn whose_certificate_is_refused_before_the_first_answer_is_turned_away_for_good() {
+        let alerts = [
+            ("sslv3 alert certificate unknown: SSL alert number 46", true),
+            ("tlsv13 alert certificate required: SSL alert number 116", true),
+            ("tlsv1 alert internal error: SSL alert number 80", false),
+        ];
+        for (alert, is_final) in alerts {
+            let line = line();
+            line.report(failure(
+                "_TRANSPORT",
+                &format!("Receive failed: error:0A000416:SSL routines::{alert}"),
+            ));
+            let expected = is_final.then_some("SSL_AUTHENTICATION_FAILED");
+            assert_eq!(line.turned_away().map(|error| error.code), expected, "{alert}");
+        }
     }
 
     #[test]

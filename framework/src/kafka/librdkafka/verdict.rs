@@ -132,6 +132,34 @@ pub(super) fn is_about_topic(code: &str) -> bool {
     matches!(code, "TOPIC_AUTHORIZATION_FAILED" | "POLICY_VIOLATION" | "INVALID_TOPIC_EXCEPTION")
 }
 
+/// Whether a broker refuses the certificate that we show, or that we show none: it tells so by an alert of TLS (RFC 8446,
+/// 6.2), which librdkafka takes for a connection that is broken off.
+fn is_about_ours(text: &str) -> bool {
+    let alerts = [
+        "alert bad certificate",
+        "alert unsupported certificate",
+        "alert certificate revoked",
+        "alert certificate expired",
+        "alert certificate unknown",
+        "alert certificate required",
+        "alert unknown ca",
+    ];
+    alerts.iter().any(|alert| text.contains(alert))
+}
+
+/// As it is, but where our certificate is refused: with that as its reason.
+pub(super) fn with_alert(failure: Failure) -> Failure {
+    if !is_about_ours(&failure.text) {
+        return failure;
+    }
+    let text = format!(
+        "the broker refuses our certificate, or wants one: `ssl.certificate.location` (or `ssl.keystore.location`) names \
+         it: {}",
+        failure.text
+    );
+    Failure { code: kafka_name("_SSL"), text, ..failure }
+}
+
 /// What was heard of a connection, with what may be behind it where librdkafka does not say.
 pub(super) fn with_advice(text: &str) -> String {
     // A listener of another kind hangs up on who begins as if it were ours. So does a broker that ends.

@@ -60,27 +60,14 @@ impl Topic {
         Err(failed(unsafe { c::rd_kafka_last_error() }).unwrap_or_else(|| unknown(&self.name)))
     }
 
-    /// Shows what has come for a partition, in order, `buffer.limit` messages at most. Returns how many.
-    pub(in super::super) fn consume(
-        &self,
-        partition: i32,
-        buffer: &mut Buffer,
-        mut show: impl FnMut(Message<'_>),
-    ) -> usize {
+    /// What has come for a partition, `buffer.limit` messages at most.
+    pub(in super::super) fn consume<'a>(&self, partition: i32, buffer: &'a mut Buffer) -> Messages<'a> {
         let room = buffer.limit.min(buffer.messages.len());
         // SAFETY: the buffer has that much room; without time to wait only what is there is taken.
         let count =
             unsafe { c::rd_kafka_consume_batch(self.rkt, partition, 0, buffer.messages.as_mut_ptr(), room) };
         let count = usize::try_from(count).unwrap_or(0);
-        for message in &buffer.messages[..count] {
-            // SAFETY: the first `count` are messages, each ours, freed once it was shown.
-            unsafe {
-                let inner = if buffer.inner { message.cast_const().cast() } else { null() };
-                show(Message { it: &**message, inner });
-                c::rd_kafka_message_destroy(*message);
-            }
-        }
-        count
+        Messages { messages: &buffer.messages[..count], inner: buffer.inner }
     }
 
     /// Queues a record with this timestamp (0: now); `false` if the client's queue is full.
@@ -182,6 +169,44 @@ impl Buffer {
     /// The most that a call may bring.
     pub(in super::super) fn room(&self) -> usize {
         self.messages.len()
+    }
+}
+
+/// Messages of one call, each of them ours to free.
+pub(in super::super) struct Messages<'a> {
+    messages: &'a [*mut c::rd_kafka_message_t],
+    inner: bool,
+}
+
+impl Messages<'_> {
+    pub(in super::super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Shows them in order.
+    pub(in super::super) fn each(mut self, mut show: impl FnMut(Message<'_>)) {
+        while let Some(message) = self.messages.first() {
+            let inner = if self.inner { message.cast_const().cast() } else { null() };
+            // SAFETY: it is a message, and freed only once it was shown.
+            show(Message { it: unsafe { &**message }, inner });
+            self.free_first();
+        }
+    }
+
+    fn free_first(&mut self) {
+        if let Some((message, others)) = self.messages.split_first() {
+            self.messages = others;
+            // SAFETY: it is a message, and ours; nobody else has it any more.
+            unsafe { c::rd_kafka_message_destroy(*message) };
+        }
+    }
+}
+
+impl Drop for Messages<'_> {
+    fn drop(&mut self) {
+        while !self.messages.is_empty() {
+            self.free_first();
+        }
     }
 }
 
