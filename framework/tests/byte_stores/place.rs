@@ -88,6 +88,26 @@ impl Drop for Place {
     }
 }
 
+/// In front of a command: a file system in memory of this size at `FOLDER`, which only the command sees.
+pub(crate) fn with_disk(size: &str) -> Vec<String> {
+    let mount =
+        format!("mount -t tmpfs -o size={size} tmpfs \"$HEADWATER_TEST_FOLDER\" && exec \"$0\" \"$@\"");
+    ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", &mount].map(str::to_owned).into()
+}
+
+/// Whether this machine lets programs mount such a file system; says so where it does not.
+pub(crate) fn can_mount(place: &Place) -> bool {
+    let wrap = with_disk("1m");
+    let tried = Command::new(&wrap[0]).args(&wrap[1..]).arg("true").env(FOLDER, place.path()).output();
+    let can = tried.is_ok_and(|output| output.status.success());
+    if !can {
+        println!(
+            "skipped: this machine does not let programs mount a file system (`unshare --user --mount`)"
+        );
+    }
+    can
+}
+
 /// In a child: its folder, and what it shall do. `None` where the program runs as itself.
 pub(crate) fn told() -> Option<(PathBuf, String)> {
     Some((std::env::var_os(FOLDER)?.into(), std::env::var(SCRIPT).ok()?))

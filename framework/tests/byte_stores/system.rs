@@ -10,33 +10,9 @@ use headwater::state::{Change, KeyRange, META, StateBackend};
 use headwater::topic::TaskId;
 
 use crate::contract::scan;
-use crate::place::{Place, open, told};
+use crate::place::{Place, can_mount, open, told, with_disk};
 
 const TASK: TaskId = TaskId { subtopology: 0, partition: 0 };
-
-/// In front of a command: a file system in memory of this size at `FOLDER`, which only the command sees.
-fn with_disk(size: &str) -> Vec<String> {
-    let mount =
-        format!("mount -t tmpfs -o size={size} tmpfs \"$HEADWATER_TEST_FOLDER\" && exec \"$0\" \"$@\"");
-    ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", &mount].map(str::to_owned).into()
-}
-
-/// Whether this machine lets programs mount such a file system; says so where it does not.
-fn can_mount(place: &Place) -> bool {
-    let wrap = with_disk("1m");
-    let tried = Command::new(&wrap[0])
-        .args(&wrap[1..])
-        .arg("true")
-        .env("HEADWATER_TEST_FOLDER", place.path())
-        .output();
-    let can = tried.is_ok_and(|output| output.status.success());
-    if !can {
-        println!(
-            "skipped: this machine does not let programs mount a file system (`unshare --user --mount`)"
-        );
-    }
-    can
-}
 
 fn run(place: &Place, wrap: &[String], name: &str) {
     place.run(&wrap.iter().map(String::as_str).collect::<Vec<_>>(), name, "go");

@@ -15,6 +15,18 @@ pub(crate) struct Broker {
     _alone: MutexGuard<'static, ()>,
 }
 
+impl Drop for Broker {
+    /// A trial that fails may leave its broker frozen or killed; the next one finds it as it was.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Each fails where there is nothing to do for it, and says so; that is of no interest then.
+            for action in ["resume", "restart"] {
+                let _ = self.script(action).output();
+            }
+        }
+    }
+}
+
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// Runs a trial.
@@ -54,9 +66,15 @@ impl Broker {
 
     /// Calls `tests/kafka/broker`.
     pub(crate) fn command(&self, action: &str) {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kafka/broker");
-        let status = Command::new(script).args([action, "1", "--dir"]).arg(&self.folder).status().unwrap();
+        let status = self.script(action).status().unwrap();
         assert!(status.success(), "tests/kafka/broker {action} fails");
+    }
+
+    fn script(&self, action: &str) -> Command {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kafka/broker");
+        let mut command = Command::new(script);
+        command.args([action, "1", "--dir"]).arg(&self.folder);
+        command
     }
 
     /// Deletes a topic, by Kafka's own tool.

@@ -13,8 +13,9 @@ use crate::broker::on_a_broker;
 use crate::heard;
 use crate::pipeline::Pipeline;
 
-fn on_disk(pipeline: &Pipeline<'_>, folder: &Path) -> Application {
-    let lines = format!("state.dir={}", folder.display());
+/// The application with its state in this folder.
+pub(crate) fn on_disk(pipeline: &Pipeline<'_>, folder: &Path, lines: &str) -> Application {
+    let lines = format!("state.dir={}\n{lines}", folder.display());
     let backend = |config: &headwater::Config| {
         Ok(Arc::new(RocksBackend::open_folder(&RocksOptions::new(config.settings()))?) as Arc<_>)
     };
@@ -26,7 +27,7 @@ fn between(cause: Rebuild, spoil: impl FnOnce(&mut Pipeline<'_>)) {
     on_a_broker(|broker| {
         let mut pipeline = Pipeline::new(broker);
         let folder = std::env::temp_dir().join(pipeline.scene.name("state"));
-        let running = on_disk(&pipeline, &folder).start().unwrap();
+        let running = on_disk(&pipeline, &folder, "").start().unwrap();
         pipeline.feed(Duration::from_secs(2));
         pipeline.check();
         running.stop().unwrap();
@@ -34,7 +35,7 @@ fn between(cause: Rebuild, spoil: impl FnOnce(&mut Pipeline<'_>)) {
 
         spoil(&mut pipeline);
         heard::begin();
-        let running = on_disk(&pipeline, &folder).start().unwrap();
+        let running = on_disk(&pipeline, &folder, "").start().unwrap();
         pipeline.feed(Duration::from_secs(2));
         let all = pipeline.all_counts();
         let figures = running.stop().unwrap();

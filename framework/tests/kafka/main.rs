@@ -1,5 +1,5 @@
 //! Trials on a real cluster: TLS and logins, brokers that are away, addresses that lead nowhere, topics that are deleted,
-//! changelogs that are not what they were, transactions that take too long.
+//! changelogs that are not what they were, steps and transactions that take too long, disks that get full, signals.
 //!
 //! They run where `HEADWATER_TEST_KAFKA` names the folder of a cluster of one broker that is theirs to kill:
 //! `tests/kafka/start --secure --dir <folder>`. They run one after the other.
@@ -8,6 +8,7 @@
 
 mod away;
 mod broker;
+mod certificates;
 #[cfg(feature = "rocksdb")]
 mod changelog;
 #[path = "../ports/clusters.rs"]
@@ -16,8 +17,16 @@ mod clusters;
 mod compression;
 mod deleted;
 mod expired;
+#[cfg(feature = "rocksdb")]
+mod full_disk;
 mod heard;
 mod pipeline;
+#[cfg(feature = "rocksdb")]
+#[path = "../byte_stores/place.rs"]
+#[allow(dead_code, reason = "the byte stores need more of it")]
+mod place;
 mod refused;
 mod secure;
+#[cfg(feature = "rocksdb")]
+mod signals;
 mod slow;

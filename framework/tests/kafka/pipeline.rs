@@ -29,6 +29,43 @@ pub(crate) struct Pipeline<'a> {
     sent: i64,
 }
 
+/// What the application and its topics are called.
+pub(crate) struct Names {
+    pub(crate) application: String,
+    pub(crate) input: String,
+    pub(crate) output: String,
+}
+
+impl Names {
+    /// The application, with these settings beside its own.
+    pub(crate) fn application(
+        &self,
+        broker: &Broker,
+        lines: &str,
+        backend: impl FnOnce(&Config) -> Result<Arc<dyn StateBackend>>,
+        look: impl Fn(i64) + Send + Sync + 'static,
+    ) -> Result<Application> {
+        let builder = StreamsBuilder::new();
+        builder
+            .stream::<String, i64>(&*self.input)
+            .peek(move |_, number| look(*number))
+            .group_by_with(|key, _| key.clone(), Grouped::named("again"))
+            .count_with(Materialized::named("counts"))
+            .to_stream()
+            .to(&self.output);
+        let servers =
+            if lines.contains("bootstrap.servers") { "" } else { "bootstrap.servers=<PLAINTEXT>\n" };
+        let config = broker.config(&format!(
+            "application.id={}\nprocessing.guarantee=exactly_once_v2\nsession.timeout.ms=6000\n\
+             heartbeat.interval.ms=500\n{servers}{lines}",
+            self.application
+        ));
+        let cluster = Arc::new(KafkaCluster::connect(&config.cluster_options())?);
+        let backend = backend(&config)?;
+        Application::new(&builder.build()?, config, cluster, backend)
+    }
+}
+
 impl<'a> Pipeline<'a> {
     pub(crate) fn new(broker: &'a Broker) -> Self {
         let scene = Scene::on(broker.cluster("bootstrap.servers=<PLAINTEXT>"));
@@ -58,24 +95,13 @@ impl<'a> Pipeline<'a> {
         backend: impl FnOnce(&Config) -> Result<Arc<dyn StateBackend>>,
         look: impl Fn(i64) + Send + Sync + 'static,
     ) -> Result<Application> {
-        let builder = StreamsBuilder::new();
-        builder
-            .stream::<String, i64>(&*self.input)
-            .peek(move |_, number| look(*number))
-            .group_by_with(|key, _| key.clone(), Grouped::named("again"))
-            .count_with(Materialized::named("counts"))
-            .to_stream()
-            .to(&self.output);
-        let servers =
-            if lines.contains("bootstrap.servers") { "" } else { "bootstrap.servers=<PLAINTEXT>\n" };
-        let config = self.broker.config(&format!(
-            "application.id={}\nprocessing.guarantee=exactly_once_v2\nsession.timeout.ms=6000\n\
-             heartbeat.interval.ms=500\n{servers}{lines}",
-            self.scene.name("app")
-        ));
-        let cluster = Arc::new(KafkaCluster::connect(&config.cluster_options())?);
-        let backend = backend(&config)?;
-        Application::new(&builder.build()?, config, cluster, backend)
+        self.names().application(self.broker, lines, backend, look)
+    }
+
+    /// What another process has to know to run the application.
+    pub(crate) fn names(&self) -> Names {
+        let topic = |topic: &TopicName| topic.to_string();
+        Names { application: self.scene.name("app"), input: topic(&self.input), output: topic(&self.output) }
     }
 
     /// The application's own topic of this kind.

@@ -1,10 +1,9 @@
 //! Who is turned away: an application stops within seconds, with an error that says what to do.
 
-use std::process::Command;
-
 use headwater::Running;
 
 use crate::broker::{Broker, on_a_broker};
+use crate::certificates::{Listener, expired, stranger};
 use crate::heard;
 use crate::pipeline::Pipeline;
 
@@ -24,17 +23,6 @@ pub(crate) fn end(pipeline: &Pipeline<'_>, running: Running, limit_ms: i64) -> S
         heard::pause(20);
     }
     running.wait().unwrap_err().to_string()
-}
-
-/// An authority that nobody knows.
-fn stranger(broker: &Broker) -> String {
-    let (certificate, key) = (broker.client("stranger.pem"), broker.client("stranger.key"));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=stranger"])
-        .args(["-keyout", &key, "-out", &certificate])
-        .output();
-    assert!(made.unwrap().status.success());
-    certificate
 }
 
 /// Settings, and words of the error that they end with.
@@ -67,7 +55,7 @@ fn logins() -> Vec<Case> {
 }
 
 fn certificates(broker: &Broker) -> Vec<Case> {
-    let stranger = stranger(broker);
+    let stranger = stranger(broker).certificate;
     let (ssl, sasl) = (broker.port("SSL"), broker.port("SASL_SSL"));
     let tls = |lines: &str| format!("security.protocol=SSL\n{lines}");
     let said =
@@ -94,12 +82,37 @@ fn certificates(broker: &Broker) -> Vec<Case> {
     ]
 }
 
+/// Whose time is over: theirs, and ours.
+fn expired_certificates(broker: &Broker, theirs: &Listener) -> Vec<Case> {
+    let ours = expired(broker);
+    let tls = "security.protocol=SSL\nssl.ca.location=<ca.pem>";
+    let said = |words: &[&str]| words.iter().map(|words| (*words).to_owned()).collect::<Vec<_>>();
+    vec![
+        (
+            format!("bootstrap.servers={}\n{tls}", theirs.address),
+            said(&[
+                "no encrypted connection to the cluster can be made: ",
+                &format!("the certificate of {} has expired", theirs.address),
+            ]),
+        ),
+        (
+            format!(
+                "bootstrap.servers=<SSL>\n{tls}\nssl.certificate.location={}\nssl.key.location={}",
+                ours.certificate, ours.key
+            ),
+            said(&["no encrypted connection to the cluster can be made: ", "refuses our certificate"]),
+        ),
+    ]
+}
+
 #[test]
 #[ignore = "kills the brokers of HEADWATER_TEST_KAFKA"]
 fn wrong_credentials_and_certificates_end_an_application_within_seconds() {
     on_a_broker(|broker| {
         let pipeline = Pipeline::new(broker);
-        for (lines, expected) in logins().into_iter().chain(certificates(broker)) {
+        let theirs = Listener::with(&expired(broker));
+        let cases = [logins(), certificates(broker), expired_certificates(broker, &theirs)];
+        for (lines, expected) in cases.into_iter().flatten() {
             heard::begin();
             let said = failure(&pipeline, &lines, 10_000);
             println!("{lines}\n-> {said}\n");
