@@ -380,6 +380,11 @@ pub trait Cluster: Send + Sync + fmt::Debug {
     fn membership(&self, options: &MemberOptions) -> Box<dyn Membership>;
     /// A consumer without group.
     fn consumer(&self, client: &str, isolation: Isolation) -> Box<dyn Consumer>;
+    /// A consumer of committed records for a restore: it reads partitions to their ends and is gone then, so that it had
+    /// better ask often there than wait for records that come.
+    fn restore_consumer(&self, client: &str) -> Box<dyn Consumer> {
+        self.consumer(client, Isolation::ReadCommitted)
+    }
     /// A producer; nothing is sent before [`Producer::init`].
     fn producer(&self, options: &ProducerOptions) -> Box<dyn Producer>;
     /// An admin client.

@@ -25,7 +25,7 @@ impl Worker {
         let client = format!("{}-restore", self.client);
         let ports = RestorePorts {
             admin: self.cluster.admin(&client),
-            consumer: self.cluster.consumer(&client, Isolation::ReadCommitted),
+            consumer: self.cluster.restore_consumer(&client),
         };
         let (wall_ms, membership) = (self.wall_ms, self.membership.as_mut());
         let mut desk = RestoreDesk { tasks: &mut self.tasks, membership, now_ms, wall_ms };

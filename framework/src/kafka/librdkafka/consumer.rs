@@ -64,8 +64,15 @@ pub(super) struct KafkaConsumer {
 }
 
 impl KafkaConsumer {
-    pub(super) fn new(core: &Arc<Core>, bell: &Arc<Bell>, client: &str, isolation: Isolation) -> Self {
-        let settings = core.tuning.consumer(client, isolation);
+    /// Where there is no record, a broker waits for some for `wait_ms`.
+    pub(super) fn new(
+        core: &Arc<Core>,
+        bell: &Arc<Bell>,
+        client: &str,
+        isolation: Isolation,
+        wait_ms: u32,
+    ) -> Self {
+        let settings = core.tuning.consumer(client, isolation, wait_ms);
         let events = RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS;
         let live = core.connect(Kind::Consumer, &settings, events).map(|client| Live {
             readings: HashMap::new(),

@@ -25,6 +25,13 @@ struct Heard {
     turned_away: Option<KafkaError>,
 }
 
+impl Heard {
+    /// Advice is for who has never been answered: settings that were right once still are.
+    fn note(&mut self, text: &str) {
+        self.last = Some(if self.known { text.to_owned() } else { verdict::with_advice(text) });
+    }
+}
+
 /// So many different log lines are told apart; then counting starts over.
 const LINES: usize = 256;
 
@@ -71,7 +78,7 @@ impl Line {
                 );
             }
         } else {
-            heard.last = Some(verdict::with_advice(&failure.text));
+            heard.note(&failure.text);
         }
         if verdict::is_turned_away(&failure) && !heard.known {
             heard.turned_away = Some(failure.because(Fault::Refused));
@@ -81,7 +88,7 @@ impl Line {
 
     /// A connection has failed, says a line of librdkafka's log; of what it takes for usual there is no more than that.
     pub(super) fn failed(&self, line: &str) {
-        self.heard().last = Some(verdict::with_advice(without_thread(line)));
+        self.heard().note(without_thread(line));
         self.news.store(true, Ordering::Release);
     }
 
@@ -182,6 +189,19 @@ mod tests {
         line.report(failure("SASL_AUTHENTICATION_FAILED", "invalid password"));
         assert_eq!(line.turned_away(), None);
         assert!(line.explain(failure("_TIMED_OUT", "late")).text.contains("invalid password"));
+    }
+
+    #[test]
+    fn settings_that_were_right_once_are_not_doubted() {
+        let line = line();
+        let hung_up = "a:1: Disconnected: closed by peer (after 1ms in state APIVERSION_QUERY)";
+        let doubts = || {
+            line.report(failure("_TRANSPORT", hung_up));
+            line.explain(failure("_TIMED_OUT", "late")).text.contains("`security.protocol`")
+        };
+        assert!(doubts());
+        line.answered();
+        assert!(!doubts());
     }
 
     #[test]

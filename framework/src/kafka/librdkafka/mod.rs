@@ -51,6 +51,10 @@ use settings::Connection;
 
 /// Brokers learn of a topic from the controller, each in its time: well within a second, if nothing is wrong.
 const GOSSIP_MS: i64 = 2_000;
+/// How long a broker waits for records where there is none; a partition that is added waits for its answer.
+const WAIT_MS: u32 = 100;
+/// The same where partitions are read to their ends.
+const RESTORE_WAIT_MS: u32 = 10;
 /// librdkafka's default of `batch.size`.
 const BATCH_BYTES: usize = 1_000_000;
 
@@ -142,7 +146,12 @@ impl Cluster for KafkaCluster {
     }
 
     fn consumer(&self, client: &str, isolation: Isolation) -> Box<dyn Consumer> {
-        Box::new(KafkaConsumer::new(&self.core, &self.bell, client, isolation))
+        Box::new(KafkaConsumer::new(&self.core, &self.bell, client, isolation, WAIT_MS))
+    }
+
+    fn restore_consumer(&self, client: &str) -> Box<dyn Consumer> {
+        let isolation = Isolation::ReadCommitted;
+        Box::new(KafkaConsumer::new(&self.core, &self.bell, client, isolation, RESTORE_WAIT_MS))
     }
 
     fn producer(&self, options: &ProducerOptions) -> Box<dyn Producer> {

@@ -98,9 +98,8 @@ impl Tuning {
             // unless it is told not to.
             ("allow.auto.create.topics", "false"),
             ("client.id", client),
-            // What a client waits for is asked of a random broker so often, and connecting begins anew: with the default of
-            // 100 ms, and four clients, a hundred times a second.
-            ("reconnect.backoff.ms", "250"),
+            // Half of it passes at each start: a client that has learnt who the brokers are connects to the next one only then.
+            ("reconnect.backoff.ms", "100"),
             // A broker that is back is found within a second.
             ("reconnect.backoff.max.ms", "1000"),
             ("socket.keepalive.enable", "true"),
@@ -125,12 +124,12 @@ impl Tuning {
     }
 
     /// For a consumer that reads what it is told to.
-    pub(super) fn consumer(&self, client: &str, isolation: Isolation) -> Pairs {
+    pub(super) fn consumer(&self, client: &str, isolation: Isolation, wait_ms: u32) -> Pairs {
         let isolation = match isolation {
             Isolation::ReadCommitted => "read_committed",
             Isolation::ReadUncommitted => "read_uncommitted",
         };
-        let mut settings = self.common(client);
+        let (mut settings, wait) = (self.common(client), wait_ms.to_string());
         settings.extend(pairs([
             ("auto.offset.reset", "error"),
             ("check.crcs", "true"),
@@ -140,8 +139,7 @@ impl Tuning {
             ("fetch.message.max.bytes", "1048576"),
             // The default of a second stalls a partition whose queue was full for a moment.
             ("fetch.queue.backoff.ms", "10"),
-            // A partition that is added waits until the fetch under way is answered.
-            ("fetch.wait.max.ms", "100"),
+            ("fetch.wait.max.ms", &wait),
             ("isolation.level", isolation),
             ("queued.max.messages.kbytes", QUEUED_KBYTES),
             ("queued.min.messages", "10000"),
