@@ -5,7 +5,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use super::Buffer;
+use super::spare::Reused;
 
 /// Above this a call of `memcpy` is the cheaper way: two blocks of the largest size.
 const SHORT: usize = 256;
@@ -19,7 +19,7 @@ pub trait Backing: Deref<Target = [u8]> + DerefMut {
 }
 
 /// Bytes that are only appended to.
-pub struct Arena<M = Buffer> {
+pub struct Arena<M = Reused> {
     bytes: M,
     len: usize,
 }

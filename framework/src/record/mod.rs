@@ -10,13 +10,13 @@ mod slice;
 mod spare;
 mod windowed;
 
-pub use arena::{Arena, Backing};
+pub use arena::Arena;
+pub(crate) use arena::Backing;
 pub use batch::{BatchIter, RawRecord, RecordBatch, SharedBatch};
 pub use columns::Columns;
 pub use encoded::Encoded;
 pub use headers::{Header, Headers};
 pub use slice::{Memory, Slice};
-pub use spare::Buffer;
 pub use windowed::{Window, Windowed};
 
 /// A record as operators see it.

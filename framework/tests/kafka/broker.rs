@@ -21,7 +21,7 @@ impl Drop for Broker {
         if std::thread::panicking() {
             // Each fails where there is nothing to do for it, and says so; that is of no interest then.
             for action in ["resume", "restart"] {
-                let _ = self.script(action).output();
+                let _ = self.disturb(action).output();
             }
         }
     }
@@ -66,41 +66,39 @@ impl Broker {
 
     /// Calls `tests/kafka/broker`.
     pub(crate) fn command(&self, action: &str) {
-        let status = self.script(action).status().unwrap();
+        let status = self.disturb(action).status().unwrap();
         assert!(status.success(), "tests/kafka/broker {action} fails");
     }
 
-    fn script(&self, action: &str) -> Command {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kafka/broker");
-        let mut command = Command::new(script);
-        command.args([action, "1", "--dir"]).arg(&self.folder);
+    fn disturb(&self, action: &str) -> Command {
+        let mut command = self.script("broker");
+        command.args([action, "1"]);
+        command
+    }
+
+    /// A command of `tests/kafka` on this cluster.
+    fn script(&self, name: &str) -> Command {
+        let mut command =
+            Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kafka").join(name));
+        command.arg("--dir").arg(&self.folder);
         command
     }
 
     /// Deletes a topic, by Kafka's own tool.
     pub(crate) fn delete_topic(&self, topic: &str) {
-        self.tool("org.apache.kafka.tools.TopicCommand", &["--delete", "--topic", topic]);
+        self.tool("topics", &["--delete", "--topic", topic]);
     }
 
     /// Sets a topic's `cleanup.policy`, by Kafka's own tool.
     pub(crate) fn clean_up(&self, topic: &str, policy: &str) {
         let policy = format!("cleanup.policy=[{policy}]");
         let topic = ["--entity-type", "topics", "--entity-name", topic];
-        self.tool("kafka.admin.ConfigCommand", &[&["--alter", "--add-config", &policy], &topic[..]].concat());
+        self.tool("configs", &[&["--alter", "--add-config", &policy], &topic[..]].concat());
     }
 
-    fn tool(&self, class: &str, arguments: &[&str]) {
-        let told = std::fs::read_to_string(self.folder.join("cluster.json")).unwrap();
-        let version = told.split('"').nth(3).unwrap();
-        let cache = std::env::var("XDG_CACHE_HOME")
-            .unwrap_or_else(|_| format!("{}/.cache", std::env::var("HOME").unwrap()));
-        let class_path =
-            std::fs::read_to_string(format!("{cache}/headwater/kafka-{version}/classpath")).unwrap();
-        let made = Command::new("java")
-            .args(["-cp", class_path.trim(), class, "--bootstrap-server", &self.address("PLAINTEXT")])
-            .args(arguments)
-            .output()
-            .unwrap();
+    fn tool(&self, tool: &str, arguments: &[&str]) {
+        let mut command = self.script("tool");
+        let made = command.arg(tool).args(arguments).output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     }
 

@@ -44,6 +44,8 @@ fn full_disk_child() {
             assert!(said.contains(words), "{said}\nlacks {words}");
         }
 
+        let logged = pipeline.changelog_len();
+
         fs::remove_file(&ballast).unwrap();
         heard::begin();
         let running = on_disk(&pipeline, &folder, lines).start().unwrap();
@@ -54,6 +56,7 @@ fn full_disk_child() {
         let figures = running.stop().unwrap();
         // What had come to the disk before is gone on from.
         assert!(figures.rebuilds.is_empty(), "{:?}", figures.rebuilds);
+        assert!(figures.restored < logged, "{} of {logged} are restored", figures.restored);
     });
 }
 

@@ -170,6 +170,13 @@ impl<'a> Pipeline<'a> {
         self.scene.answer("all input", |now_ms| self.feeder.flush(now_ms)).unwrap();
     }
 
+    /// How many records the changelog has.
+    pub(crate) fn changelog_len(&self) -> u64 {
+        let changelog = self.internal("changelog");
+        let partitions = (0..PARTITIONS).map(|number| TopicPartition::new(changelog.clone(), number));
+        partitions.map(|one| self.scene.read(&one, 0, Isolation::ReadCommitted).0.len() as u64).sum()
+    }
+
     /// How many records were written.
     pub(crate) fn sent(&self) -> i64 {
         self.sent

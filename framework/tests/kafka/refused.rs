@@ -100,7 +100,11 @@ fn expired_certificates(broker: &Broker, theirs: &Listener) -> Vec<Case> {
                 "bootstrap.servers=<SSL>\n{tls}\nssl.certificate.location={}\nssl.key.location={}",
                 ours.certificate, ours.key
             ),
-            said(&["no encrypted connection to the cluster can be made: ", "refuses our certificate"]),
+            said(&[
+                "no encrypted connection to the cluster can be made: ",
+                "refuses our certificate",
+                "`ssl.certificate.location`",
+            ]),
         ),
     ]
 }

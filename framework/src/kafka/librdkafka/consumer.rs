@@ -148,8 +148,9 @@ impl Reading {
         let limit = buffer.limit;
         let messages = topic.consume(partition, buffer);
         let count = messages.len();
-        // An eighth more: it is a mean.
-        let records = RecordBatch::with_capacity(count, (count * self.mean).saturating_mul(9) / 8);
+        // An eighth more, as it is a mean; no more than was asked for, as that may be of few records.
+        let bytes = (count * self.mean).min(max_bytes) / 8 * 9;
+        let records = RecordBatch::with_capacity(count, bytes);
         let mut fetched = Fetched { records, position: self.position, caught_up: false };
         let failure = &mut self.failure;
         messages.each(|message| {

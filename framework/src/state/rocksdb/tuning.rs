@@ -78,8 +78,8 @@ impl Tuning {
         options.set_max_write_buffer_number(i32::try_from(memtables).unwrap_or(i32::MAX));
         options.set_memtable_whole_key_filtering(true);
         options.set_memtable_prefix_bloom_ratio(0.02);
-        // Twice the default: filters spare most look-ups the newest files, and half as many merges of all that is stored were a
-        // fifth of the processor time of a restore.
+        // Twice the default: half as many merges of all that is stored, which were a fifth of the processor time of a restore.
+        // Filters spare most look-ups the newest files; a scan may have four more of them to merge.
         options.set_level_zero_file_num_compaction_trigger(8);
         // A restore brings one file for many thousand records, and waits for nobody; writers must not wait for its files
         // to be merged (20 and 36 would be the defaults).

@@ -61,7 +61,7 @@ impl Topic {
     }
 
     /// What has come for a partition, `buffer.limit` messages at most.
-    pub(in super::super) fn consume<'a>(&self, partition: i32, buffer: &'a mut Buffer) -> Messages<'a> {
+    pub(in super::super) fn consume<'a>(&'a self, partition: i32, buffer: &'a mut Buffer) -> Messages<'a> {
         let room = buffer.limit.min(buffer.messages.len());
         // SAFETY: the buffer has that much room; without time to wait only what is there is taken.
         let count =
@@ -172,7 +172,8 @@ impl Buffer {
     }
 }
 
-/// Messages of one call, each of them ours to free.
+/// Messages of one call, each of them ours to free. Who does not look at them has lost them.
+#[must_use]
 pub(in super::super) struct Messages<'a> {
     messages: &'a [*mut c::rd_kafka_message_t],
     inner: bool,
