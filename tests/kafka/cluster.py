@@ -114,6 +114,10 @@ class Cluster:
     def bootstrap(self):
         return ",".join(f"127.0.0.1:{node.port()}" for node in self.nodes())
 
+    def class_path(self):
+        """The class path of its brokers, and of the tools of the same version."""
+        return jars.broker_class_path(json.loads(self.file.read_text())["version"])
+
     def describe(self):
         told = json.loads(self.file.read_text())
         text = f"Kafka {told['version']}, {told['brokers']} broker(s), in {self.folder}"
@@ -172,7 +176,7 @@ class Cluster:
     def restart(self, node):
         if node.pid():
             raise Problem(f"broker {node.number} runs already; `tests/kafka/broker kill {node.number}` ends it")
-        self.start([node], jars.broker_class_path(json.loads(self.file.read_text())["version"]))
+        self.start([node], self.class_path())
 
     def stop(self, which=signal.SIGTERM):
         """Ends all brokers that run, in order if they do so in time."""
