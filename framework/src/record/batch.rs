@@ -283,6 +283,12 @@ impl<'a, D: AsRef<[u8]>> IntoIterator for &'a RecordBatch<D> {
 }
 
 impl<'a> RawRecord<'a> {
+    /// Bytes of key, value and headers.
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        self.key.map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len) + self.headers.len()
+    }
+
     /// Whether the record has a header.
     #[must_use]
     pub fn has_headers(&self) -> bool {

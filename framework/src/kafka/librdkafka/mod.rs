@@ -5,11 +5,12 @@
 //! questions   topics, offsets, groups: one client for all of a process; a listing is one that waits
 //! member      membership in the group; reads nothing     \
 //! consumer    reads partitions from explicit offsets      > a client each for every worker
-//! producer    writes; a clerk makes the calls that wait  /
+//! producer    writes; a clerk makes the calls that wait  /    its backlog is what librdkafka does not have yet
 //! raw         the C functions; all `unsafe` is there
 //! ```
 //! librdkafka's threads do the network's work. What they have for a worker lies in queues, and rings the worker's bell.
 
+mod backlog;
 mod bell;
 mod clerk;
 mod consumer;
@@ -46,7 +47,7 @@ use listing::Listing;
 use member::KafkaMember;
 use producer::KafkaProducer;
 use questions::Questions;
-use raw::{Client, Kind, Queue};
+use raw::{Client, Kind, Queue, Topic};
 use settings::Connection;
 
 /// Brokers learn of a topic from the controller, each in its time: well within a second, if nothing is wrong.
@@ -74,6 +75,8 @@ struct Core {
     tuning: Tuning,
     /// The client for questions, and what it has to say beside answers.
     client: Arc<Client>,
+    /// A topic that its metadata are of: without one it never asks who the brokers are by now.
+    anchor: Mutex<Option<Topic>>,
     main: Mutex<Queue>,
     line: Arc<Line>,
 }
@@ -81,6 +84,14 @@ struct Core {
 impl Core {
     fn client(&self) -> &Arc<Client> {
         &self.client
+    }
+
+    /// Has the client for questions keep to a topic that is there.
+    fn anchor(&self, topic: &str) {
+        let mut anchor = self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
+        if anchor.is_none() {
+            *anchor = Topic::new(&self.client, topic).ok();
+        }
     }
 
     /// Takes in what the client for questions has to say.
@@ -135,7 +146,7 @@ impl KafkaCluster {
             })?;
         let bell = Arc::new(Bell::default());
         let main = Mutex::new(Queue::main(&client, &bell));
-        let core = Core { tuning, client, main, line };
+        let core = Core { tuning, client, anchor: Mutex::default(), main, line };
         Ok(Self { core: Arc::new(core), bell })
     }
 }

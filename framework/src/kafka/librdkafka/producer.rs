@@ -1,11 +1,12 @@
 //! Producer: records out, in transactions or not, and what became of them.
 //!
-//! 1. Records go to librdkafka at once, up to what its queue holds; what is more waits in our own batches (the backlog) and
-//!    follows as delivery reports make room.
+//! 1. Records go to librdkafka at once, up to what a request to their partition holds; what is more waits in our own batches
+//!    (the [`Backlog`]) and follows as delivery reports make room.
 //! 2. Calls that wait are made by the [`Clerk`]; meanwhile delivery reports are taken here, without which they would not end.
 //! 3. librdkafka takes timestamp 0 for "now": such a record is written with timestamp 1, and that is said once.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, ready};
@@ -14,14 +15,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use rdkafka::bindings::{RD_KAFKA_EVENT_DR, RD_KAFKA_EVENT_ERROR};
 
+use super::backlog::Backlog;
 use super::bell::Bell;
 use super::clerk::{Clerk, Job};
-use super::raw::{Client, Event, Failure, Kind, Message, Queue, Topic};
+use super::raw::{Client, Delivery, Event, Failure, Kind, Message, Queue, Topic};
 use super::{Core, Tuning, verdict};
 use crate::kafka::{
     Answer, Fault, GroupMetadata, KafkaError, OffsetCommit, Producer, ProducerOptions, Refusal, RefusedRecord,
 };
 use crate::record::RecordBatch;
+use crate::time::SystemClock;
 use crate::topic::{TopicName, TopicPartition};
 
 /// A producer that lives.
@@ -38,19 +41,13 @@ struct Live {
 const PARTING_STEPS: u32 = 100;
 const PARTING_STEP: Duration = Duration::from_millis(20);
 
-/// A batch that waits, and how many of its records are sent.
-type Waiting = (TopicPartition, RecordBatch, usize);
-
 /// A producer by librdkafka.
 #[derive(Debug)]
 pub(super) struct KafkaProducer {
     live: Result<Live, KafkaError>,
     core: Arc<Core>,
     transactional: bool,
-    backlog: VecDeque<Waiting>,
-    /// Records in librdkafka's hands, and what all that went there had: their mean size tells what waits.
-    in_flight: usize,
-    handed: (u64, u64),
+    backlog: Backlog,
     acknowledged: HashMap<TopicPartition, i64>,
     failed: Option<KafkaError>,
     refused: Vec<Refusal>,
@@ -78,9 +75,7 @@ impl KafkaProducer {
             live: live(),
             core: Arc::clone(core),
             transactional: options.transactional_id.is_some(),
-            backlog: VecDeque::new(),
-            in_flight: 0,
-            handed: (0, 0),
+            backlog: Backlog::new(core.tuning.request(), Arc::new(SystemClock::new())),
             acknowledged: HashMap::new(),
             failed: None,
             refused: Vec::new(),
@@ -102,7 +97,9 @@ impl KafkaProducer {
     fn listen(&mut self) -> Result<(), KafkaError> {
         while let Some(event) = self.live()?.main.next() {
             match event.kind() {
-                RD_KAFKA_EVENT_DR => self.delivered(&event),
+                RD_KAFKA_EVENT_DR => {
+                    event.reports().partitions().for_each(|delivery| self.delivered(&delivery))
+                }
                 RD_KAFKA_EVENT_ERROR => self.alarmed(&event),
                 _ => {}
             }
@@ -111,11 +108,15 @@ impl KafkaProducer {
     }
 
     fn hand_backlog_on(&mut self) -> Result<(), KafkaError> {
-        while let Some((partition, batch, sent)) = self.backlog.pop_front() {
-            let sent = self.hand_on(&partition, &batch, sent)?;
-            if sent < batch.len() {
-                self.backlog.push_front((partition, batch, sent));
-                break;
+        if !self.backlog.was_stirred() {
+            return Ok(());
+        }
+        for lane in 0..self.backlog.lanes() {
+            while let Some((batch, from)) = self.backlog.first(lane) {
+                let next = self.hand_on(lane, &batch, from)?;
+                if !self.backlog.put_back(lane, batch, next) {
+                    break;
+                }
             }
         }
         Ok(())
@@ -131,42 +132,55 @@ impl KafkaProducer {
         }
     }
 
-    /// Hands the records of a batch from `from` on to librdkafka; returns the first that it has no room for.
-    fn hand_on(
-        &mut self,
-        partition: &TopicPartition,
-        batch: &RecordBatch,
-        from: usize,
-    ) -> Result<usize, KafkaError> {
+    /// Hands the records of a batch from `from` on to librdkafka; returns the first for which there is no room.
+    fn hand_on(&mut self, lane: usize, batch: &RecordBatch, from: usize) -> Result<usize, KafkaError> {
+        let mut next = from;
+        while next < batch.len() {
+            let admitted = self.backlog.admitted(lane, batch, next);
+            let end = admitted.end;
+            if admitted.is_empty() {
+                break;
+            }
+            next = self.give(lane, batch, admitted)?;
+            if next < end {
+                break;
+            }
+        }
+        Ok(next)
+    }
+
+    /// Gives records to librdkafka; returns the first that its queue has no room for.
+    fn give(&mut self, lane: usize, batch: &RecordBatch, records: Range<usize>) -> Result<usize, KafkaError> {
+        let partition = self.backlog.partition(lane).clone();
         if !self.live()?.topics.contains_key(&partition.topic) {
             let topic = Topic::new(&self.live()?.client, &partition.topic);
-            let topic = topic.map_err(|failure| self.unsent(partition, failure))?;
+            let topic = topic.map_err(|failure| self.unsent(&partition, failure))?;
             self.live()?.topics.insert(partition.topic.clone(), topic);
         }
         let live = self.live.as_ref().map_err(KafkaError::clone)?;
         let topic = &live.topics[&partition.topic];
-        let mut at = from;
-        let mut bytes = 0;
+        let (first, mut next, mut bytes) = (records.start, records.end, 0);
         let mut zeros = false;
-        while at < batch.len() {
+        let mut failed = None;
+        for at in records {
             let record = batch.get(at);
-            zeros |= record.timestamp == 0;
             match topic.produce(partition.partition, &record, stamp(record.timestamp)) {
                 Ok(true) => {
-                    bytes += record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-                    at += 1;
+                    zeros |= record.timestamp == 0;
+                    bytes += record.byte_len();
                 }
-                Ok(false) => break,
-                Err(failure) => return Err(self.unsent(partition, failure)),
+                refused => {
+                    next = at;
+                    failed = refused.err();
+                    break;
+                }
             }
         }
-        self.in_flight += at - from;
-        self.handed.0 += (at - from) as u64;
-        self.handed.1 += bytes as u64;
+        self.backlog.gave(lane, next - first, bytes);
         if zeros && !std::mem::replace(&mut self.told_of_zero, true) {
             tracing::warn!(%partition, "librdkafka cannot write timestamp 0: such records get timestamp 1");
         }
-        Ok(at)
+        failed.map_or(Ok(next), |failure| Err(self.unsent(&partition, failure)))
     }
 
     /// librdkafka does not take a record for `partition`.
@@ -190,11 +204,10 @@ impl KafkaProducer {
         Failure { text, ..failure }.because(fault)
     }
 
-    fn delivered(&mut self, event: &Event) {
-        let delivery = event.delivery();
-        self.in_flight = self.in_flight.saturating_sub(delivery.len());
+    fn delivered(&mut self, delivery: &Delivery<'_>) {
         let Some((topic, partition)) = delivery.place() else { return };
         let partition = TopicPartition { topic: topic.as_str().into(), partition };
+        self.backlog.settled(&partition, delivery.len());
         if let Some(offset) = delivery.last_offset() {
             let next = self.acknowledged.entry(partition.clone()).or_default();
             *next = (*next).max(offset + 1);
@@ -295,12 +308,10 @@ impl Producer for KafkaProducer {
     ) -> Result<(), KafkaError> {
         // After a record that was not delivered librdkafka takes none, and does not say which it was.
         self.poll(now_ms)?;
-        let sent = match self.backlog.is_empty() {
-            true => self.hand_on(partition, batch, 0)?,
-            false => 0,
-        };
-        if sent < batch.len() {
-            self.backlog.push_back((partition.clone(), std::mem::take(batch), sent));
+        let lane = self.backlog.lane(partition);
+        let next = if self.backlog.is_waiting(lane) { 0 } else { self.hand_on(lane, batch, 0)? };
+        if next < batch.len() {
+            self.backlog.wait(lane, batch, next);
         } else {
             batch.clear();
         }
@@ -308,10 +319,7 @@ impl Producer for KafkaProducer {
     }
 
     fn pending_bytes(&self) -> usize {
-        let (records, bytes) = self.handed;
-        let mean = usize::try_from(bytes / records.max(1)).unwrap_or(0);
-        let waiting = self.backlog.iter().map(|(_, batch, _)| batch.byte_len()).sum::<usize>();
-        self.in_flight * mean + waiting
+        self.backlog.bytes()
     }
 
     fn poll(&mut self, _: i64) -> Result<(), KafkaError> {
@@ -321,7 +329,7 @@ impl Producer for KafkaProducer {
 
     fn flush(&mut self, now_ms: i64) -> Answer<()> {
         self.poll(now_ms)?;
-        if self.backlog.is_empty() && self.in_flight == 0 { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if self.backlog.is_settled() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     fn acknowledged(&mut self) -> Vec<(TopicPartition, i64)> {
@@ -337,9 +345,9 @@ impl Producer for KafkaProducer {
     }
 
     fn commit(&mut self, _: i64) -> Answer<()> {
-        if !self.backlog.is_empty() {
+        if !self.backlog.is_given() {
             self.pump()?;
-            if !self.backlog.is_empty() {
+            if !self.backlog.is_given() {
                 return Poll::Pending;
             }
         }

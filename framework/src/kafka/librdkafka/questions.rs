@@ -124,6 +124,7 @@ impl Questions {
             return Poll::Ready(Ok(vec![None; names.len()]));
         }
         let known: Vec<_> = found.iter().map(|topic| topic.name.clone()).collect();
+        self.core.anchor(&known[0]);
         self.ask(Stage::Configs(found), |client, queue| client.describe_configs(&known, queue, TIMEOUT_MS))?;
         Poll::Pending
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::atomic::Ordering;
 
+use super::backlog::Limits;
 use super::{GOSSIP_MS, Tuning};
 use crate::kafka::{
     ClusterOptions, Identity, Isolation, MemberOptions, Pem, ProducerOptions, Secret, Security, Tls,
@@ -19,6 +20,12 @@ const PRODUCER_KBYTES: &str = "65536";
 const PRODUCER_RECORDS: &str = "100000";
 /// What librdkafka adds to a record when it compares its size with `message.max.bytes`.
 const RECORD_SLACK: usize = 512;
+/// The most records of a batch: librdkafka's default.
+const BATCH_RECORDS: usize = 10_000;
+/// What a request has beside its records, at most.
+const REQUEST_OVERHEAD: usize = 512;
+/// How long a batch waits for more records.
+const LINGER_MS: u64 = 2;
 /// The upper limit of `message.max.bytes`.
 const LARGEST_RECORD: usize = 1_000_000_000;
 /// The upper limit of `max.poll.interval.ms`.
@@ -119,7 +126,11 @@ impl Tuning {
             // Who leads a partition is not asked again where an answer says that the epoch is an old one, as after every
             // election (librdkafka 2.12.1, `ListOffsets`): what is known may not be old, or no question is answered for minutes.
             ("metadata.max.age.ms", "2000"),
-            ("topic.metadata.refresh.interval.ms", "-1"),
+            // Who is asked about topics is whoever the brokers call their controller; a dead one would be asked until it is back.
+            ("topic.metadata.refresh.interval.ms", "2000"),
+            // All brokers are connected to at once. One that is connected to when it is asked is connected to again without a
+            // pause as long as it is away (librdkafka 2.12.1, `RD_KAFKA_OP_CONNECT`), which takes a core.
+            ("enable.sparse.connections", "false"),
         ]));
         settings
     }
@@ -173,6 +184,16 @@ impl Tuning {
         settings
     }
 
+    /// What a producer makes one request of.
+    pub(super) fn request(&self) -> Limits {
+        Limits {
+            records: BATCH_RECORDS,
+            bytes: self.batch_bytes.load(Ordering::Relaxed).saturating_sub(REQUEST_OVERHEAD),
+            // The rest is for giving the last of them.
+            open_us: LINGER_MS * 1_000 / 2,
+        }
+    }
+
     /// For a producer.
     pub(super) fn producer(&self, options: &ProducerOptions) -> Pairs {
         let mut settings = self.common(&options.client);
@@ -189,11 +210,11 @@ impl Tuning {
         let answer = answer.to_string();
         let gossip = GOSSIP_MS.to_string();
         settings.extend(pairs([
-            ("batch.num.messages", "10000"),
+            ("batch.num.messages", &BATCH_RECORDS.to_string()),
             ("batch.size", &batch),
             ("compression.type", &self.compression),
             ("enable.idempotence", "true"),
-            ("linger.ms", "5"),
+            ("linger.ms", &LINGER_MS.to_string()),
             ("message.max.bytes", &largest),
             ("queue.buffering.max.kbytes", PRODUCER_KBYTES),
             ("queue.buffering.max.messages", PRODUCER_RECORDS),

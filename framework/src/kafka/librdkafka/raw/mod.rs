@@ -18,7 +18,7 @@ mod topics;
 pub(super) use admin::Described;
 pub(super) use lists::Placed;
 pub(super) use queue::{Event, Queue};
-pub(super) use records::{Buffer, Message, Topic};
+pub(super) use records::{Buffer, Delivery, Message, Topic};
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, c_char, c_void};

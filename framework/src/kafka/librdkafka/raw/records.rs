@@ -323,11 +323,26 @@ unsafe fn bytes<'a>(at: *const c_void, len: usize) -> Option<&'a [u8]> {
     (!at.is_null()).then(|| unsafe { std::slice::from_raw_parts(at.cast(), len) })
 }
 
+/// What became of messages that were sent.
+#[derive(Debug)]
+pub(in super::super) struct Reports<'a> {
+    messages: Vec<*const c::rd_kafka_message_t>,
+    event: std::marker::PhantomData<&'a Event>,
+}
+
+impl Reports<'_> {
+    /// The same, partition by partition.
+    pub(in super::super) fn partitions(&self) -> impl Iterator<Item = Delivery<'_>> {
+        // SAFETY: the messages live as long as their event.
+        let place = |message: *const c::rd_kafka_message_t| unsafe { ((*message).rkt, (*message).partition) };
+        self.messages.chunk_by(move |a, b| place(*a) == place(*b)).map(|messages| Delivery { messages })
+    }
+}
+
 /// What became of messages that were sent: one partition's, in order.
 #[derive(Debug)]
 pub(in super::super) struct Delivery<'a> {
-    messages: Vec<*const c::rd_kafka_message_t>,
-    event: std::marker::PhantomData<&'a Event>,
+    messages: &'a [*const c::rd_kafka_message_t],
 }
 
 impl Delivery<'_> {
@@ -368,7 +383,7 @@ impl Event {
     }
 
     /// What became of messages, if it tells that.
-    pub(in super::super) fn delivery(&self) -> Delivery<'_> {
+    pub(in super::super) fn reports(&self) -> Reports<'_> {
         // SAFETY: the array has room for all messages of the event, which it keeps.
         let messages = unsafe {
             let count = c::rd_kafka_event_message_count(self.rkev);
@@ -377,7 +392,7 @@ impl Event {
             messages.truncate(count);
             messages
         };
-        Delivery { messages, event: std::marker::PhantomData }
+        Reports { messages, event: std::marker::PhantomData }
     }
 }
 
