@@ -1,5 +1,6 @@
 //! Trials on a real cluster: TLS and logins, brokers that are away, addresses that lead nowhere, topics that are deleted,
-//! changelogs that are not what they were, steps and transactions that take too long, disks that get full, signals.
+//! changelogs that are not what they were, steps and transactions that take too long, places that are taken, disks that get full,
+//! signals.
 //!
 //! They run where `HEADWATER_TEST_KAFKA` names the folder of a cluster of one broker that is theirs to kill:
 //! `tests/kafka/start --secure --dir <folder>`. They run one after the other.
@@ -17,6 +18,7 @@ mod clusters;
 mod compression;
 mod deleted;
 mod expired;
+mod fenced;
 #[cfg(feature = "rocksdb")]
 mod full_disk;
 mod heard;

@@ -3,7 +3,10 @@
 //! 1. An assignment is answered at once (with an empty one: the worker's [`Consumer`](crate::kafka::Consumer) reads). A
 //!    revocation is answered by [`Membership::release`], when the tasks are gone: until then the coordinator waits, and the
 //!    generation stays the old one.
-//! 2. librdkafka does not tell of a revocation of nothing. Where an assignment follows another, the revocation is told here.
+//! 2. A static member that has lost its group joins by its name alone. A broker that has no time may come to such a request when
+//!    we have given it up, and joined by another: then it takes us for somebody else, and fences us. So who is fenced soon after
+//!    a loss joins once more, by a new client; who is fenced again has lost its place to another process.
+//! 3. librdkafka does not tell of a revocation of nothing. Where an assignment follows another, the revocation is told here.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,6 +29,8 @@ use crate::topic::{TopicName, TopicPartition};
 /// Leaving takes this long at most, in steps.
 const LEAVE_STEPS: u32 = 300;
 const LEAVE_STEP: Duration = Duration::from_millis(10);
+/// For so many sessions a request to join may be on its way that was given up.
+const LATELY: i64 = 3;
 /// For so long a topic may be unknown to brokers that learn of it late.
 const DOUBT_MS: i64 = 3 * GOSSIP_MS;
 
@@ -64,6 +69,8 @@ pub(super) struct KafkaMember {
     owes_answer: bool,
     /// Whether what is revoked next is lost, since we have given it up.
     gives_up: bool,
+    /// When the group was lost last, until a fence is put down to that.
+    lost_ms: Option<i64>,
     /// The offsets that are being committed, and where the answer comes.
     committing: Option<(Vec<OffsetCommit>, Queue)>,
     doubt: Option<Doubt>,
@@ -72,12 +79,8 @@ pub(super) struct KafkaMember {
 
 impl KafkaMember {
     pub(super) fn new(core: &Arc<Core>, bell: &Arc<Bell>, options: &MemberOptions) -> Self {
-        let events = RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_OFFSET_COMMIT;
-        let live = core
-            .connect(Kind::Consumer, &core.tuning.member(options), events)
-            .map(|client| Live { events: Queue::member(&client, bell), client });
         Self {
-            live,
+            live: Live::new(core, bell, options),
             core: Arc::clone(core),
             bell: Arc::clone(bell),
             options: options.clone(),
@@ -88,6 +91,7 @@ impl KafkaMember {
             returning: false,
             owes_answer: false,
             gives_up: false,
+            lost_ms: None,
             committing: None,
             doubt: None,
             leaving: None,
@@ -116,7 +120,12 @@ impl KafkaMember {
             self.news.push_back(GroupEvent::Assigned(partitions));
             return Ok(());
         }
-        let lost = client.is_lost() || std::mem::take(&mut self.gives_up);
+        // A fence loses partitions too.
+        let (is_lost, is_dead) = (client.is_lost(), client.fatal().is_some());
+        if is_lost && !is_dead {
+            self.lost_ms = Some(now_ms);
+        }
+        let lost = is_lost || std::mem::take(&mut self.gives_up);
         self.owes_answer = true;
         self.news.push_back(if lost { GroupEvent::Lost } else { GroupEvent::Revoked });
         Ok(())
@@ -124,6 +133,10 @@ impl KafkaMember {
 
     fn alarmed(&mut self, failure: Failure, now_ms: i64) -> Result<(), KafkaError> {
         if let Some(fatal) = self.client()?.fatal() {
+            if fatal.code == "FENCED_INSTANCE_ID" && self.was_lost_lately(now_ms) {
+                self.renew();
+                return Ok(());
+            }
             return Err(fatal.because(Fault::Stale));
         }
         match verdict::plain(&failure) {
@@ -148,6 +161,30 @@ impl KafkaMember {
                 Ok(())
             }
         }
+    }
+
+    /// Whether the group was lost a short while ago; a loss counts once.
+    fn was_lost_lately(&mut self, now_ms: i64) -> bool {
+        let lately_ms = LATELY * self.options.session_timeout_ms;
+        self.lost_ms.take().is_some_and(|lost_ms| now_ms.saturating_sub(lost_ms) <= lately_ms)
+    }
+
+    /// Joins by a new client: rule 2.
+    fn renew(&mut self) {
+        tracing::warn!(
+            "fenced, perhaps by a request of our own that came late: the group is joined once more"
+        );
+        // What was fenced has no place that it could leave.
+        self.live = Live::new(&self.core, &self.bell, &self.options);
+        self.committing = None;
+        self.doubt = None;
+        self.owes_answer = false;
+        self.gives_up = false;
+        self.news.clear();
+        if !self.returning {
+            self.news.push_back(GroupEvent::Lost);
+        }
+        self.join();
     }
 
     /// Asks whether a topic that a broker did not know is there. One that stays unknown is an error.
@@ -291,6 +328,12 @@ impl Membership for KafkaMember {
 }
 
 impl Live {
+    fn new(core: &Core, bell: &Arc<Bell>, options: &MemberOptions) -> Result<Self, KafkaError> {
+        let events = RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_OFFSET_COMMIT;
+        let client = core.connect(Kind::Consumer, &core.tuning.member(options), events)?;
+        Ok(Self { events: Queue::member(&client, bell), client })
+    }
+
     /// Leaves the group, or goes silent where the member is static.
     fn leave(self) {
         let bell = Arc::new(Bell::default());
