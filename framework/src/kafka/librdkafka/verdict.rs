@@ -39,12 +39,15 @@ const RETRIABLE: &[&str] = &[
     "FENCED_LEADER_EPOCH",
     "KAFKA_STORAGE_ERROR",
     "LEADER_NOT_AVAILABLE",
+    "LISTENER_NOT_FOUND",
     "NETWORK_EXCEPTION",
     "NOT_CONTROLLER",
     "NOT_COORDINATOR",
     "NOT_ENOUGH_REPLICAS",
     "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
     "NOT_LEADER_OR_FOLLOWER",
+    // Who has just been elected leader does not know the end of its partitions yet.
+    "OFFSET_NOT_AVAILABLE",
     "REBALANCE_IN_PROGRESS",
     "REPLICA_NOT_AVAILABLE",
     "REQUEST_TIMED_OUT",
@@ -53,6 +56,7 @@ const RETRIABLE: &[&str] = &[
     "SSL_AUTHENTICATION_FAILED",
     "THROTTLING_QUOTA_EXCEEDED",
     "UNKNOWN_LEADER_EPOCH",
+    "UNKNOWN_TOPIC_ID",
     "UNSTABLE_OFFSET_COMMIT",
 ];
 
@@ -209,6 +213,7 @@ mod tests {
             ("TOPIC_AUTHORIZATION_FAILED", "a", Fault::Abortable, Fault::Refused),
             ("_TIMED_OUT", "r", Fault::Retriable, Fault::Retriable),
             ("COORDINATOR_NOT_AVAILABLE", "r", Fault::Retriable, Fault::Retriable),
+            ("OFFSET_NOT_AVAILABLE", "", Fault::Fatal, Fault::Retriable),
             ("_STATE", "", Fault::Fatal, Fault::Refused),
             ("UNKNOWN_TOPIC_OR_PARTITION", "", Fault::Fatal, Fault::Refused),
         ];
@@ -221,7 +226,7 @@ mod tests {
                 retriable: flags == "r",
             };
             assert_eq!((transactional(&failure), plain(&failure)), (inside, outside), "{code}");
-            let asked = if code.starts_with("UNKNOWN_TOPIC") { Fault::Retriable } else { outside };
+            let asked = if code == "UNKNOWN_TOPIC_OR_PARTITION" { Fault::Retriable } else { outside };
             assert_eq!(question(&failure), asked, "{code}");
         }
     }
