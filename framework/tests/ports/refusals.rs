@@ -71,7 +71,7 @@ fn after_a_record_that_was_refused_no_other_is_taken_and_the_cause_is_told() {
 fn many_records_that_are_too_large_together_arrive_in_smaller_batches() {
     on_each(|scene| {
         let (input, out) = (TopicPartition::new(scene.topic("in", 1), 0), small_topic(scene, "out"));
-        let sent = thousands(100);
+        let sent = thousands(3_000);
         let mut feeder = scene.producer(None);
         let mut batch = RecordBatch::default();
         sent.iter().for_each(|value| batch.push(1_000, None, Some(value.as_bytes()), 0));

@@ -17,8 +17,12 @@ use crate::topic::TopicPartition;
 const OVERHEAD: usize = 36;
 /// Before so many records the time is looked at again.
 const AT_ONCE: usize = 256;
-/// So many empty batches are kept.
+/// What a record, and a batch, take that wait, beside their bytes.
+const ENTRY: usize = 32;
+const BATCH: usize = 256;
+/// So many empty batches are kept, of this size at most.
 const SPARE: usize = 4;
+const SPARE_BYTES: usize = 256 << 10;
 
 /// What goes into one request of librdkafka's.
 #[derive(Debug)]
@@ -40,6 +44,8 @@ struct Lane {
     since_us: u64,
     /// What waits: batches, and how many records of each librdkafka has.
     waiting: VecDeque<(RecordBatch, usize)>,
+    /// Whether it is among those that are ready.
+    ready: bool,
 }
 
 /// Records on their way to librdkafka.
@@ -51,11 +57,14 @@ pub(super) struct Backlog {
     /// Empty batches whose memory is used again.
     spare: Vec<RecordBatch>,
     by_partition: HashMap<TopicPartition, usize>,
-    /// Whether lanes may have been opened.
-    stirred: bool,
-    /// Bytes of keys, values and headers that librdkafka has, and of batches that wait.
+    /// Lanes in which records wait, and that may be open.
+    ready: VecDeque<usize>,
+    /// How many batches wait, and how many records librdkafka has.
+    batches: usize,
+    records: usize,
+    /// Bytes that librdkafka has, and that wait.
     given: usize,
-    waiting: usize,
+    kept: usize,
 }
 
 impl Backlog {
@@ -66,9 +75,11 @@ impl Backlog {
             lanes: Vec::new(),
             spare: Vec::new(),
             by_partition: HashMap::new(),
-            stirred: false,
+            ready: VecDeque::new(),
+            batches: 0,
+            records: 0,
             given: 0,
-            waiting: 0,
+            kept: 0,
         }
     }
 
@@ -85,6 +96,7 @@ impl Backlog {
             bytes: 0,
             since_us: 0,
             waiting: VecDeque::new(),
+            ready: false,
         });
         lane
     }
@@ -94,19 +106,25 @@ impl Backlog {
         &self.lanes[lane].partition
     }
 
-    /// Number of lanes.
-    pub(super) fn lanes(&self) -> usize {
-        self.lanes.len()
-    }
-
     /// Whether records wait in a lane: others go behind them.
     pub(super) fn is_waiting(&self, lane: usize) -> bool {
         !self.lanes[lane].waiting.is_empty()
     }
 
-    /// Whether lanes may have been opened since the last call.
-    pub(super) fn was_stirred(&mut self) -> bool {
-        std::mem::take(&mut self.stirred)
+    /// The next lane in which records wait, if it may be open.
+    pub(super) fn next_ready(&mut self) -> Option<usize> {
+        let lane = self.ready.pop_front()?;
+        self.lanes[lane].ready = false;
+        Some(lane)
+    }
+
+    /// A lane is to be looked at, for want of room or because it was opened: `first`, or when it is its turn.
+    pub(super) fn look_at(&mut self, number: usize, first: bool) {
+        let lane = &mut self.lanes[number];
+        if lane.waiting.is_empty() || std::mem::replace(&mut lane.ready, true) {
+            return;
+        }
+        if first { self.ready.push_front(number) } else { self.ready.push_back(number) }
     }
 
     /// Which records of a batch may go to librdkafka now, from `from` on: none if the lane is closed, and not always all that
@@ -135,69 +153,78 @@ impl Backlog {
         let lane = &mut self.lanes[lane];
         lane.records += records;
         lane.bytes += bytes;
+        self.records += records;
         self.given += bytes;
     }
 
     /// Lets the records of a batch from `from` on wait behind those of the lane that do; an empty batch takes its place.
     pub(super) fn wait(&mut self, lane: usize, batch: &mut RecordBatch, from: usize) {
-        self.waiting += batch.byte_len();
         let empty = self.spare.pop().unwrap_or_default();
+        self.kept += cost(batch);
+        self.batches += 1;
         self.lanes[lane].waiting.push_back((std::mem::replace(batch, empty), from));
     }
 
     /// Takes the first batch of a lane that waits, and from which record on; it is put back.
     pub(super) fn first(&mut self, lane: usize) -> Option<(RecordBatch, usize)> {
         let (batch, from) = self.lanes[lane].waiting.pop_front()?;
-        self.waiting -= batch.byte_len();
+        self.kept -= cost(&batch);
+        self.batches -= 1;
         Some((batch, from))
     }
 
     /// Puts a batch back, of which the records before `from` are given; returns whether all are.
     pub(super) fn put_back(&mut self, lane: usize, mut batch: RecordBatch, from: usize) -> bool {
         let all = from == batch.len();
-        if all {
-            batch.clear();
-            if self.spare.len() < SPARE {
-                self.spare.push(batch);
-            }
-        } else {
-            self.waiting += batch.byte_len();
+        if !all {
+            self.kept += cost(&batch);
+            self.batches += 1;
             self.lanes[lane].waiting.push_front((batch, from));
+        } else if self.spare.len() < SPARE && batch.byte_len() <= SPARE_BYTES {
+            batch.clear();
+            self.spare.push(batch);
         }
         all
     }
 
     /// Takes in that librdkafka has so many records no longer.
     pub(super) fn settled(&mut self, partition: &TopicPartition, records: usize) {
-        let lane = self.lane(partition);
-        let lane = &mut self.lanes[lane];
-        lane.records = lane.records.saturating_sub(records);
+        let number = self.lane(partition);
+        let lane = &mut self.lanes[number];
+        let records = records.min(lane.records);
+        lane.records -= records;
+        self.records -= records;
         if lane.records == 0 {
             self.given -= std::mem::take(&mut lane.bytes);
+            self.look_at(number, false);
         }
-        self.stirred = true;
     }
 
     /// Forgets what waits.
     pub(super) fn clear(&mut self) {
         self.lanes.iter_mut().for_each(|lane| lane.waiting.clear());
-        self.waiting = 0;
+        (self.kept, self.batches) = (0, 0);
     }
 
     /// Whether librdkafka has, or had, all records.
     pub(super) fn is_given(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.waiting.is_empty())
+        self.batches == 0
     }
 
     /// Whether librdkafka is done with all records.
     pub(super) fn is_settled(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.records == 0 && lane.waiting.is_empty())
+        self.batches == 0 && self.records == 0
     }
 
-    /// Bytes of keys, values and headers that wait, or are not acknowledged.
+    /// Bytes that wait, or are not acknowledged.
     pub(super) fn bytes(&self) -> usize {
-        self.given + self.waiting
+        self.given + self.kept
     }
+}
+
+/// What a batch takes that waits.
+fn cost(batch: &RecordBatch) -> usize {
+    batch.byte_len() + ENTRY * batch.len() + BATCH
 }
 
 #[cfg(test)]
@@ -205,7 +232,7 @@ mod tests {
     use super::*;
     use crate::time::ManualClock;
 
-    const LIMITS: Limits = Limits { records: 4, bytes: 4 * (OVERHEAD + 10), open_us: 2_000 };
+    const LIMITS: Limits = Limits { records: 4, bytes: 4 * (36 + 10), open_us: 2_000 };
 
     /// A backlog, its clock, and the lane of a partition.
     fn backlog() -> (Backlog, ManualClock, TopicPartition) {
@@ -254,7 +281,6 @@ mod tests {
         assert_eq!(give(&mut backlog, &other, 1, 10), 1, "another partition");
         backlog.settled(&partition, 1);
         assert_eq!(give(&mut backlog, &partition, 1, 10), 0, "one of two is acknowledged");
-        assert!(backlog.was_stirred() && !backlog.was_stirred());
         backlog.settled(&partition, 1);
         assert_eq!(give(&mut backlog, &partition, 1, 10), 1, "both are");
         assert!(!backlog.is_settled());
@@ -264,15 +290,41 @@ mod tests {
     }
 
     #[test]
+    fn lanes_that_wait_are_looked_at_in_turn_once_they_are_opened() {
+        let (mut backlog, _, _) = backlog();
+        let partitions: Vec<_> = (0..3).map(|number| TopicPartition::new("t", number)).collect();
+        for partition in &partitions {
+            let lane = backlog.lane(partition);
+            backlog.gave(lane, 2, 5);
+            backlog.wait(lane, &mut batch(1, 10), 0);
+        }
+        assert_eq!(backlog.next_ready(), None, "all are closed");
+        backlog.settled(&partitions[2], 2);
+        backlog.settled(&partitions[0], 1);
+        backlog.settled(&partitions[0], 1);
+        backlog.settled(&partitions[0], 1);
+        assert_eq!(backlog.next_ready(), Some(2));
+        backlog.look_at(2, true);
+        assert_eq!([(); 3].map(|()| backlog.next_ready()), [Some(2), Some(0), None]);
+        assert!(backlog.first(1).is_some());
+        backlog.settled(&partitions[1], 2);
+        assert_eq!(backlog.next_ready(), None, "nothing waits in it");
+    }
+
+    #[test]
     fn batches_wait_in_order_and_are_counted() {
         let (mut backlog, _, partition) = backlog();
         let lane = backlog.lane(&partition);
         backlog.gave(lane, 1, 5);
         backlog.wait(lane, &mut batch(2, 10), 1);
         backlog.wait(lane, &mut batch(3, 10), 0);
-        assert_eq!((backlog.bytes(), backlog.is_given(), backlog.is_waiting(lane)), (55, false, true));
+        let batches = |records: usize, batches: usize| records * (10 + ENTRY) + batches * BATCH;
+        assert_eq!(
+            (backlog.bytes(), backlog.is_given(), backlog.is_waiting(lane)),
+            (5 + batches(5, 2), false, true)
+        );
         let (first, from) = backlog.first(lane).unwrap();
-        assert_eq!((first.len(), from, backlog.bytes()), (2, 1, 35));
+        assert_eq!((first.len(), from, backlog.bytes()), (2, 1, 5 + batches(3, 1)));
         assert!(!backlog.put_back(lane, first, 1));
         let (first, from) = backlog.first(lane).unwrap();
         assert_eq!((first.len(), from), (2, 1));

@@ -3,12 +3,12 @@
 //!
 //! 1. librdkafka connects again and again by itself. That nobody can be reached is said once, and that somebody answers
 //!    again as well.
-//! 2. Who is turned away before any broker has answered has the wrong credentials or certificates: that is final, since
-//!    waiting does not make them right.
+//! 2. Who is turned away before any broker has answered, while no other server can be reached or does better, has the wrong
+//!    credentials or certificates: that is final, since waiting does not make them right.
 //! 3. Once brokers have answered they are known to be right. Who is turned away later waits as if nobody could be reached: a
 //!    broker that starts may not know its users yet, and one that ends breaks a login off.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -23,12 +23,23 @@ struct Heard {
     away: bool,
     last: Option<String>,
     turned_away: Option<KafkaError>,
+    /// The servers of whom a failure was heard.
+    failed: BTreeSet<String>,
 }
 
 impl Heard {
     /// Advice is for who has never been answered: settings that were right once still are.
     fn note(&mut self, text: &str) {
         self.last = Some(if self.known { text.to_owned() } else { verdict::with_advice(text) });
+    }
+
+    /// Notes of whom a failure is: of all where it does not say.
+    fn blame(&mut self, servers: &[String], text: &str) {
+        let mut blamed = servers.iter().filter(|server| text.contains(host(server))).peekable();
+        match blamed.peek() {
+            Some(_) => self.failed.extend(blamed.cloned()),
+            None => self.failed.extend(servers.iter().cloned()),
+        }
     }
 }
 
@@ -38,7 +49,7 @@ const LINES: usize = 256;
 /// What the clients of a process hear of their connections.
 #[derive(Debug)]
 pub(super) struct Line {
-    servers: String,
+    servers: Vec<String>,
     heard: Mutex<Heard>,
     /// How often each line of librdkafka's logs has come: its clients say the same.
     lines: Mutex<HashMap<String, u32>>,
@@ -50,7 +61,7 @@ impl Line {
     /// The line to these servers.
     pub(super) fn new(servers: &[String]) -> Self {
         Self {
-            servers: servers.join(","),
+            servers: servers.to_vec(),
             heard: Mutex::default(),
             lines: Mutex::default(),
             news: AtomicBool::new(true),
@@ -70,7 +81,7 @@ impl Line {
             if let Some(why) = heard.last.clone()
                 && !std::mem::replace(&mut heard.away, true)
             {
-                let servers = &self.servers;
+                let servers = self.servers.join(",");
                 tracing::warn!(
                     servers,
                     why,
@@ -79,6 +90,7 @@ impl Line {
             }
         } else {
             heard.note(&failure.text);
+            heard.blame(&self.servers, &failure.text);
         }
         if verdict::is_turned_away(&failure) && !heard.known {
             heard.turned_away = Some(failure.because(Fault::Refused));
@@ -88,7 +100,10 @@ impl Line {
 
     /// A connection has failed, says a line of librdkafka's log; of what it takes for usual there is no more than that.
     pub(super) fn failed(&self, line: &str) {
-        self.heard().note(without_thread(line));
+        let (mut heard, line) = (self.heard(), without_thread(line));
+        heard.note(line);
+        heard.blame(&self.servers, line);
+        drop(heard);
         self.news.store(true, Ordering::Release);
     }
 
@@ -110,13 +125,14 @@ impl Line {
         }
         let heard = std::mem::replace(&mut *self.heard(), Heard { known: true, ..Heard::default() });
         if heard.away {
-            tracing::info!(servers = self.servers, "a broker answers again");
+            tracing::info!(servers = self.servers.join(","), "a broker answers again");
         }
     }
 
-    /// Why nobody will ever answer, where that is known.
+    /// Why nobody will ever answer, where that is known: one server turns us away, and no other is any better.
     pub(super) fn turned_away(&self) -> Option<KafkaError> {
-        self.heard().turned_away.clone()
+        let heard = self.heard();
+        heard.turned_away.clone().filter(|_| heard.failed.len() >= self.servers.len())
     }
 
     /// A failure as an error of this class; what is to be repeated with what was heard of the connections.
@@ -127,7 +143,7 @@ impl Line {
 
     /// A failure to be repeated, with what was heard of the connections.
     fn explain(&self, failure: Failure) -> Failure {
-        let (servers, heard) = (&self.servers, self.heard());
+        let (servers, heard) = (self.servers.join(","), self.heard());
         let text = match (heard.away, &heard.last) {
             (true, Some(last)) => format!("no broker of {servers} can be reached: {last}"),
             (false, Some(last)) => format!("{} (the last that was heard: {last})", failure.text),
@@ -135,6 +151,11 @@ impl Line {
         };
         Failure { text, ..failure }
     }
+}
+
+/// A server without the name of a protocol, as in `PLAINTEXT://host:port`.
+fn host(server: &str) -> &str {
+    server.rsplit_once("://").map_or(server, |(_, host)| host).trim()
 }
 
 /// A line begins with the thread that writes it: `[thrd:name]: `.
@@ -162,6 +183,19 @@ mod tests {
         line.report(failure("SASL_AUTHENTICATION_FAILED", "invalid password"));
         let error = line.turned_away().unwrap();
         assert_eq!((error.fault, error.message.as_str()), (Fault::Refused, "invalid password"));
+    }
+
+    #[test]
+    fn who_is_turned_away_by_one_of_several_servers_waits_for_the_others() {
+        let refusal = failure("SASL_AUTHENTICATION_FAILED", "sasl_ssl://a:1/bootstrap: invalid password");
+        let line = line();
+        line.report(refusal.clone());
+        assert_eq!(line.turned_away(), None);
+        line.failed("[thrd:b:2/bootstrap]: b:2/bootstrap: Connect to ipv4#b:2 failed");
+        assert!(line.turned_away().is_some());
+        line.answered();
+        line.report(refusal);
+        assert_eq!(line.turned_away(), None, "another has answered");
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //!    generation stays the old one.
 //! 2. A static member that has lost its group joins by its name alone. A broker that has no time may come to such a request when
 //!    we have given it up, and joined by another: then it takes us for somebody else, and fences us. So who is fenced soon after
-//!    a loss joins once more, by a new client; who is fenced again has lost its place to another process.
+//!    a loss joins once more, by a new client; who is fenced again has lost its place to another process. So has who was stopped
+//!    for a session's time, and finds that it has been replaced.
 //! 3. librdkafka does not tell of a revocation of nothing. Where an assignment follows another, the revocation is told here.
 
 use std::collections::VecDeque;
@@ -71,6 +72,11 @@ pub(super) struct KafkaMember {
     gives_up: bool,
     /// When the group was lost last, until a fence is put down to that.
     lost_ms: Option<i64>,
+    /// Whether to join again takes a new client.
+    renews: bool,
+    /// The last look at what there is, and the last one that came too late.
+    polled_ms: i64,
+    slept_ms: i64,
     /// The offsets that are being committed, and where the answer comes.
     committing: Option<(Vec<OffsetCommit>, Queue)>,
     doubt: Option<Doubt>,
@@ -92,6 +98,9 @@ impl KafkaMember {
             owes_answer: false,
             gives_up: false,
             lost_ms: None,
+            renews: false,
+            polled_ms: i64::MAX,
+            slept_ms: i64::MIN,
             committing: None,
             doubt: None,
             leaving: None,
@@ -120,9 +129,8 @@ impl KafkaMember {
             self.news.push_back(GroupEvent::Assigned(partitions));
             return Ok(());
         }
-        // A fence loses partitions too.
-        let (is_lost, is_dead) = (client.is_lost(), client.fatal().is_some());
-        if is_lost && !is_dead {
+        let is_lost = client.is_lost();
+        if is_lost && now_ms.saturating_sub(self.slept_ms) > self.options.session_timeout_ms {
             self.lost_ms = Some(now_ms);
         }
         let lost = is_lost || std::mem::take(&mut self.gives_up);
@@ -133,11 +141,15 @@ impl KafkaMember {
 
     fn alarmed(&mut self, failure: Failure, now_ms: i64) -> Result<(), KafkaError> {
         if let Some(fatal) = self.client()?.fatal() {
-            if fatal.code == "FENCED_INSTANCE_ID" && self.was_lost_lately(now_ms) {
-                self.renew();
-                return Ok(());
+            if fatal.code != "FENCED_INSTANCE_ID" || !self.was_lost_lately(now_ms) {
+                return Err(fatal.because(Fault::Stale));
             }
-            return Err(fatal.because(Fault::Stale));
+            self.renews = true;
+            return Err(KafkaError {
+                code: "UNKNOWN_MEMBER_ID",
+                fault: Fault::Stale,
+                message: "fenced, perhaps by a request of our own that came late".to_owned(),
+            });
         }
         match verdict::plain(&failure) {
             // Brokers learn of a topic one after the other; librdkafka asks one of them, and tells it once. It asks again by
@@ -169,17 +181,14 @@ impl KafkaMember {
         self.lost_ms.take().is_some_and(|lost_ms| now_ms.saturating_sub(lost_ms) <= lately_ms)
     }
 
-    /// Joins by a new client: rule 2.
+    /// Joins by a new client.
     fn renew(&mut self) {
-        tracing::warn!(
-            "fenced, perhaps by a request of our own that came late: the group is joined once more"
-        );
-        // What was fenced has no place that it could leave.
+        // What was fenced has no place that it could leave, and its revocations are nobody's.
         self.live = Live::new(&self.core, &self.bell, &self.options);
-        self.committing = None;
         self.doubt = None;
         self.owes_answer = false;
         self.gives_up = false;
+        self.holding = false;
         self.news.clear();
         if !self.returning {
             self.news.push_back(GroupEvent::Lost);
@@ -224,6 +233,12 @@ impl Membership for KafkaMember {
     }
 
     fn poll(&mut self, now_ms: i64) -> Result<Option<GroupEvent>, KafkaError> {
+        let last_ms = std::mem::replace(&mut self.polled_ms, now_ms);
+        if now_ms.saturating_sub(last_ms) > self.options.session_timeout_ms {
+            self.slept_ms = now_ms;
+        }
+        // A running application may have no question for weeks, but the client for them is connected.
+        self.core.listen();
         while let Some(event) = self.live.as_ref().map_err(|error| error.clone())?.events.poll() {
             self.take_in(&event, now_ms)?;
         }
@@ -250,6 +265,9 @@ impl Membership for KafkaMember {
 
     fn rejoin(&mut self) {
         self.committing = None;
+        if std::mem::take(&mut self.renews) {
+            return self.renew();
+        }
         let Ok(live) = &self.live else { return };
         if let Err(failure) = live.client.unsubscribe() {
             tracing::warn!(code = failure.code, text = failure.text, "cannot unsubscribe");
@@ -288,7 +306,7 @@ impl Membership for KafkaMember {
             None => {
                 let answers = Queue::answers(&live.client, &self.bell);
                 let asked = live.client.commit(offsets, &answers);
-                asked.map_err(|failure| failure.judged(verdict::plain))?;
+                asked.map_err(|failure| live.uncommitted(failure))?;
                 (offsets.to_vec(), answers)
             }
         };
@@ -302,7 +320,8 @@ impl Membership for KafkaMember {
             None => Ok(()),
             Some(failure) => {
                 let topics = partitions.iter().map(|placed| &*placed.partition.topic);
-                Err(failure.with_topics("whose offsets are committed", topics).judged(verdict::plain))
+                let failure = failure.with_topics("whose offsets are committed", topics);
+                Err(live.uncommitted(failure))
             }
         })
     }
@@ -332,6 +351,12 @@ impl Live {
         let events = RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_OFFSET_COMMIT;
         let client = core.connect(Kind::Consumer, &core.tuning.member(options), events)?;
         Ok(Self { events: Queue::member(&client, bell), client })
+    }
+
+    /// Offsets that were not committed. What a fence means is said by [`Membership::poll`].
+    fn uncommitted(&self, failure: Failure) -> KafkaError {
+        let is_fenced = failure.code == "FENCED_INSTANCE_ID" || self.client.fatal().is_some();
+        if is_fenced { failure.because(Fault::Retriable) } else { failure.judged(verdict::plain) }
     }
 
     /// Leaves the group, or goes silent where the member is static.

@@ -47,7 +47,11 @@ pub(super) struct KafkaProducer {
     live: Result<Live, KafkaError>,
     core: Arc<Core>,
     transactional: bool,
+    /// How large its batches are.
+    batch_bytes: usize,
     backlog: Backlog,
+    /// Whether librdkafka's queue had no room, and has given none back since.
+    full: bool,
     acknowledged: HashMap<TopicPartition, i64>,
     failed: Option<KafkaError>,
     refused: Vec<Refusal>,
@@ -57,8 +61,9 @@ pub(super) struct KafkaProducer {
 
 impl KafkaProducer {
     pub(super) fn new(core: &Arc<Core>, bell: &Arc<Bell>, options: &ProducerOptions) -> Self {
+        let batch_bytes = core.tuning.batch_bytes.load(Ordering::Relaxed);
         let live = || {
-            let settings = core.tuning.producer(options);
+            let settings = core.tuning.producer(options, batch_bytes);
             let events = RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR;
             let client = core.connect(Kind::Producer, &settings, events)?;
             let main = Queue::main(&client, bell);
@@ -75,7 +80,9 @@ impl KafkaProducer {
             live: live(),
             core: Arc::clone(core),
             transactional: options.transactional_id.is_some(),
-            backlog: Backlog::new(core.tuning.request(), Arc::new(SystemClock::new())),
+            batch_bytes,
+            backlog: Backlog::new(core.tuning.request(batch_bytes), Arc::new(SystemClock::new())),
+            full: false,
             acknowledged: HashMap::new(),
             failed: None,
             refused: Vec::new(),
@@ -108,15 +115,17 @@ impl KafkaProducer {
     }
 
     fn hand_backlog_on(&mut self) -> Result<(), KafkaError> {
-        if !self.backlog.was_stirred() {
-            return Ok(());
-        }
-        for lane in 0..self.backlog.lanes() {
+        // Behind a record that has failed nothing goes.
+        while !self.full && self.failed.is_none() {
+            let Some(lane) = self.backlog.next_ready() else { break };
             while let Some((batch, from)) = self.backlog.first(lane) {
                 let next = self.hand_on(lane, &batch, from)?;
                 if !self.backlog.put_back(lane, batch, next) {
                     break;
                 }
+            }
+            if self.full {
+                self.backlog.look_at(lane, true);
             }
         }
         Ok(())
@@ -135,16 +144,14 @@ impl KafkaProducer {
     /// Hands the records of a batch from `from` on to librdkafka; returns the first for which there is no room.
     fn hand_on(&mut self, lane: usize, batch: &RecordBatch, from: usize) -> Result<usize, KafkaError> {
         let mut next = from;
-        while next < batch.len() {
+        while next < batch.len() && !self.full {
             let admitted = self.backlog.admitted(lane, batch, next);
             let end = admitted.end;
             if admitted.is_empty() {
                 break;
             }
             next = self.give(lane, batch, admitted)?;
-            if next < end {
-                break;
-            }
+            self.full = next < end;
         }
         Ok(next)
     }
@@ -208,6 +215,7 @@ impl KafkaProducer {
         let Some((topic, partition)) = delivery.place() else { return };
         let partition = TopicPartition { topic: topic.as_str().into(), partition };
         self.backlog.settled(&partition, delivery.len());
+        self.full = false;
         if let Some(offset) = delivery.last_offset() {
             let next = self.acknowledged.entry(partition.clone()).or_default();
             *next = (*next).max(offset + 1);
@@ -236,7 +244,7 @@ impl KafkaProducer {
         // The batch, not the record, may have been too large for the topic: smaller ones until the record is alone.
         let divide = several && code == "MESSAGE_TOO_LARGE";
         if divide {
-            self.core.tuning.divide_batches();
+            self.core.tuning.divide_batches(self.batch_bytes);
         } else if verdict::is_about_record(code) || verdict::is_about_topic(code) {
             let bytes = |bytes: Option<&[u8]>| bytes.map(Bytes::copy_from_slice);
             let record = verdict::is_about_record(code).then(|| RefusedRecord {
@@ -312,6 +320,9 @@ impl Producer for KafkaProducer {
         let next = if self.backlog.is_waiting(lane) { 0 } else { self.hand_on(lane, batch, 0)? };
         if next < batch.len() {
             self.backlog.wait(lane, batch, next);
+            if self.full {
+                self.backlog.look_at(lane, false);
+            }
         } else {
             batch.clear();
         }
@@ -344,9 +355,9 @@ impl Producer for KafkaProducer {
         self.call(|| Job::Offsets(offsets.to_vec(), group.clone()))
     }
 
-    fn commit(&mut self, _: i64) -> Answer<()> {
+    fn commit(&mut self, now_ms: i64) -> Answer<()> {
         if !self.backlog.is_given() {
-            self.pump()?;
+            self.poll(now_ms)?;
             if !self.backlog.is_given() {
                 return Poll::Pending;
             }
@@ -395,12 +406,12 @@ impl Drop for KafkaProducer {
 }
 
 impl Tuning {
-    /// A topic refuses a batch of several records as too large: the next producer makes smaller ones.
-    fn divide_batches(&self) {
-        let halve = |bytes: usize| (bytes > 1).then_some(bytes / 2);
-        let halved = self.batch_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, halve);
-        if let Ok(bytes) = halved {
-            tracing::info!(bytes = bytes / 2, "batches become smaller: a topic has refused one as too large");
+    /// A topic refuses a batch of several records as too large: the next producer makes smaller ones than these.
+    fn divide_batches(&self, bytes: usize) {
+        let half = (bytes / 2).max(1);
+        let halved = self.batch_bytes.compare_exchange(bytes, half, Ordering::Relaxed, Ordering::Relaxed);
+        if half < bytes && halved.is_ok() {
+            tracing::info!(bytes = half, "batches become smaller: a topic has refused one as too large");
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Settings: what librdkafka is told, by its own names.
 
 use std::fmt;
-use std::sync::atomic::Ordering;
 
 use super::backlog::Limits;
 use super::{GOSSIP_MS, Tuning};
@@ -22,7 +21,7 @@ const PRODUCER_RECORDS: &str = "100000";
 const RECORD_SLACK: usize = 512;
 /// The most records of a batch: librdkafka's default.
 const BATCH_RECORDS: usize = 10_000;
-/// What a request has beside its records, at most.
+/// What a request has beside its records, and more.
 const REQUEST_OVERHEAD: usize = 512;
 /// How long a batch waits for more records.
 const LINGER_MS: u64 = 2;
@@ -184,22 +183,25 @@ impl Tuning {
         settings
     }
 
-    /// What a producer makes one request of.
-    pub(super) fn request(&self) -> Limits {
+    /// The largest record, with what librdkafka takes for a part of it.
+    fn largest(&self) -> usize {
+        self.max_request_size.saturating_add(RECORD_SLACK).clamp(1_000, LARGEST_RECORD)
+    }
+
+    /// What a producer with batches of this size makes one request of.
+    pub(super) fn request(&self, batch_bytes: usize) -> Limits {
         Limits {
             records: BATCH_RECORDS,
-            bytes: self.batch_bytes.load(Ordering::Relaxed).saturating_sub(REQUEST_OVERHEAD),
+            bytes: batch_bytes.min(self.largest()).saturating_sub(REQUEST_OVERHEAD),
             // The rest is for giving the last of them.
-            open_us: LINGER_MS * 1_000 / 2,
+            open_us: LINGER_MS * 1_000 * 3 / 4,
         }
     }
 
-    /// For a producer.
-    pub(super) fn producer(&self, options: &ProducerOptions) -> Pairs {
+    /// For a producer with batches of this size.
+    pub(super) fn producer(&self, options: &ProducerOptions, batch_bytes: usize) -> Pairs {
         let mut settings = self.common(&options.client);
-        let batch = self.batch_bytes.load(Ordering::Relaxed).to_string();
-        let largest =
-            self.max_request_size.saturating_add(RECORD_SLACK).clamp(1_000, LARGEST_RECORD).to_string();
+        let (batch, largest) = (batch_bytes.to_string(), self.largest().to_string());
         // librdkafka refuses one that outlasts the transaction.
         let answer = match options.transactional_id {
             Some(_) => options.request_timeout_ms.min(options.transaction_timeout_ms),

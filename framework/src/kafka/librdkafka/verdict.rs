@@ -87,6 +87,8 @@ pub(super) fn question(failure: &Failure) -> Fault {
 pub(super) fn transactional(failure: &Failure) -> Fault {
     match failure {
         Failure { fatal: true, .. } => Fault::Fatal,
+        // What the fence of a member means is said by its membership, which hears of it by the next heartbeat.
+        Failure { code: "FENCED_INSTANCE_ID", abortable: true, .. } => Fault::Abortable,
         Failure { abortable: true, code, .. } if STALE.contains(code) => Fault::Stale,
         Failure { abortable: true, .. } => Fault::Abortable,
         Failure { retriable: true, .. } => Fault::Retriable,
@@ -209,7 +211,7 @@ mod tests {
             ("PRODUCER_FENCED", "f", Fault::Fatal, Fault::Fatal),
             ("ILLEGAL_GENERATION", "a", Fault::Stale, Fault::Stale),
             ("UNKNOWN_MEMBER_ID", "a", Fault::Stale, Fault::Stale),
-            ("FENCED_INSTANCE_ID", "a", Fault::Stale, Fault::Stale),
+            ("FENCED_INSTANCE_ID", "a", Fault::Abortable, Fault::Stale),
             ("TOPIC_AUTHORIZATION_FAILED", "a", Fault::Abortable, Fault::Refused),
             ("_TIMED_OUT", "r", Fault::Retriable, Fault::Retriable),
             ("COORDINATOR_NOT_AVAILABLE", "r", Fault::Retriable, Fault::Retriable),
