@@ -16,9 +16,11 @@ pub(crate) struct Broker {
 }
 
 impl Drop for Broker {
-    /// A trial that fails may leave its broker frozen or killed; the next one finds it as it was.
+    /// A trial that fails may leave its broker frozen or killed; the next one finds it as it was. What was told stands beside the
+    /// failure.
     fn drop(&mut self) {
         if std::thread::panicking() {
+            println!("{}", heard::lines("").join("\n"));
             // Each fails where there is nothing to do for it, and says so; that is of no interest then.
             for action in ["resume", "restart"] {
                 let _ = self.disturb(action).output();
