@@ -59,6 +59,8 @@ pub(super) struct Backlog {
     by_partition: HashMap<TopicPartition, usize>,
     /// Lanes in which records wait, and that may be open.
     ready: VecDeque<usize>,
+    /// Whether librdkafka's queue had no room, and has given none back since.
+    full: bool,
     /// How many batches wait, and how many records librdkafka has.
     batches: usize,
     records: usize,
@@ -76,6 +78,7 @@ impl Backlog {
             spare: Vec::new(),
             by_partition: HashMap::new(),
             ready: VecDeque::new(),
+            full: false,
             batches: 0,
             records: 0,
             given: 0,
@@ -111,15 +114,15 @@ impl Backlog {
         !self.lanes[lane].waiting.is_empty()
     }
 
-    /// The next lane in which records wait, if it may be open.
+    /// The next lane in which records wait, if it may be open and there is room.
     pub(super) fn next_ready(&mut self) -> Option<usize> {
-        let lane = self.ready.pop_front()?;
+        let lane = self.ready.pop_front_if(|_| !self.full)?;
         self.lanes[lane].ready = false;
         Some(lane)
     }
 
-    /// A lane is to be looked at, for want of room or because it was opened: `first`, or when it is its turn.
-    pub(super) fn look_at(&mut self, number: usize, first: bool) {
+    /// A lane has been opened, or there was no room: it is looked at before all others, or when it is its turn.
+    fn look_at(&mut self, number: usize, first: bool) {
         let lane = &mut self.lanes[number];
         if lane.waiting.is_empty() || std::mem::replace(&mut lane.ready, true) {
             return;
@@ -127,9 +130,17 @@ impl Backlog {
         if first { self.ready.push_front(number) } else { self.ready.push_back(number) }
     }
 
-    /// Which records of a batch may go to librdkafka now, from `from` on: none if the lane is closed, and not always all that
-    /// it is open for.
+    /// Takes in that librdkafka's queue has no room.
+    pub(super) fn refused(&mut self) {
+        self.full = true;
+    }
+
+    /// Which records of a batch may go to librdkafka now, from `from` on: none if the lane is closed or there is no room, and
+    /// not always all that it is open for.
     pub(super) fn admitted(&mut self, lane: usize, batch: &RecordBatch, from: usize) -> Range<usize> {
+        if self.full {
+            return from..from;
+        }
         let (lane, now_us) = (&mut self.lanes[lane], self.clock.elapsed_us());
         if lane.records == 0 {
             lane.since_us = now_us;
@@ -163,6 +174,9 @@ impl Backlog {
         self.kept += cost(batch);
         self.batches += 1;
         self.lanes[lane].waiting.push_back((std::mem::replace(batch, empty), from));
+        if self.full {
+            self.look_at(lane, false);
+        }
     }
 
     /// Takes the first batch of a lane that waits, and from which record on; it is put back.
@@ -180,6 +194,9 @@ impl Backlog {
             self.kept += cost(&batch);
             self.batches += 1;
             self.lanes[lane].waiting.push_front((batch, from));
+            if self.full {
+                self.look_at(lane, true);
+            }
         } else if self.spare.len() < SPARE && batch.byte_len() <= SPARE_BYTES {
             batch.clear();
             self.spare.push(batch);
@@ -191,6 +208,7 @@ impl Backlog {
     pub(super) fn settled(&mut self, partition: &TopicPartition, records: usize) {
         let number = self.lane(partition);
         let lane = &mut self.lanes[number];
+        self.full = false;
         let records = records.min(lane.records);
         lane.records -= records;
         self.records -= records;
@@ -304,10 +322,15 @@ mod tests {
         backlog.settled(&partitions[0], 1);
         backlog.settled(&partitions[0], 1);
         assert_eq!(backlog.next_ready(), Some(2));
-        backlog.look_at(2, true);
+        backlog.refused();
+        let (batch, from) = backlog.first(2).unwrap();
+        assert!(backlog.admitted(2, &batch, from).is_empty(), "there is no room");
+        assert!(!backlog.put_back(2, batch, from));
+        assert_eq!(backlog.next_ready(), None, "nothing goes");
+        backlog.settled(&partitions[1], 1);
         assert_eq!([(); 3].map(|()| backlog.next_ready()), [Some(2), Some(0), None]);
         assert!(backlog.first(1).is_some());
-        backlog.settled(&partitions[1], 2);
+        backlog.settled(&partitions[1], 1);
         assert_eq!(backlog.next_ready(), None, "nothing waits in it");
     }
 

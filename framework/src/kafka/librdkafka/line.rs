@@ -35,7 +35,7 @@ impl Heard {
 
     /// Notes of whom a failure is: of all where it does not say.
     fn blame(&mut self, servers: &[String], text: &str) {
-        let mut blamed = servers.iter().filter(|server| text.contains(host(server))).peekable();
+        let mut blamed = servers.iter().filter(|server| text.contains(server.as_str())).peekable();
         match blamed.peek() {
             Some(_) => self.failed.extend(blamed.cloned()),
             None => self.failed.extend(servers.iter().cloned()),
@@ -151,11 +151,6 @@ impl Line {
         };
         Failure { text, ..failure }
     }
-}
-
-/// A server without the name of a protocol, as in `PLAINTEXT://host:port`.
-fn host(server: &str) -> &str {
-    server.rsplit_once("://").map_or(server, |(_, host)| host).trim()
 }
 
 /// A line begins with the thread that writes it: `[thrd:name]: `.

@@ -75,7 +75,7 @@ struct Core {
     tuning: Tuning,
     /// The client for questions, and what it has to say beside answers.
     client: Arc<Client>,
-    /// A topic that its metadata are of: without one it never asks who the brokers are by now.
+    /// A topic that its metadata are of: without one it asks who the brokers are every ten seconds, not two.
     anchor: Mutex<Option<Topic>>,
     main: Mutex<Queue>,
     line: Arc<Line>,

@@ -50,8 +50,6 @@ pub(super) struct KafkaProducer {
     /// How large its batches are.
     batch_bytes: usize,
     backlog: Backlog,
-    /// Whether librdkafka's queue had no room, and has given none back since.
-    full: bool,
     acknowledged: HashMap<TopicPartition, i64>,
     failed: Option<KafkaError>,
     refused: Vec<Refusal>,
@@ -82,7 +80,6 @@ impl KafkaProducer {
             transactional: options.transactional_id.is_some(),
             batch_bytes,
             backlog: Backlog::new(core.tuning.request(batch_bytes), Arc::new(SystemClock::new())),
-            full: false,
             acknowledged: HashMap::new(),
             failed: None,
             refused: Vec::new(),
@@ -116,16 +113,14 @@ impl KafkaProducer {
 
     fn hand_backlog_on(&mut self) -> Result<(), KafkaError> {
         // Behind a record that has failed nothing goes.
-        while !self.full && self.failed.is_none() {
-            let Some(lane) = self.backlog.next_ready() else { break };
+        while self.failed.is_none()
+            && let Some(lane) = self.backlog.next_ready()
+        {
             while let Some((batch, from)) = self.backlog.first(lane) {
                 let next = self.hand_on(lane, &batch, from)?;
                 if !self.backlog.put_back(lane, batch, next) {
                     break;
                 }
-            }
-            if self.full {
-                self.backlog.look_at(lane, true);
             }
         }
         Ok(())
@@ -144,19 +139,16 @@ impl KafkaProducer {
     /// Hands the records of a batch from `from` on to librdkafka; returns the first for which there is no room.
     fn hand_on(&mut self, lane: usize, batch: &RecordBatch, from: usize) -> Result<usize, KafkaError> {
         let mut next = from;
-        while next < batch.len() && !self.full {
+        loop {
             let admitted = self.backlog.admitted(lane, batch, next);
-            let end = admitted.end;
             if admitted.is_empty() {
-                break;
+                return Ok(next);
             }
             next = self.give(lane, batch, admitted)?;
-            self.full = next < end;
         }
-        Ok(next)
     }
 
-    /// Gives records to librdkafka; returns the first that its queue has no room for.
+    /// Gives records to librdkafka; returns the first that it does not have.
     fn give(&mut self, lane: usize, batch: &RecordBatch, records: Range<usize>) -> Result<usize, KafkaError> {
         let partition = self.backlog.partition(lane).clone();
         if !self.live()?.topics.contains_key(&partition.topic) {
@@ -166,7 +158,8 @@ impl KafkaProducer {
         }
         let live = self.live.as_ref().map_err(KafkaError::clone)?;
         let topic = &live.topics[&partition.topic];
-        let (first, mut next, mut bytes) = (records.start, records.end, 0);
+        let (first, end) = (records.start, records.end);
+        let (mut next, mut bytes) = (end, 0);
         let mut zeros = false;
         let mut failed = None;
         for at in records {
@@ -182,6 +175,9 @@ impl KafkaProducer {
                     break;
                 }
             }
+        }
+        if next < end && failed.is_none() {
+            self.backlog.refused();
         }
         self.backlog.gave(lane, next - first, bytes);
         if zeros && !std::mem::replace(&mut self.told_of_zero, true) {
@@ -215,7 +211,6 @@ impl KafkaProducer {
         let Some((topic, partition)) = delivery.place() else { return };
         let partition = TopicPartition { topic: topic.as_str().into(), partition };
         self.backlog.settled(&partition, delivery.len());
-        self.full = false;
         if let Some(offset) = delivery.last_offset() {
             let next = self.acknowledged.entry(partition.clone()).or_default();
             *next = (*next).max(offset + 1);
@@ -320,9 +315,6 @@ impl Producer for KafkaProducer {
         let next = if self.backlog.is_waiting(lane) { 0 } else { self.hand_on(lane, batch, 0)? };
         if next < batch.len() {
             self.backlog.wait(lane, batch, next);
-            if self.full {
-                self.backlog.look_at(lane, false);
-            }
         } else {
             batch.clear();
         }
