@@ -22,7 +22,7 @@ const ENTRY: usize = 32;
 const BATCH: usize = 256;
 /// So many empty batches are kept, of this size at most.
 const SPARE: usize = 4;
-const SPARE_BYTES: usize = 256 << 10;
+const SPARE_BYTES: usize = 1 << 20;
 
 /// What goes into one request of librdkafka's.
 #[derive(Debug)]
@@ -168,9 +168,11 @@ impl Backlog {
         self.given += bytes;
     }
 
-    /// Lets the records of a batch from `from` on wait behind those of the lane that do; an empty batch takes its place.
+    /// Lets the records of a batch from `from` on wait behind those of the lane that do; an empty batch with room for as many
+    /// takes its place.
     pub(super) fn wait(&mut self, lane: usize, batch: &mut RecordBatch, from: usize) {
-        let empty = self.spare.pop().unwrap_or_default();
+        let empty = self.spare.pop();
+        let empty = empty.unwrap_or_else(|| RecordBatch::with_capacity(batch.len(), batch.byte_len()));
         self.kept += cost(batch);
         self.batches += 1;
         self.lanes[lane].waiting.push_back((std::mem::replace(batch, empty), from));
