@@ -27,10 +27,11 @@ RESTORE_PER_S = 1_000_000
 STORES = {"windowed-count": "counts", "stream-table": "rows"}
 STATEFUL = tuple(STORES)
 COLUMNS = ("pipeline", "guarantee", "system", "rounds", "cpu_ns", "cpu_ns_min", "cpu_ns_max", "times_wire", "times_floor",
-           "times_kstreams", "broker_cpu_ns", "records_per_s", "rss_mb", "first_output_s", "first_output_3000_s",
+           "times_kstreams", "without_jit_ns", "times_kstreams_without_jit", "broker_cpu_ns", "records_per_s", "rss_mb", "first_output_s", "first_output_3000_s",
            "p50_ms", "p99_ms", "p99.9_ms", "latency_void", "restore_records_per_s", "disk_bytes_per_update", "load_max")
 # What the table on the terminal calls them.
 SHOWN = {"cpu_ns": "CPU ns", "times_wire": "x wire", "times_floor": "x floor", "times_kstreams": "x KStreams",
+         "times_kstreams_without_jit": "no JIT",
          "broker_cpu_ns": "broker", "records_per_s": "records/s", "rss_mb": "RSS MB", "first_output_s": "start s",
          "first_output_3000_s": "at 3000", "p50_ms": "p50 ms", "p99_ms": "p99", "p99.9_ms": "p99.9",
          "restore_records_per_s": "restore/s", "disk_bytes_per_update": "disk B"}
@@ -48,10 +49,11 @@ class Runs:
         values = [run[name] for run in self.of(*which) if run.get(name) is not None]
         return median(values) if values else None
 
-    def ratio(self, one, other, pipeline):
-        """The median of what one took in terms of the other, each a system under a guarantee, over the rounds that had both."""
+    def ratio(self, one, other, pipeline, cost="cpu_ns"):
+        """The median of what one took in terms of the other, each a system under a guarantee, over the rounds that had both.
+        `cost` is what counts of the other."""
         kind = "wire" if other[0] == "wire" else "run"
-        there = {run["round"]: run.get("cpu_ns") for run in self.of(kind, other[0], pipeline, other[1])}
+        there = {run["round"]: run.get(cost) for run in self.of(kind, other[0], pipeline, other[1])}
         pairs = [(run.get("cpu_ns"), there.get(run["round"])) for run in self.of("run", one[0], pipeline, one[1])]
         ratios = [one / two for one, two in pairs if one and two]
         return median(ratios) if ratios else None
@@ -64,9 +66,11 @@ class Runs:
         row = dict(zip(COLUMNS[:3], (pipeline, guarantee, system)), rounds=len(runs))
         row |= {"cpu_ns_min": min(costs, default=None), "cpu_ns_max": max(costs, default=None)}
         row |= {name: self.middle(name, "run", *case) for name in
-                ("cpu_ns", "broker_cpu_ns", "records_per_s", "rss_mb", "first_output_s")}
+                ("cpu_ns", "without_jit_ns", "broker_cpu_ns", "records_per_s", "rss_mb", "first_output_s")}
         row |= {f"times_{other}": self.ratio((system, guarantee), (other, guarantee), pipeline)
                 for other in ("wire", "floor", "kstreams")}
+        java = ("kstreams", guarantee)
+        row["times_kstreams_without_jit"] = self.ratio((system, guarantee), java, pipeline, "without_jit_ns")
         row["latency_void"] = next((run["void"] for run in self.of("latency", *case)), None)
         # Where the generator fell behind the figures are its own.
         row |= {name: None if row["latency_void"] else self.middle(name, "latency", *case)
@@ -109,6 +113,10 @@ def targets(runs):
                     value = runs.ratio((system, guarantee), (other, guarantee), pipeline)
                     if value is not None and pipeline in limits:
                         yield f"{pipeline}, {guarantee}: CPU of {system}, times that of {name}", value, limits[pipeline]
+                value = runs.ratio((system, guarantee), ("kstreams", guarantee), pipeline, "without_jit_ns")
+                if value is not None and pipeline in OF_KSTREAMS:
+                    said = f"{pipeline}, {guarantee}: CPU of {system}, times that of Kafka Streams without its JIT compiler"
+                    yield said, value, OF_KSTREAMS[pipeline]
             value = runs.ratio((system, GUARANTEES[1]), (system, GUARANTEES[0]), pipeline)
             if value is not None:
                 yield f"{pipeline}: CPU of {system} under exactly once, times that under at least once", value, OF_AT_LEAST_ONCE

@@ -175,7 +175,6 @@ public final class Measure {
         }
     }
 
-    /** Ends the system in order, or after a minute at once. */
     /** Stops the system, and tells what it has written by then. */
     private long writtenAtLast() throws InterruptedException {
         long written = to.system.writtenBytes();
@@ -191,6 +190,7 @@ public final class Measure {
         return written;
     }
 
+    /** Ends the system in order, or after a minute at once. */
     private void stop() throws InterruptedException {
         if (process != null) {
             process.destroy();
