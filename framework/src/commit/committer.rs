@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use super::{CommitRecord, FlushOptions, Flusher, Interval, Planted, Probe, Window};
 use crate::error::{Error, Reaction, Result};
-use crate::kafka::{Answer, Fault, GroupMetadata, Membership, OffsetCommit};
+use crate::kafka::{Answer, Fault, GroupMetadata, KafkaError, Membership, OffsetCommit};
 use crate::produce::{Outbox, Sender};
 use crate::record::RecordBatch;
 use crate::state::{Changes, StateBackend};
@@ -72,6 +72,8 @@ pub struct Committer {
     requested: bool,
     last_ms: Option<i64>,
     begun_ms: i64,
+    /// Why it is not through, as far as the cluster says.
+    said: Option<KafkaError>,
     begun_us: u64,
     number: u64,
     touched: Vec<TaskId>,
@@ -96,6 +98,7 @@ impl Committer {
             requested: false,
             last_ms: None,
             begun_ms: 0,
+            said: None,
             begun_us: 0,
             number: 0,
             touched: Vec::new(),
@@ -171,6 +174,7 @@ impl Committer {
     /// If an operator or a serde fails.
     pub fn begin(&mut self, desk: &mut CommitDesk<'_>) -> Result<bool> {
         self.begun_ms = desk.now_ms;
+        self.said = None;
         self.begun_us = self.clock.elapsed_us();
         self.collect(desk)?;
         if self.touched.is_empty() && desk.sender.open_since().is_some() {
@@ -266,12 +270,13 @@ impl Committer {
     }
 
     /// Whether a call was answered; a retriable error means that it is made again.
-    fn settle(&self, answer: Answer<()>) -> Result<bool> {
+    fn settle(&mut self, answer: Answer<()>) -> Result<bool> {
         match answer {
             Poll::Pending => Ok(false),
             Poll::Ready(Ok(())) => Ok(true),
             Poll::Ready(Err(error)) if error.fault == Fault::Retriable => {
                 tracing::debug!(%error, stage = ?self.stage, "commit waits");
+                self.said = Some(error);
                 Ok(false)
             }
             Poll::Ready(Err(error)) => Err(error.into()),
@@ -279,7 +284,7 @@ impl Committer {
     }
 
     /// A transaction that does not come to its end is given up with its producer: a new one learns what became of it.
-    fn check_patience(&self, desk: &CommitDesk<'_>) -> Result<()> {
+    fn check_patience(&mut self, desk: &CommitDesk<'_>) -> Result<()> {
         let waited = desk.now_ms.saturating_sub(self.begun_ms);
         let transactional = desk.sender.is_transactional();
         let limit = if transactional {
@@ -291,7 +296,11 @@ impl Committer {
             return Ok(());
         }
         let reaction = if transactional { Reaction::NewProducer } else { Reaction::Stop };
-        Err(Error::new(reaction, format!("a commit was not answered for {waited} ms")))
+        let error = Error::new(reaction, format!("a commit was not answered for {waited} ms"));
+        Err(match self.said.take() {
+            Some(said) => error.because(said),
+            None => error,
+        })
     }
 
     fn send(&mut self, desk: &mut CommitDesk<'_>) -> Result<Option<Stage>> {
@@ -299,7 +308,10 @@ impl Committer {
             return Ok(None);
         }
         match self.send_all(desk) {
-            Err(error) if error.reaction() == Reaction::Retry => return Ok(None),
+            Err(error) if error.reaction() == Reaction::Retry => {
+                tracing::debug!(%error, "commit waits to be sent");
+                return Ok(None);
+            }
             result => result?,
         }
         desk.probe.at(Window::Sent)?;

@@ -170,6 +170,8 @@ const PROCESS_BYTES: usize = 48 << 20;
 const ALLOCATOR_PART: usize = 6;
 /// What is not counted gets at most this part of `memory.max`, lest a small one leave nothing.
 const UNCOUNTED_PART: usize = 4;
+/// The part of `memory.max` that may wait in a client's queues: half of what is not counted, or more.
+const QUEUED_PART: usize = 8;
 
 impl Settings {
     /// The part of `memory.max` that is for records and state, bytes: what is counted. The rest is for what is not.
@@ -177,6 +179,12 @@ impl Settings {
     pub fn counted_memory(&self) -> usize {
         let uncounted = PROCESS_BYTES + self.memory_max / ALLOCATOR_PART;
         self.memory_max - uncounted.min(self.memory_max / UNCOUNTED_PART)
+    }
+
+    /// What the records that were fetched ahead of the workers may take, bytes; it is not counted.
+    #[must_use]
+    pub fn queued_memory(&self) -> usize {
+        self.memory_max / QUEUED_PART
     }
 }
 

@@ -18,6 +18,30 @@ fn hopeless(code: &str) -> Option<&'static str> {
     })
 }
 
+/// What to do where brokers talk to us, and refuse the work as such. librdkafka takes the first three for the end of a producer;
+/// the next one would hear the same.
+fn forbidden(code: &str) -> Option<(&'static str, &'static str)> {
+    Some(match code {
+        "TRANSACTIONAL_ID_AUTHORIZATION_FAILED" => (
+            "the cluster does not allow our transactions",
+            "let our user Describe and Write transactional ids that begin with `application.id` (an ACL with a prefix)",
+        ),
+        "CLUSTER_AUTHORIZATION_FAILED" => (
+            "the cluster does not allow our producer",
+            "let our user do IdempotentWrite on the cluster; brokers before 2.8 ask for it",
+        ),
+        "INVALID_TRANSACTION_TIMEOUT" => (
+            "the cluster does not allow transactions as long as ours",
+            "lower `transaction.timeout.ms`, or raise `transaction.max.timeout.ms` of the brokers",
+        ),
+        "GROUP_AUTHORIZATION_FAILED" => (
+            "the cluster does not allow our group",
+            "let our user Read the group that has `application.id` as its name",
+        ),
+        _ => return None,
+    })
+}
+
 /// What to do where brokers do not talk to us.
 fn turned_away(code: &str) -> Option<(&'static str, &'static str)> {
     Some(match code {
@@ -43,9 +67,15 @@ impl From<KafkaError> for Error {
     /// ```
     fn from(error: KafkaError) -> Self {
         if let Some(hint) = hopeless(error.code) {
-            return Self::new(Reaction::Stop, "the cluster refuses what is written")
-                .because(error)
-                .hint(hint);
+            // Where a transaction has failed by it, and the report of the record is still to come: that tells which one it was.
+            let reaction = match error.fault {
+                Fault::Abortable => Reaction::Abort,
+                _ => Reaction::Stop,
+            };
+            return Self::new(reaction, "the cluster refuses what is written").because(error).hint(hint);
+        }
+        if let Some((message, hint)) = forbidden(error.code) {
+            return Self::new(Reaction::Stop, message).because(error).hint(hint);
         }
         if let (Fault::Refused, Some((message, hint))) = (error.fault, turned_away(error.code)) {
             return Self::new(Reaction::Stop, message).because(error).hint(hint);
@@ -69,5 +99,29 @@ impl From<KafkaError> for Error {
             );
         }
         Self::new(reaction, "the cluster reports an error").because(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused_for_good_ends_with_advice() {
+        // Code, fault, reaction, words of the advice.
+        let cases = [
+            ("INVALID_TRANSACTION_TIMEOUT", Fault::Fatal, Reaction::Stop, "`transaction.max.timeout.ms`"),
+            ("TRANSACTIONAL_ID_AUTHORIZATION_FAILED", Fault::Fatal, Reaction::Stop, "transactional ids"),
+            ("CLUSTER_AUTHORIZATION_FAILED", Fault::Fatal, Reaction::Stop, "IdempotentWrite"),
+            ("GROUP_AUTHORIZATION_FAILED", Fault::Abortable, Reaction::Stop, "Read the group"),
+            ("INVALID_TIMESTAMP", Fault::Refused, Reaction::Stop, "`message.timestamp.before.max.ms`"),
+            // The transaction is repeated: by then it is known which record that was.
+            ("INVALID_TIMESTAMP", Fault::Abortable, Reaction::Abort, "`message.timestamp.before.max.ms`"),
+        ];
+        for (code, fault, reaction, advice) in cases {
+            let error = Error::from(KafkaError { code, fault, message: "no".to_owned() });
+            assert_eq!(error.reaction(), reaction, "{code}");
+            assert!(error.to_string().contains(advice), "{error}");
+        }
     }
 }

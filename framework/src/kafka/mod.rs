@@ -86,6 +86,11 @@ pub struct Fetched {
 
 /// Reads partitions from explicit offsets. Which ones is the caller's business ([`Membership`] tells a worker).
 pub trait Consumer {
+    /// So many partitions are about to be read, and none is: what is fetched ahead of [`Consumer::fetch`] shall take about
+    /// `bytes`, all partitions together. Who fetches nothing ahead has nothing to do.
+    fn expect(&mut self, partitions: usize, bytes: usize) {
+        let _ = (partitions, bytes);
+    }
     /// Starts reading `partition` at `offset`; replaces the position where it is read already.
     fn add(&mut self, partition: &TopicPartition, offset: i64);
     /// Stops reading `partition`.
@@ -265,7 +270,7 @@ pub struct NewTopic {
 pub struct TopicInfo {
     /// Name.
     pub name: TopicName,
-    /// Changes when a topic is deleted and made again.
+    /// Changes when a topic is deleted and made again; 0 where brokers give none.
     pub id: u128,
     /// Number of partitions.
     pub partitions: i32,

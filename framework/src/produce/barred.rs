@@ -66,10 +66,15 @@ impl Barred {
     }
 }
 
+/// A client may write 1 for 0.
+fn is_same_time(refused: i64, timestamp: i64) -> bool {
+    refused == timestamp || (refused, timestamp) == (1, 0)
+}
+
 fn is_same(refusal: &Refusal, record: &OutRecord<'_>) -> bool {
     refusal.record.as_ref().is_none_or(|refused| {
         refused.key.as_deref() == record.key
             && refused.value.as_deref() == record.value
-            && (refusal.code != "INVALID_TIMESTAMP" || refused.timestamp == record.timestamp)
+            && (refusal.code != "INVALID_TIMESTAMP" || is_same_time(refused.timestamp, record.timestamp))
     })
 }

@@ -15,6 +15,8 @@ pub struct RestoreOptions {
     pub transactional: bool,
     /// Which end of a changelog is the target. Anything but the default is a planted fault.
     pub target: Isolation,
+    /// What of changelogs may be fetched ahead, bytes.
+    pub queued_bytes: usize,
     /// Whether inputs go back to the committed offsets. Anything but the default is a planted fault.
     pub rewind: bool,
 }
@@ -25,6 +27,7 @@ impl Default for RestoreOptions {
             auto_offset_reset: Some(StartAt::Earliest),
             transactional: false,
             target: Isolation::ReadUncommitted,
+            queued_bytes: usize::MAX,
             rewind: true,
         }
     }

@@ -115,6 +115,7 @@ impl Restore {
                 restore.changelogs.extend(store.partition.clone().map(|partition| (*id, index, partition)));
             }
         }
+        restore.consumer.expect(restore.changelogs.len(), restore.options.queued_bytes);
         Ok(restore)
     }
 
@@ -308,7 +309,9 @@ impl Restore {
         }
         let local = known.number("offset", &partition.topic)?;
         let topic = &self.topics[&partition.topic];
-        if known.topic_id(&partition.topic).is_some_and(|id| id != topic.id) {
+        // Brokers before 2.8 give no ids.
+        let is_other = |id: u128| id != topic.id && id != 0 && topic.id != 0;
+        if known.topic_id(&partition.topic).is_some_and(is_other) {
             return Some(Rebuild::TopicRecreated);
         }
         // Against the LSO a healthy local offset may lie past "the end": only the planted fault asks for that.

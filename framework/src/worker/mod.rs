@@ -115,6 +115,8 @@ pub struct Worker {
     at_work: Option<TaskId>,
     steps: u64,
     over_budget: bool,
+    /// How many workers share what the process may take.
+    workers: usize,
     /// Bytes fetched since the last look at memory.
     taken_in: usize,
     /// Tasks whose state was rebuilt after an error: a second time would not help.
@@ -147,14 +149,12 @@ impl Worker {
         let startup = startup.internal_configs(
             limit.map(|limit| ("max.message.bytes".to_owned(), limit.to_string())).collect(),
         );
+        let workers = settings.num_stream_threads.max(1);
         let commit = CommitOptions {
             interval_ms: settings.commit_interval_ms,
             transaction_timeout_ms: settings.transaction_timeout_ms,
             task_timeout_ms: settings.task_timeout_ms,
-            flush: FlushOptions::new(
-                &settings,
-                orders::share(&settings, backend.as_ref(), settings.num_stream_threads),
-            ),
+            flush: FlushOptions::new(&settings, orders::share(&settings, backend.as_ref(), workers)),
             planted: options.planted,
         };
         Self {
@@ -198,6 +198,7 @@ impl Worker {
             at_work: None,
             steps: 0,
             over_budget: false,
+            workers,
             taken_in: 0,
             rebuilt: std::collections::BTreeSet::new(),
         }

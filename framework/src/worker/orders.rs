@@ -36,7 +36,13 @@ impl Worker {
     /// Says how many workers share what `memory.max` leaves to them; at first it is `num.stream.threads`. Who has more than
     /// its share then commits, flushes and drops what it can read again.
     pub fn share_memory(&mut self, workers: usize) {
+        self.workers = workers.max(1);
         self.committer.set_budget(share(&self.settings, self.backend.as_ref(), workers));
+    }
+
+    /// What may be fetched ahead of it, bytes.
+    pub(super) fn queued_share(&self) -> usize {
+        self.settings.queued_memory() / self.workers
     }
 
     /// The bytes that it may take before it commits and flushes early.

@@ -69,6 +69,8 @@ impl Worker {
             })?;
             self.tasks.insert(id, task);
         }
+        let lanes = self.tasks.values().map(|task| task.lanes().len()).sum();
+        self.consumer.expect(lanes, self.queued_share());
         self.begin_restore(now_ms, true)
     }
 

@@ -20,6 +20,7 @@ impl Worker {
             auto_offset_reset: self.settings.auto_offset_reset,
             transactional: self.sender.is_transactional(),
             target,
+            queued_bytes: self.queued_share(),
             rewind: assigned || self.planted != Planted::InputsNotRewound,
         };
         let client = format!("{}-restore", self.client);

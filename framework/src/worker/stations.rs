@@ -51,8 +51,9 @@ impl Worker {
                         self.taken_in += fetched.records.byte_len();
                         lane.push(fetched)?;
                     }
+                    // For as long as we are in the group: what is not fetched is not consumed, and nothing else waits for it.
                     Err(error) if error.fault == Fault::Retriable => {
-                        tracing::debug!(partition = %lane.partition(), %error, "fetch is tried again");
+                        tracing::warn!(partition = %lane.partition(), %error, "fetch is tried again");
                     }
                     Err(error) if error.code == "OFFSET_OUT_OF_RANGE" => {
                         self.out_of_range.tell(lane.partition());

@@ -19,7 +19,7 @@ fn all_inputs_that_have_expired_go_on_at_once() {
         let running = pipeline.application(lines).unwrap().start().unwrap();
         pipeline.feed(Duration::from_secs(1));
         pipeline.check();
-        running.stop().unwrap();
+        pipeline.stop(running);
         let before = pipeline.told();
 
         pipeline.feed(Duration::from_secs(1));

@@ -88,6 +88,7 @@ fn goes_on(lines: &str, check: impl Fn(&mut Pipeline<'_>)) {
         assert_eq!(running.failure(), None);
         assert!(!heard::lines("fenced, perhaps by a request of our own").is_empty(), "nobody was fenced");
         running.stop().unwrap();
+        check(&mut pipeline);
     });
 }
 

@@ -53,7 +53,7 @@ fn full_disk_child() {
         pipeline.check();
         println!("{}", heard::lines("").join("\n"));
         assert_eq!(running.failure(), None);
-        let figures = running.stop().unwrap();
+        let figures = pipeline.stop(running);
         // What had come to the disk before is gone on from.
         assert!(figures.rebuilds.is_empty(), "{:?}", figures.rebuilds);
         assert!(figures.restored < logged, "{} of {logged} are restored", figures.restored);

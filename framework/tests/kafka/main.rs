@@ -1,6 +1,6 @@
 //! Trials on a real cluster: TLS and logins, brokers that are away, addresses that lead nowhere, topics that are deleted,
-//! changelogs that are not what they were, steps and transactions that take too long, places that are taken, disks that get full,
-//! signals.
+//! records that are refused, changelogs that are not what they were, steps and transactions that take too long, places that are taken, disks that get full,
+//! signals, threads that come and go.
 //!
 //! They run where `HEADWATER_TEST_KAFKA` names the folder of a cluster of one broker that is theirs to kill:
 //! `tests/kafka/start --secure --dir <folder>`. They run one after the other.
@@ -27,8 +27,10 @@ mod pipeline;
 #[path = "../byte_stores/place.rs"]
 #[allow(dead_code, reason = "the byte stores need more of it")]
 mod place;
+mod refusals;
 mod refused;
 mod secure;
 #[cfg(feature = "rocksdb")]
 mod signals;
 mod slow;
+mod threads;

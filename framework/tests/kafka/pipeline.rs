@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use headwater::kafka::{Isolation, KafkaCluster, Producer};
 use headwater::state::{MemoryBackend, StateBackend};
+use headwater::worker::Figures;
 use headwater::{
-    Application, Config, Grouped, Materialized, RecordBatch, Result, StreamsBuilder, TopicName,
+    Application, Config, Grouped, Materialized, RecordBatch, Result, Running, StreamsBuilder, TopicName,
     TopicPartition,
 };
 
@@ -140,6 +141,13 @@ impl<'a> Pipeline<'a> {
             .map(|key| (format!("k{key}"), (1..=(self.sent + KEYS - 1 - key) / KEYS).collect::<Vec<_>>()))
             .collect();
         assert_eq!(counts, expected);
+    }
+
+    /// Stops the application. Its last commit has told nothing twice.
+    pub(crate) fn stop(&mut self, running: Running) -> Figures {
+        let figures = running.stop().unwrap();
+        self.check();
+        figures
     }
 
     /// Waits until each key was told its last count, or a higher one where records were counted twice.

@@ -104,7 +104,7 @@ fn a_process_that_is_told_to_end_commits_and_leaves_at_once() {
         }
         let running = pipeline.application("").unwrap().start().unwrap();
         pipeline.check();
-        running.stop().unwrap();
+        pipeline.stop(running);
     });
 }
 

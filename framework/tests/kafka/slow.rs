@@ -30,7 +30,7 @@ fn sleeper(lines: &str, sleeps_ms: u64, words: &[&str]) {
         assert!(slept.load(Ordering::Relaxed));
         assert!(words.iter().any(|words| !heard::lines(words).is_empty()), "nobody has said: {words:?}");
         assert_eq!(running.failure(), None);
-        running.stop().unwrap();
+        pipeline.stop(running);
     });
 }
 
@@ -87,6 +87,6 @@ fn the_tasks_of_a_worker_that_is_stuck_are_done_by_others_and_nothing_is_doubled
         pipeline.check();
         println!("{told}\n{}", heard::lines("").join("\n"));
         assert_eq!(running.failure(), None);
-        running.stop().unwrap();
+        pipeline.stop(running);
     });
 }

@@ -89,6 +89,30 @@ fn a_partition_is_read_from_where_it_is_told_and_told_anew() {
 }
 
 #[test]
+fn queues_of_any_size_bring_everything() {
+    on_each(|scene| {
+        let partition = TopicPartition::new(scene.topic("a", 1), 0);
+        let mut producer = scene.producer(None);
+        // One that is larger than a small queue, among others.
+        let large = "l".repeat(200_000);
+        let mut all: Vec<_> = (0..2_000).map(|number| number.to_string()).collect();
+        all[1_000] = large;
+        let texts: Vec<_> = all.iter().map(String::as_str).collect();
+        scene.send(producer.as_mut(), &partition, &texts);
+        scene.answer("a flush", |now_ms| producer.flush(now_ms)).unwrap();
+        let mut consumer = scene.cluster.consumer("ports", Isolation::ReadCommitted);
+        for (partitions, bytes) in [(1_000, 1 << 20), (1, usize::MAX)] {
+            consumer.expect(partitions, bytes);
+            consumer.add(&partition, 0);
+            // While something is read it stays as it is.
+            consumer.expect(1, 0);
+            assert_eq!(values(&scene.read_on(consumer.as_mut(), &partition).0), all);
+            consumer.remove(&partition);
+        }
+    });
+}
+
+#[test]
 fn small_fetches_bring_everything_in_order() {
     on_each(|scene| {
         let partition = TopicPartition::new(scene.topic("a", 1), 0);

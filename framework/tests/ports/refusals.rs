@@ -61,7 +61,7 @@ fn after_a_record_that_was_refused_no_other_is_taken_and_the_cause_is_told() {
         // Where both went in one batch it may be the batch that is too large, and the next producer makes smaller ones.
         let told = (error.code, error.fault);
         assert!(
-            [("MESSAGE_TOO_LARGE", Fault::Abortable), ("BATCH_TOO_LARGE", Fault::Fatal)].contains(&told),
+            [("MESSAGE_TOO_LARGE", Fault::Abortable), ("BATCH_REFUSED", Fault::Fatal)].contains(&told),
             "{error}"
         );
     });

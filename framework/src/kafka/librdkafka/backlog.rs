@@ -25,7 +25,7 @@ const SPARE: usize = 4;
 const SPARE_BYTES: usize = 1 << 20;
 
 /// What goes into one request of librdkafka's.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Limits {
     pub(super) records: usize,
     /// With what librdkafka adds to each record.
@@ -84,6 +84,16 @@ impl Backlog {
             given: 0,
             kept: 0,
         }
+    }
+
+    /// One without lanes, in the place of this.
+    pub(super) fn renewed(&self) -> Self {
+        Self::new(self.limits.clone(), Arc::clone(&self.clock))
+    }
+
+    /// How many partitions were ever written to.
+    pub(super) fn lanes(&self) -> usize {
+        self.lanes.len()
     }
 
     /// The lane of a partition.

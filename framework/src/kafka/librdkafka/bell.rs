@@ -33,7 +33,8 @@ impl Bell {
             asleep = waited.0;
         }
         *asleep = false;
-        self.rung.store(false, Ordering::SeqCst);
+        // A swap: what was published before a ring that had nothing to change is seen, too.
+        self.rung.swap(false, Ordering::SeqCst);
     }
 }
 

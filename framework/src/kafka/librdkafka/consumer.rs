@@ -6,7 +6,9 @@
 //!    ever paused.
 //! 3. A queue is looked into only once its signal was raised.
 //! 4. A partition of which nothing has come for a minute since it was added, not even that there is nothing, is added anew.
-//! 5. Where a partition ends, librdkafka knows from its fetches, and tells in its statistics, once a second.
+//! 5. A topic that a broker does not know may be unknown to that one alone, for a moment: brokers are asked again, and one of whom
+//!    that is said for longer is gone.
+//! 6. Where a partition ends, librdkafka knows from its fetches, and tells in its statistics, once a second.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -16,8 +18,9 @@ use rdkafka::bindings::{RD_KAFKA_EVENT_ERROR, RD_KAFKA_EVENT_STATS};
 
 use super::bell::Bell;
 use super::raw::{Buffer, Failure, Kind, Queue, Topic};
-use super::{Core, statistics, verdict};
-use crate::kafka::{Consumer, Fetched, Isolation, KafkaError};
+use super::settings::{Reader, queued_kbytes};
+use super::{Core, GOSSIP_MS, statistics, verdict};
+use crate::kafka::{Consumer, Fault, Fetched, Isolation, KafkaError};
 use crate::record::RecordBatch;
 use crate::topic::{TopicName, TopicPartition};
 
@@ -27,6 +30,8 @@ const ROOM: usize = 4_096;
 const FIRST_MEAN: usize = 256;
 /// Rule 4.
 const DEAF_MS: i64 = 60_000;
+/// Rule 5.
+const DOUBT_MS: i64 = 3 * GOSSIP_MS;
 
 /// A partition that is read.
 #[derive(Debug)]
@@ -41,6 +46,8 @@ struct Reading {
     deaf_since: Option<i64>,
     /// What came behind the messages of the last call.
     failure: Option<Failure>,
+    /// Since when a broker says that there is no such topic.
+    unknown_since: Option<i64>,
 }
 
 /// A client that lives.
@@ -58,6 +65,7 @@ struct Live {
 #[derive(Debug)]
 pub(super) struct KafkaConsumer {
     live: Result<Live, KafkaError>,
+    reader: Reader,
     core: Arc<Core>,
     bell: Arc<Bell>,
     buffer: Buffer,
@@ -72,15 +80,15 @@ impl KafkaConsumer {
         isolation: Isolation,
         wait_ms: u32,
     ) -> Self {
-        let settings = core.tuning.consumer(client, isolation, wait_ms);
-        let events = RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS;
-        let live = core.connect(Kind::Consumer, &settings, events).map(|client| Live {
-            readings: HashMap::new(),
-            refused: HashMap::new(),
-            topics: HashMap::new(),
-            main: Queue::main(&client, bell),
-        });
-        Self { live, core: Arc::clone(core), bell: Arc::clone(bell), buffer: Buffer::new(ROOM) }
+        let queued_kbytes = queued_kbytes(1, usize::MAX);
+        let reader = Reader { client: client.to_owned(), isolation, wait_ms, queued_kbytes };
+        Self {
+            live: Live::new(core, bell, &reader),
+            reader,
+            core: Arc::clone(core),
+            bell: Arc::clone(bell),
+            buffer: Buffer::new(ROOM),
+        }
     }
 
     fn begin(&mut self, partition: &TopicPartition, offset: i64) -> Result<(), Failure> {
@@ -102,13 +110,58 @@ impl KafkaConsumer {
             mean: FIRST_MEAN,
             deaf_since: None,
             failure: None,
+            unknown_since: None,
         };
         live.readings.insert(partition.clone(), reading);
         Ok(())
     }
 }
 
+impl KafkaConsumer {
+    /// Something is wrong with a partition: an error, or rule 5. What came behind it was dropped, so where work goes on it goes on
+    /// from there.
+    fn failed(
+        &mut self,
+        partition: &TopicPartition,
+        failure: Failure,
+        now_ms: i64,
+    ) -> Result<(), KafkaError> {
+        let reading = self.live.as_ref().ok().and_then(|live| live.readings.get(partition));
+        let Some((offset, since_ms)) = reading.map(|reading| (reading.position, reading.unknown_since))
+        else {
+            return Ok(());
+        };
+        let failure = Failure { text: format!("{partition}: {}", failure.text), ..failure };
+        let since_ms = since_ms.unwrap_or(now_ms);
+        if failure.code == "UNKNOWN_TOPIC_OR_PARTITION" && now_ms.saturating_sub(since_ms) < DOUBT_MS {
+            tracing::info!(%partition, text = failure.text, "it is asked for anew");
+            self.add(partition, offset);
+            if let Ok(live) = &mut self.live
+                && let Some(reading) = live.readings.get_mut(partition)
+            {
+                reading.unknown_since = Some(since_ms);
+            }
+            return Ok(());
+        }
+        let error = failure.judged(verdict::fetch);
+        if error.fault == Fault::Retriable {
+            self.add(partition, offset);
+        }
+        Err(error)
+    }
+}
+
 impl Live {
+    fn new(core: &Core, bell: &Arc<Bell>, reader: &Reader) -> Result<Self, KafkaError> {
+        let events = RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS;
+        core.connect(Kind::Consumer, &core.tuning.consumer(reader), events).map(|client| Self {
+            readings: HashMap::new(),
+            refused: HashMap::new(),
+            topics: HashMap::new(),
+            main: Queue::main(&client, bell),
+        })
+    }
+
     fn listen(&self, core: &Core) {
         while let Some(event) = self.main.next() {
             match event.statistics() {
@@ -154,11 +207,13 @@ impl Reading {
         let mut fetched = Fetched { records, position: self.position, caught_up: false };
         let failure = &mut self.failure;
         messages.each(|message| {
-            if let Some(end) = message.end() {
+            if failure.is_some() {
+                // What lies behind it is read again.
+            } else if let Some(end) = message.end() {
                 fetched.position = fetched.position.max(end);
                 fetched.caught_up = true;
             } else if let Some(failed) = message.failure() {
-                failure.get_or_insert(failed);
+                *failure = Some(failed);
             } else if message.offset() >= fetched.position {
                 fetched.position = message.offset() + 1;
                 fetched.caught_up = false;
@@ -181,6 +236,17 @@ impl Reading {
 }
 
 impl Consumer for KafkaConsumer {
+    /// The size of its queues is a client's for good: another one takes another client.
+    fn expect(&mut self, partitions: usize, bytes: usize) {
+        let queued_kbytes = queued_kbytes(partitions, bytes);
+        let is_idle = self.live.as_ref().is_ok_and(|live| live.readings.is_empty());
+        if is_idle && queued_kbytes != self.reader.queued_kbytes {
+            tracing::debug!(partitions, queued_kbytes, "queues of another size");
+            self.reader.queued_kbytes = queued_kbytes;
+            self.live = Live::new(&self.core, &self.bell, &self.reader);
+        }
+    }
+
     fn add(&mut self, partition: &TopicPartition, offset: i64) {
         self.remove(partition);
         if let Err(failure) = self.begin(partition, offset)
@@ -208,6 +274,9 @@ impl Consumer for KafkaConsumer {
         let Some(reading) = live.readings.get_mut(partition) else {
             return live.refused.get(partition).cloned().map_or(Ok(None), Err);
         };
+        if let Some(failure) = reading.failure.take() {
+            return self.failed(partition, failure, now_ms).map(|()| None);
+        }
         if !reading.queue.signal().take() {
             let deaf = reading.deaf_since.is_some_and(|since| now_ms.saturating_sub(since) > DEAF_MS);
             if deaf {
@@ -217,15 +286,12 @@ impl Consumer for KafkaConsumer {
             }
             return Ok(None);
         }
-        if let Some(failure) = reading.failure.take() {
-            let failure = Failure { text: format!("{partition}: {}", failure.text), ..failure };
-            return Err(failure.judged(verdict::plain));
-        }
         let before = reading.position;
         let topic = &live.topics[&partition.topic];
         let fetched = reading.take((topic, partition.partition), &mut self.buffer, max_bytes);
         let heard = fetched.caught_up || fetched.position > before;
         reading.deaf_since = if heard { None } else { reading.deaf_since.or(Some(now_ms)) };
+        reading.unknown_since = reading.unknown_since.filter(|_| !heard);
         Ok(heard.then_some(fetched))
     }
 

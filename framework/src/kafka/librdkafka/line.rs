@@ -35,12 +35,21 @@ impl Heard {
 
     /// Notes of whom a failure is: of all where it does not say.
     fn blame(&mut self, servers: &[String], text: &str) {
-        let mut blamed = servers.iter().filter(|server| text.contains(server.as_str())).peekable();
+        let mut blamed = servers.iter().filter(|server| names(text, server)).peekable();
         match blamed.peek() {
             Some(_) => self.failed.extend(blamed.cloned()),
             None => self.failed.extend(servers.iter().cloned()),
         }
     }
+}
+
+/// Whether a text names a server, not one whose name or port is longer.
+fn names(text: &str, server: &str) -> bool {
+    let of_name = |letter: char| letter.is_alphanumeric() || ".-_".contains(letter);
+    text.match_indices(server).any(|(at, _)| {
+        let (before, behind) = (&text[..at], &text[at + server.len()..]);
+        !before.ends_with(of_name) && !behind.starts_with(|letter: char| letter.is_ascii_digit())
+    })
 }
 
 /// So many different log lines are told apart; then counting starts over.
@@ -191,6 +200,20 @@ mod tests {
         line.answered();
         line.report(refusal);
         assert_eq!(line.turned_away(), None, "another has answered");
+    }
+
+    #[test]
+    fn a_server_is_not_taken_for_one_with_a_longer_name() {
+        for (text, expected) in [
+            ("a:1: Connect to ipv4#a:1 failed", true),
+            ("sasl_ssl://a:1/bootstrap: invalid password", true),
+            ("my-a:1/bootstrap: invalid password", false),
+            ("x.a:1: refused", false),
+            ("a:12: refused", false),
+            ("a:12: refused, a:1 as well", true),
+        ] {
+            assert_eq!(names(text, "a:1"), expected, "{text}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use rdkafka::bindings::{RD_KAFKA_EVENT_DR, RD_KAFKA_EVENT_ERROR};
 use super::backlog::Backlog;
 use super::bell::Bell;
 use super::clerk::{Clerk, Job};
-use super::raw::{Client, Delivery, Event, Failure, Kind, Message, Queue, Topic};
+use super::raw::{Blame, Client, Delivery, Event, Failure, Kind, Message, Queue, Topic};
 use super::{Core, Tuning, verdict};
 use crate::kafka::{
     Answer, Fault, GroupMetadata, KafkaError, OffsetCommit, Producer, ProducerOptions, Refusal, RefusedRecord,
@@ -36,6 +36,9 @@ struct Live {
     clerk: Clerk,
     client: Arc<Client>,
 }
+
+/// So many partitions are remembered, of topics that may be chosen record by record.
+const LANES_MAX: usize = 4_096;
 
 /// How long the last abort of a producer is waited for.
 const PARTING_STEPS: u32 = 100;
@@ -152,9 +155,10 @@ impl KafkaProducer {
     fn give(&mut self, lane: usize, batch: &RecordBatch, records: Range<usize>) -> Result<usize, KafkaError> {
         let partition = self.backlog.partition(lane).clone();
         if !self.live()?.topics.contains_key(&partition.topic) {
-            let topic = Topic::new(&self.live()?.client, &partition.topic);
-            let topic = topic.map_err(|failure| self.unsent(&partition, failure))?;
-            self.live()?.topics.insert(partition.topic.clone(), topic);
+            match Topic::new(&self.live()?.client, &partition.topic) {
+                Ok(topic) => self.live()?.topics.insert(partition.topic.clone(), topic),
+                Err(failure) => return Err(self.unsent(&partition, failure)),
+            };
         }
         let live = self.live.as_ref().map_err(KafkaError::clone)?;
         let topic = &live.topics[&partition.topic];
@@ -183,11 +187,18 @@ impl KafkaProducer {
         if zeros && !std::mem::replace(&mut self.told_of_zero, true) {
             tracing::warn!(%partition, "librdkafka cannot write timestamp 0: such records get timestamp 1");
         }
-        failed.map_or(Ok(next), |failure| Err(self.unsent(&partition, failure)))
+        match failed {
+            Some(failure) => Err(self.unsent(&partition, failure)),
+            None => Ok(next),
+        }
     }
 
     /// librdkafka does not take a record for `partition`.
-    fn unsent(&self, partition: &TopicPartition, failure: Failure) -> KafkaError {
+    fn unsent(&mut self, partition: &TopicPartition, failure: Failure) -> KafkaError {
+        if verdict::is_about_topic(failure.code) {
+            // Its report, which says the same, may still be on its way.
+            self.refused.push(Refusal { partition: partition.clone(), code: failure.code, record: None });
+        }
         let mut cause = None;
         if self.transactional && failure.code == "_STATE" {
             // The transaction has failed, by another record or by none. Whoever asks for the next one is told why.
@@ -201,6 +212,8 @@ impl KafkaProducer {
             // A report will say by which record.
             true if failure.code == "_STATE" => Fault::Abortable,
             true => verdict::transactional(&failure),
+            // One broker may have said so alone: the next producer asks again.
+            false if failure.code == "UNKNOWN_TOPIC_OR_PARTITION" => Fault::Fatal,
             false => verdict::plain(&failure),
         };
         let text = format!("a record for {partition} cannot be sent: {}", failure.text);
@@ -218,9 +231,11 @@ impl KafkaProducer {
         if self.aborting {
             return;
         }
-        let several = delivery.len() > 1;
-        for (message, failure) in delivery.failures() {
-            self.undelivered(&partition, message, failure, several);
+        // Those that were refused for another's sake say least: they are the cause only where no other is.
+        let (innocent, at_fault): (Vec<_>, Vec<_>) =
+            delivery.failures().into_iter().partition(|(.., blame)| *blame == Blame::Another);
+        for (message, failure, blame) in at_fault.into_iter().chain(innocent) {
+            self.undelivered(&partition, message, failure, blame);
         }
     }
 
@@ -229,18 +244,19 @@ impl KafkaProducer {
         partition: &TopicPartition,
         message: Message<'_>,
         failure: Failure,
-        several: bool,
+        blame: Blame,
     ) {
         let code = failure.code;
-        if matches!(code, "_PURGE_QUEUE" | "_PURGE_INFLIGHT" | "_INVALID_DIFFERENT_RECORD") {
+        if matches!(code, "_PURGE_QUEUE" | "_PURGE_INFLIGHT") {
             return;
         }
         let fatal = self.live.as_ref().ok().and_then(|live| live.client.fatal());
-        // The batch, not the record, may have been too large for the topic: smaller ones until the record is alone.
-        let divide = several && code == "MESSAGE_TOO_LARGE";
+        // The batch may have been too large for the topic, or who of several is at fault is not told: smaller ones until the
+        // record is alone.
+        let divide = blame == Blame::Unknown && verdict::is_about_record(code);
         if divide {
             self.core.tuning.divide_batches(self.batch_bytes);
-        } else if verdict::is_about_record(code) || verdict::is_about_topic(code) {
+        } else if verdict::is_about_topic(code) || verdict::is_about_record(code) && blame == Blame::Itself {
             let bytes = |bytes: Option<&[u8]>| bytes.map(Bytes::copy_from_slice);
             let record = verdict::is_about_record(code).then(|| RefusedRecord {
                 timestamp: message.timestamp(),
@@ -255,7 +271,7 @@ impl KafkaProducer {
         let text = format!("a record for {partition} was not delivered: {}", failure.text);
         self.failed = Some(match fatal {
             Some(fatal) => fatal.because(Fault::Fatal),
-            None if divide => KafkaError { code: "BATCH_TOO_LARGE", fault: Fault::Fatal, message: text },
+            None if divide => KafkaError { code: "BATCH_REFUSED", fault: Fault::Fatal, message: text },
             None if self.transactional => KafkaError { code, fault: Fault::Abortable, message: text },
             None if !self.refused.is_empty() => KafkaError { code, fault: Fault::Refused, message: text },
             // Whoever has sent it has to send it again, with what stood behind it.
@@ -311,6 +327,10 @@ impl Producer for KafkaProducer {
     ) -> Result<(), KafkaError> {
         // After a record that was not delivered librdkafka takes none, and does not say which it was.
         self.poll(now_ms)?;
+        if self.backlog.lanes() > LANES_MAX && self.backlog.is_settled() {
+            self.backlog = self.backlog.renewed();
+            self.live()?.topics.clear();
+        }
         let lane = self.backlog.lane(partition);
         let next = if self.backlog.is_waiting(lane) { 0 } else { self.hand_on(lane, batch, 0)? };
         if next < batch.len() {
@@ -403,7 +423,7 @@ impl Tuning {
         let half = (bytes / 2).max(1);
         let halved = self.batch_bytes.compare_exchange(bytes, half, Ordering::Relaxed, Ordering::Relaxed);
         if half < bytes && halved.is_ok() {
-            tracing::info!(bytes = half, "batches become smaller: a topic has refused one as too large");
+            tracing::info!(bytes = half, "batches become smaller: a topic has refused one");
         }
     }
 }

@@ -10,11 +10,13 @@ use crate::kafka::{
 
 type Pairs = Vec<(String, String)>;
 
-/// Each partition waits in a queue of its own, of this size; a queue that is full is not fetched for. librdkafka adds some
-/// 330 bytes to each message there, so it is several times as much, for each partition.
-const QUEUED_KBYTES: &str = "1024";
+/// Each partition waits in a queue of its own, of so many KiB at most and at least; a queue that is full is not fetched for.
+const QUEUED_KBYTES: [usize; 2] = [1024, 16];
+/// How much a KiB of it takes: one more fetch comes as the queue is nearly full, and librdkafka adds some 330 bytes to each
+/// message, which of short ones is three times what they are themselves.
+const QUEUED_TIMES: usize = 2 * 4;
 /// What a client's own queue of records to be sent may hold; what is more waits in our batches, which are smaller.
-const PRODUCER_KBYTES: &str = "65536";
+const PRODUCER_KBYTES: usize = 65_536;
 /// And no more records than this: librdkafka adds some 250 bytes to each.
 const PRODUCER_RECORDS: &str = "100000";
 /// What librdkafka adds to a record when it compares its size with `message.max.bytes`.
@@ -32,6 +34,17 @@ const LONGEST_POLL_MS: i64 = 86_400_000;
 
 fn pairs<const N: usize>(all: [(&str, &str); N]) -> Pairs {
     all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// What a consumer is like.
+#[derive(Clone, Debug)]
+pub(super) struct Reader {
+    pub(super) client: String,
+    pub(super) isolation: Isolation,
+    /// Where there is no record, a broker waits for some so long.
+    pub(super) wait_ms: u32,
+    /// What may wait of each partition.
+    pub(super) queued_kbytes: usize,
 }
 
 /// How to reach the cluster. Passwords are among it.
@@ -96,6 +109,15 @@ fn encryption(tls: &Tls, all: &mut Pairs) {
     all.extend(pairs([("ssl.endpoint.identification.algorithm", names_host)]));
 }
 
+/// What the queue of one of so many partitions may hold, KiB, where all may take `bytes`. By powers of two, so that it is
+/// another one only where it matters.
+pub(super) fn queued_kbytes(partitions: usize, bytes: usize) -> usize {
+    let [most, least] = QUEUED_KBYTES;
+    let each = bytes / partitions.max(1) / QUEUED_TIMES / 1024;
+    let power = each.checked_ilog2().map_or(0, |exponent| 1 << exponent);
+    power.clamp(least, most)
+}
+
 impl Tuning {
     fn common(&self, client: &str) -> Pairs {
         let mut common = self.connection.0.clone();
@@ -135,27 +157,31 @@ impl Tuning {
     }
 
     /// For a consumer that reads what it is told to.
-    pub(super) fn consumer(&self, client: &str, isolation: Isolation, wait_ms: u32) -> Pairs {
-        let isolation = match isolation {
+    pub(super) fn consumer(&self, reader: &Reader) -> Pairs {
+        let isolation = match reader.isolation {
             Isolation::ReadCommitted => "read_committed",
             Isolation::ReadUncommitted => "read_uncommitted",
         };
-        let (mut settings, wait) = (self.common(client), wait_ms.to_string());
+        let (mut settings, wait) = (self.common(&reader.client), reader.wait_ms.to_string());
+        let gossip = GOSSIP_MS.to_string();
+        let (queued, fetched) = (reader.queued_kbytes.to_string(), (reader.queued_kbytes * 1024).to_string());
         settings.extend(pairs([
             ("auto.offset.reset", "error"),
             ("check.crcs", "true"),
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
             ("enable.partition.eof", "true"),
-            ("fetch.message.max.bytes", "1048576"),
+            ("fetch.message.max.bytes", &fetched),
             // The default of a second stalls a partition whose queue was full for a moment.
             ("fetch.queue.backoff.ms", "10"),
             ("fetch.wait.max.ms", &wait),
             ("isolation.level", isolation),
-            ("queued.max.messages.kbytes", QUEUED_KBYTES),
+            ("queued.max.messages.kbytes", &queued),
             ("queued.min.messages", "10000"),
             // The ends of partitions. They come with every fetch; brokers are asked for nothing more.
             ("statistics.interval.ms", "1000"),
+            // How soon a topic that a broker did not know is found, or known to be gone.
+            ("topic.metadata.refresh.interval.ms", &gossip),
         ]));
         settings
     }
@@ -211,6 +237,8 @@ impl Tuning {
         let followers = (answer - answer / 4).to_string();
         let answer = answer.to_string();
         let gossip = GOSSIP_MS.to_string();
+        // Or there would never be room for the largest record.
+        let queue = PRODUCER_KBYTES.max(self.largest() / 1024 + 1).to_string();
         settings.extend(pairs([
             ("batch.num.messages", &BATCH_RECORDS.to_string()),
             ("batch.size", &batch),
@@ -218,7 +246,7 @@ impl Tuning {
             ("enable.idempotence", "true"),
             ("linger.ms", &LINGER_MS.to_string()),
             ("message.max.bytes", &largest),
-            ("queue.buffering.max.kbytes", PRODUCER_KBYTES),
+            ("queue.buffering.max.kbytes", &queue),
             ("queue.buffering.max.messages", PRODUCER_RECORDS),
             ("request.timeout.ms", &followers),
             ("retry.backoff.ms", "50"),
@@ -306,6 +334,26 @@ mod tests {
         ];
         for (tls, login, expected) in cases {
             assert_eq!(lines(&connection(Security { tls, login })).join(" "), expected);
+        }
+    }
+
+    #[test]
+    fn queues_of_many_partitions_are_smaller() {
+        // Partitions, MiB for all of them, KiB for each.
+        for (partitions, megabytes, expected) in [
+            (0, 32, 1024),
+            (4, 32, 1024),
+            (5, 32, 512),
+            (64, 32, 64),
+            (1_000, 32, 16),
+            (4, 0, 16),
+            (4, 1_024, 1024),
+        ] {
+            assert_eq!(
+                queued_kbytes(partitions, megabytes << 20),
+                expected,
+                "{partitions} in {megabytes} MiB"
+            );
         }
     }
 

@@ -73,6 +73,14 @@ pub(super) fn plain(failure: &Failure) -> Fault {
     }
 }
 
+/// What a failure to fetch means. Whatever a broker could not say is asked again.
+pub(super) fn fetch(failure: &Failure) -> Fault {
+    match failure.code {
+        "UNKNOWN" => Fault::Retriable,
+        _ => plain(failure),
+    }
+}
+
 /// What the answer to a question means. Brokers learn of a topic one after the other: one that has just been made may be
 /// unknown to whoever is asked next.
 pub(super) fn question(failure: &Failure) -> Fault {
@@ -203,7 +211,7 @@ pub(super) fn same_line(line: &str) -> String {
 mod tests {
     use super::*;
 
-    /// `runtime.md` 1.3 as data: code, flags of librdkafka, what it means in a transaction and outside.
+    /// Code, flags that librdkafka (2.12.1) gives with it, what it means in a transaction and outside.
     #[test]
     fn errors_have_their_class() {
         let cases = [
@@ -216,6 +224,17 @@ mod tests {
             ("_TIMED_OUT", "r", Fault::Retriable, Fault::Retriable),
             ("COORDINATOR_NOT_AVAILABLE", "r", Fault::Retriable, Fault::Retriable),
             ("OFFSET_NOT_AVAILABLE", "", Fault::Fatal, Fault::Retriable),
+            // Of the idempotent producer: librdkafka asks for another epoch where it can, and tells the rest as fatal.
+            ("OUT_OF_ORDER_SEQUENCE_NUMBER", "f", Fault::Fatal, Fault::Fatal),
+            ("UNKNOWN_PRODUCER_ID", "a", Fault::Abortable, Fault::Refused),
+            ("INVALID_PRODUCER_ID_MAPPING", "a", Fault::Abortable, Fault::Refused),
+            ("_INCONSISTENT", "a", Fault::Abortable, Fault::Refused),
+            ("INVALID_TXN_STATE", "f", Fault::Fatal, Fault::Fatal),
+            ("TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "f", Fault::Fatal, Fault::Fatal),
+            ("GROUP_AUTHORIZATION_FAILED", "a", Fault::Abortable, Fault::Refused),
+            ("CONCURRENT_TRANSACTIONS", "r", Fault::Retriable, Fault::Retriable),
+            ("NOT_ENOUGH_REPLICAS", "", Fault::Fatal, Fault::Retriable),
+            ("SASL_AUTHENTICATION_FAILED", "", Fault::Fatal, Fault::Retriable),
             ("_STATE", "", Fault::Fatal, Fault::Refused),
             ("UNKNOWN_TOPIC_OR_PARTITION", "", Fault::Fatal, Fault::Refused),
         ];

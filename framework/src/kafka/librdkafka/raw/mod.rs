@@ -18,7 +18,7 @@ mod topics;
 pub(super) use admin::Described;
 pub(super) use lists::Placed;
 pub(super) use queue::{Event, Queue};
-pub(super) use records::{Buffer, Delivery, Message, Topic};
+pub(super) use records::{Blame, Buffer, Delivery, Message, Topic};
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, c_char, c_void};
@@ -292,8 +292,45 @@ impl Client {
     }
 }
 
-/// How long a producer's last call may wait for its thread.
+/// How long each of a producer's last calls may wait for its thread.
 const LAST_WORD_MS: i32 = 100;
+
+/// Aborts the transaction of a client that goes, if it has one.
+///
+/// A commit that was given up keeps others from being called until it is called to its end (`_CONFLICT`). It comes there once
+/// nobody waits for reports any more: what was purged makes it fail, and what was not is decided already, as it was asked for.
+///
+/// # Safety
+/// The handle lives, and nobody else has it.
+unsafe fn abort_or_end(rk: *mut c::rd_kafka_t) {
+    // SAFETY: the caller's; errors, events and the queue are ours, or null where there is none.
+    unsafe {
+        let is_in_the_way = |error: *mut c::rd_kafka_error_t| {
+            if error.is_null() {
+                return false;
+            }
+            let code = c::rd_kafka_error_code(error);
+            c::rd_kafka_error_destroy(error);
+            code == c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__CONFLICT
+        };
+        if !is_in_the_way(c::rd_kafka_abort_transaction(rk, LAST_WORD_MS)) {
+            return;
+        }
+        let queue = c::rd_kafka_queue_get_main(rk);
+        if !queue.is_null() {
+            loop {
+                let event = c::rd_kafka_queue_poll(queue, 0);
+                if event.is_null() {
+                    break;
+                }
+                c::rd_kafka_event_destroy(event);
+            }
+            c::rd_kafka_queue_destroy(queue);
+        }
+        is_in_the_way(c::rd_kafka_commit_transaction(rk, LAST_WORD_MS));
+        is_in_the_way(c::rd_kafka_abort_transaction(rk, LAST_WORD_MS));
+    }
+}
 
 impl Drop for Client {
     /// Freeing waits for librdkafka's threads, for seconds where a broker does not answer: a thread of its own does.
@@ -307,13 +344,9 @@ impl Drop for Client {
         let (rk, hooks) = (self.rk as usize, self.hooks.take().map(|hooks| Arc::into_raw(hooks) as usize));
         let free = move || {
             let rk = rk as *mut c::rd_kafka_t;
-            // SAFETY: nobody else has the handle any more (rule 1); the error is ours, or null where there is none; the hooks
-            // go after the threads that call them.
+            // SAFETY: nobody else has the handle any more (rule 1); the hooks go after the threads that call them.
             unsafe {
-                let error = c::rd_kafka_abort_transaction(rk, LAST_WORD_MS);
-                if !error.is_null() {
-                    c::rd_kafka_error_destroy(error);
-                }
+                abort_or_end(rk);
                 c::rd_kafka_destroy_flags(rk, c::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
             };
             // SAFETY: nobody calls them any more, and nobody else frees them.

@@ -1,6 +1,7 @@
 //! Records across the border, in batches: a partition's messages in, messages out, and what became of them.
 
-use std::ffi::{CStr, CString, c_int, c_void};
+use std::collections::HashMap;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
 
@@ -161,9 +162,7 @@ unsafe impl Send for Buffer {}
 
 impl Buffer {
     pub(in super::super) fn new(room: usize) -> Self {
-        // SAFETY: a number that is built in.
-        let inner = unsafe { c::rd_kafka_version() } == INNER_VERSION;
-        Self { messages: vec![null_mut(); room], limit: room, inner }
+        Self { messages: vec![null_mut(); room], limit: room, inner: is_known_inside() }
     }
 
     /// The most that a call may bring.
@@ -222,8 +221,14 @@ pub(in super::super) struct Message<'a> {
 /// The version of librdkafka, 2.12.1, whose messages are [`Inner`] inside.
 const INNER_VERSION: i32 = 0x020c_01ff;
 
-/// How a message that was read begins inside of librdkafka (`rd_kafka_msg_t` in its `rdkafka_msg.h`). For what it has no
-/// function that is cheap: to ask for headers costs as much as all the rest of a message, even where there are none.
+/// Whether messages are [`Inner`] inside.
+fn is_known_inside() -> bool {
+    // SAFETY: a number that is built in.
+    unsafe { c::rd_kafka_version() == INNER_VERSION }
+}
+
+/// How a message begins inside of librdkafka (`rd_kafka_msg_t` in its `rdkafka_msg.h`). For what it has no function, or none
+/// that is cheap: to ask for headers costs as much as all the rest of a message, even where there are none.
 #[repr(C)]
 struct Inner {
     message: c::rd_kafka_message_t,
@@ -278,12 +283,17 @@ impl<'a> Message<'a> {
 
     /// Milliseconds; -1 where it has none.
     pub(in super::super) fn timestamp(self) -> i64 {
+        if self.it.err != c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && !self.inner.is_null() {
+            // The function below has none of a message that was not delivered.
+            // SAFETY: messages are so inside in this version, and live as long as they are shown.
+            return unsafe { (*self.inner).timestamp };
+        }
         // SAFETY: the message lives; null says that the kind of time is not asked for.
         unsafe { c::rd_kafka_message_timestamp(self.it, null_mut()) }
     }
 
     fn may_have_headers(self) -> bool {
-        // SAFETY: messages that were read are so inside in this version, and live as long as they are shown.
+        // SAFETY: messages are so inside in this version, and live as long as they are shown.
         self.inner.is_null() || unsafe { (*self.inner).headers_len } > 1
     }
 
@@ -339,6 +349,42 @@ impl Reports<'_> {
     }
 }
 
+/// Whose fault it is that a message was not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Blame {
+    /// Its own.
+    Itself,
+    /// That of another in its request.
+    Another,
+    /// Nobody says whose of those in its request.
+    Unknown,
+}
+
+/// What librdkafka says of a message in a request of which a broker has named the records at fault. Where there is one of them
+/// it gives that one's error to all (2.12.1, `rd_kafka_interceptors_on_acknowledgement_queue`); those that are not at fault
+/// have a text that is built in. The other texts are freed by now: it is only asked where they lay.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Text {
+    Another,
+    At(*const c_char),
+}
+
+impl Text {
+    fn of(message: *const c::rd_kafka_message_t) -> Self {
+        // SAFETY: the message lives as long as its event; the text is not looked at.
+        let (err, at) = unsafe { ((*message).err, c::rd_kafka_message_produce_errstr(message)) };
+        let for_another = c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__INVALID_DIFFERENT_RECORD;
+        if err == for_another || is_built_in(at) { Self::Another } else { Self::At(at) }
+    }
+}
+
+/// Whether this is a place in the program itself, or in a library that it has loaded.
+fn is_built_in(at: *const c_char) -> bool {
+    let mut found = std::mem::MaybeUninit::uninit();
+    // SAFETY: an address is looked up, nothing is read there; what is found is not looked at.
+    !at.is_null() && unsafe { libc::dladdr(at.cast(), found.as_mut_ptr()) } != 0
+}
+
 /// What became of messages that were sent: one partition's, in order.
 #[derive(Debug)]
 pub(in super::super) struct Delivery<'a> {
@@ -358,11 +404,27 @@ impl Delivery<'_> {
         unsafe { Some((super::text(c::rd_kafka_topic_name((*message).rkt)), (*message).partition)) }
     }
 
-    /// The first message, and why it was not delivered, if any was not.
-    pub(in super::super) fn failures(&self) -> impl Iterator<Item = (Message<'_>, Failure)> {
+    /// The messages that were not delivered, why, and whose fault it is.
+    pub(in super::super) fn failures(&self) -> Vec<(Message<'_>, Failure, Blame)> {
         // SAFETY: as above.
-        let messages = self.messages.iter().map(|message| unsafe { &**message });
-        messages.filter_map(|it| Some((Message { it, inner: null() }, failed(it.err)?)))
+        let messages = || self.messages.iter().map(|message| unsafe { &**message });
+        if messages().all(|message| checked(message.err).is_ok()) {
+            return Vec::new();
+        }
+        let texts: Vec<_> = self.messages.iter().map(|message| Text::of(*message)).collect();
+        let mut times = HashMap::new();
+        texts.iter().for_each(|text| *times.entry(*text).or_insert(0) += 1);
+        let (is_known, some_are_innocent) = (is_known_inside(), times.contains_key(&Text::Another));
+        let told = messages().zip(&texts).filter_map(|(it, text)| {
+            let inner = if is_known { std::ptr::from_ref(it).cast() } else { null() };
+            let blame = match text {
+                Text::Another => Blame::Another,
+                Text::At(_) if some_are_innocent || times[text] == 1 => Blame::Itself,
+                Text::At(_) => Blame::Unknown,
+            };
+            Some((Message { it, inner }, failed(it.err)?, blame))
+        });
+        told.collect()
     }
 
     /// The offset of the last one, if it was delivered.
@@ -403,5 +465,16 @@ mod tests {
     #[test]
     fn the_version_of_librdkafka_is_that_whose_messages_are_known() {
         assert!(Buffer::new(1).inner, "compare `rd_kafka_msg_t` with `Inner`, then raise INNER_VERSION");
+    }
+
+    #[test]
+    fn what_is_built_in_is_known_by_its_place() {
+        let heap = CString::new("on the heap").unwrap();
+        assert!(is_built_in(c"a literal".as_ptr()));
+        assert!(!is_built_in(heap.as_ptr()) && !is_built_in(null()));
+        // SAFETY: the texts are static.
+        assert!(is_built_in(unsafe {
+            c::rd_kafka_err2name(c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR)
+        }));
     }
 }
