@@ -66,16 +66,16 @@ impl From<KafkaError> for Error {
     /// assert_eq!(Error::from(error).reaction(), Reaction::Rejoin);
     /// ```
     fn from(error: KafkaError) -> Self {
+        // A transaction that has failed is repeated. Where that is for a record, its report, which is still to come, tells which.
+        let for_good = match error.fault {
+            Fault::Abortable => Reaction::Abort,
+            _ => Reaction::Stop,
+        };
         if let Some(hint) = hopeless(error.code) {
-            // Where a transaction has failed by it, and the report of the record is still to come: that tells which one it was.
-            let reaction = match error.fault {
-                Fault::Abortable => Reaction::Abort,
-                _ => Reaction::Stop,
-            };
-            return Self::new(reaction, "the cluster refuses what is written").because(error).hint(hint);
+            return Self::new(for_good, "the cluster refuses what is written").because(error).hint(hint);
         }
         if let Some((message, hint)) = forbidden(error.code) {
-            return Self::new(Reaction::Stop, message).because(error).hint(hint);
+            return Self::new(for_good, message).because(error).hint(hint);
         }
         if let (Fault::Refused, Some((message, hint))) = (error.fault, turned_away(error.code)) {
             return Self::new(Reaction::Stop, message).because(error).hint(hint);
@@ -113,7 +113,9 @@ mod tests {
             ("INVALID_TRANSACTION_TIMEOUT", Fault::Fatal, Reaction::Stop, "`transaction.max.timeout.ms`"),
             ("TRANSACTIONAL_ID_AUTHORIZATION_FAILED", Fault::Fatal, Reaction::Stop, "transactional ids"),
             ("CLUSTER_AUTHORIZATION_FAILED", Fault::Fatal, Reaction::Stop, "IdempotentWrite"),
-            ("GROUP_AUTHORIZATION_FAILED", Fault::Abortable, Reaction::Stop, "Read the group"),
+            ("GROUP_AUTHORIZATION_FAILED", Fault::Refused, Reaction::Stop, "Read the group"),
+            // It may be given back while the transaction is repeated.
+            ("GROUP_AUTHORIZATION_FAILED", Fault::Abortable, Reaction::Abort, "Read the group"),
             ("INVALID_TIMESTAMP", Fault::Refused, Reaction::Stop, "`message.timestamp.before.max.ms`"),
             // The transaction is repeated: by then it is known which record that was.
             ("INVALID_TIMESTAMP", Fault::Abortable, Reaction::Abort, "`message.timestamp.before.max.ms`"),
