@@ -28,8 +28,7 @@ const FORMAT: &str = "1";
 pub(super) struct Folder {
     path: PathBuf,
     process: String,
-    /// The system unlocks it when it is closed, or when the process ends in whatever way.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Folder {
@@ -139,23 +138,37 @@ fn refuse_foreign(path: &Path) -> Result<()> {
         .hint("set `state.dir` to another folder, or empty this one if nothing in it is needed"))
 }
 
-fn lock(path: &Path) -> Result<File> {
+/// The lock of a folder. The system takes it back when the process ends in whatever way.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    /// To close it alone would leave it locked while another thread starts a program: until that runs it has all files open
+    /// that we have.
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::debug!(%error, "a state folder is unlocked when its lock is closed");
+        }
+    }
+}
+
+fn lock(path: &Path) -> Result<Lock> {
     let unwritable = |error| of_folder("cannot write to the state folder", path, error);
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    let mut file = options.open(path.join("lock")).map_err(unwritable)?;
-    take(&mut file, path)?.map_err(|in_use| {
+    let file = options.open(path.join("lock")).map_err(unwritable)?;
+    let mut lock = take(file, path)?.map_err(|in_use| {
         in_use.hint("stop that process, or give each process of the application a `state.dir` of its own")
     })?;
-    let noted = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    let noted = lock.0.set_len(0).and_then(|()| writeln!(lock.0, "{}", std::process::id()));
     noted.map_err(unwritable)?;
-    Ok(file)
+    Ok(lock)
 }
 
 /// Takes the lock; the inner error says who has it.
-pub(super) fn take(file: &mut File, path: &Path) -> Result<Result<()>> {
+pub(super) fn take(mut file: File, path: &Path) -> Result<Result<Lock>> {
     match file.try_lock() {
-        Ok(()) => Ok(Ok(())),
+        Ok(()) => Ok(Ok(Lock(file))),
         Err(fs::TryLockError::Error(error)) => {
             Err(of_folder("cannot write to the state folder", path, error))
         }
@@ -232,4 +245,22 @@ fn random_name() -> String {
         low >> 48,
         low & 0xffff_ffff_ffff
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a program that is being started has, which another thread starts.
+    #[test]
+    #[expect(clippy::used_underscore_binding, reason = "it is held, and only here looked at")]
+    fn a_folder_that_was_given_back_is_free_whoever_has_its_files_open() {
+        let state_dir = std::env::temp_dir().join(format!("headwater-folder-{}", std::process::id()));
+        let folder = Folder::open(&state_dir, "app").unwrap();
+        let _elsewhere = folder._lock.0.try_clone().unwrap();
+        assert!(Folder::open(&state_dir, "app").is_err(), "it is ours");
+        drop(folder);
+        drop(Folder::open(&state_dir, "app").unwrap());
+        fs::remove_dir_all(&state_dir).unwrap();
+    }
 }

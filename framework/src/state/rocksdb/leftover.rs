@@ -5,12 +5,12 @@
 //! 2. It is locked from when it is found on, so that no process starts in it meanwhile. Finding writes nothing.
 //! 3. The identity goes last but one: a deletion that was broken off can be begun again.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::failure::of_folder;
-use super::folder::{if_there, read_identity, take};
+use super::folder::{Lock, if_there, read_identity, take};
 use crate::error::{Error, Reaction, Result};
 
 /// What a state folder holds, in the order in which it is deleted.
@@ -37,8 +37,8 @@ const FILES: [&str; 4] = ["corrupt", "identity.new", "identity", "lock"];
 #[derive(Debug)]
 pub struct StateFolder {
     path: PathBuf,
-    /// Unlocked when it is closed; a folder without this file is nobody's at the moment.
-    lock: Option<File>,
+    /// A folder without this file is nobody's at the moment.
+    _lock: Option<Lock>,
 }
 
 impl StateFolder {
@@ -75,13 +75,12 @@ impl StateFolder {
         }
         let lock = match OpenOptions::new().read(true).write(true).open(path.join("lock")) {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
-            file => Some(file.map_err(unreadable)?),
+            file => {
+                let taken = take(file.map_err(unreadable)?, &path)?;
+                Some(taken.map_err(|in_use| in_use.hint("stop that process, then try again"))?)
+            }
         };
-        let mut folder = Self { path, lock };
-        if let Some(file) = &mut folder.lock {
-            take(file, &folder.path)?.map_err(|in_use| in_use.hint("stop that process, then try again"))?;
-        }
-        Ok(Some(folder))
+        Ok(Some(Self { path, _lock: lock }))
     }
 
     /// Where it is.
