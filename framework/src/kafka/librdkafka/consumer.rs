@@ -212,7 +212,10 @@ impl Reading {
             } else if let Some(end) = message.end() {
                 fetched.position = fetched.position.max(end);
                 fetched.caught_up = true;
-            } else if let Some(failed) = message.failure() {
+            } else if let Some(mut failed) = message.failure() {
+                // It may be about a place before that the partition was read from then.
+                failed.retriable |=
+                    failed.code == "OFFSET_OUT_OF_RANGE" && message.offset() != fetched.position;
                 *failure = Some(failed);
             } else if message.offset() >= fetched.position {
                 fetched.position = message.offset() + 1;
