@@ -103,13 +103,15 @@ impl Scene {
         self.topic_with(name, partitions, Vec::new())
     }
 
-    /// Makes a topic with these settings.
+    /// Makes a topic with these settings. It keeps records of any time: brokers look for old ones half a minute after their start,
+    /// and then every five.
     pub(crate) fn topic_with(
         &self,
         name: &str,
         partitions: i32,
-        configs: Vec<(String, String)>,
+        mut configs: Vec<(String, String)>,
     ) -> TopicName {
+        configs.push(("retention.ms".to_owned(), "-1".to_owned()));
         let topic =
             NewTopic { name: self.name(name).as_str().into(), partitions, replication_factor: None, configs };
         let mut admin = self.admin();
