@@ -19,7 +19,7 @@ use rdkafka::bindings::{RD_KAFKA_EVENT_ERROR, RD_KAFKA_EVENT_STATS};
 use super::bell::Bell;
 use super::raw::{Buffer, Failure, Kind, Queue, Topic};
 use super::settings::{Reader, queued_kbytes};
-use super::{Core, GOSSIP_MS, statistics, verdict};
+use super::{Core, DOUBT_MS, statistics, verdict};
 use crate::kafka::{Consumer, Fault, Fetched, Isolation, KafkaError};
 use crate::record::RecordBatch;
 use crate::topic::{TopicName, TopicPartition};
@@ -30,8 +30,6 @@ const ROOM: usize = 4_096;
 const FIRST_MEAN: usize = 256;
 /// Rule 4.
 const DEAF_MS: i64 = 60_000;
-/// Rule 5.
-const DOUBT_MS: i64 = 3 * GOSSIP_MS;
 
 /// A partition that is read.
 #[derive(Debug)]
@@ -115,9 +113,7 @@ impl KafkaConsumer {
         live.readings.insert(partition.clone(), reading);
         Ok(())
     }
-}
 
-impl KafkaConsumer {
     /// Something is wrong with a partition: an error, or rule 5. What came behind it was dropped, so where work goes on it goes on
     /// from there.
     fn failed(

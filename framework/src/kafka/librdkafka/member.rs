@@ -20,7 +20,7 @@ use rdkafka::bindings::{RD_KAFKA_EVENT_ERROR, RD_KAFKA_EVENT_OFFSET_COMMIT, RD_K
 use super::bell::Bell;
 use super::questions::Questions;
 use super::raw::{Client, Event, Failure, Kind, Queue};
-use super::{Core, GOSSIP_MS, verdict};
+use super::{Core, DOUBT_MS, GOSSIP_MS, verdict};
 use crate::kafka::{
     Answer, CommittedOffset, Fault, GroupEvent, GroupMetadata, KafkaError, MemberOptions, Membership,
     OffsetCommit,
@@ -32,8 +32,6 @@ const LEAVE_STEPS: u32 = 300;
 const LEAVE_STEP: Duration = Duration::from_millis(10);
 /// For so many sessions a request to join may be on its way that was given up.
 const LATELY: i64 = 3;
-/// For so long a topic may be unknown to brokers that learn of it late.
-const DOUBT_MS: i64 = 3 * GOSSIP_MS;
 
 /// A client that lives.
 #[derive(Debug)]

@@ -52,6 +52,8 @@ use settings::Connection;
 
 /// Brokers learn of a topic from the controller, each in its time: well within a second, if nothing is wrong.
 const GOSSIP_MS: i64 = 2_000;
+/// For so long a topic may be unknown to brokers that learn of it late.
+const DOUBT_MS: i64 = 3 * GOSSIP_MS;
 /// How long a broker waits for records where there is none; a partition that is added waits for its answer.
 const WAIT_MS: u32 = 100;
 /// The same where partitions are read to their ends.

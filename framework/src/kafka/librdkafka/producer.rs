@@ -232,9 +232,9 @@ impl KafkaProducer {
             return;
         }
         // Those that were refused for another's sake say least: they are the cause only where no other is.
-        let (innocent, at_fault): (Vec<_>, Vec<_>) =
-            delivery.failures().into_iter().partition(|(.., blame)| *blame == Blame::Another);
-        for (message, failure, blame) in at_fault.into_iter().chain(innocent) {
+        let mut failures = delivery.failures();
+        failures.sort_by_key(|(.., blame)| *blame == Blame::Another);
+        for (message, failure, blame) in failures {
             self.undelivered(&partition, message, failure, blame);
         }
     }

@@ -303,19 +303,13 @@ const LAST_WORD_MS: i32 = 100;
 /// # Safety
 /// The handle lives, and nobody else has it.
 unsafe fn abort_or_end(rk: *mut c::rd_kafka_t) {
-    // SAFETY: the caller's; errors, events and the queue are ours, or null where there is none.
+    // SAFETY: the caller's.
+    let abort = || settled(unsafe { c::rd_kafka_abort_transaction(rk, LAST_WORD_MS) });
+    if !abort().is_err_and(|failure| failure.code == "_CONFLICT") {
+        return;
+    }
+    // SAFETY: the caller's; events and the queue are ours, or null where there is none.
     unsafe {
-        let is_in_the_way = |error: *mut c::rd_kafka_error_t| {
-            if error.is_null() {
-                return false;
-            }
-            let code = c::rd_kafka_error_code(error);
-            c::rd_kafka_error_destroy(error);
-            code == c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__CONFLICT
-        };
-        if !is_in_the_way(c::rd_kafka_abort_transaction(rk, LAST_WORD_MS)) {
-            return;
-        }
         let queue = c::rd_kafka_queue_get_main(rk);
         if !queue.is_null() {
             loop {
@@ -327,9 +321,9 @@ unsafe fn abort_or_end(rk: *mut c::rd_kafka_t) {
             }
             c::rd_kafka_queue_destroy(queue);
         }
-        is_in_the_way(c::rd_kafka_commit_transaction(rk, LAST_WORD_MS));
-        is_in_the_way(c::rd_kafka_abort_transaction(rk, LAST_WORD_MS));
+        let _ = settled(c::rd_kafka_commit_transaction(rk, LAST_WORD_MS));
     }
+    let _ = abort();
 }
 
 impl Drop for Client {
