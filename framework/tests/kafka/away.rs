@@ -12,6 +12,7 @@ use crate::broker::{Broker, on_a_broker};
 use crate::clusters::Scene;
 use crate::heard;
 use crate::pipeline::Pipeline;
+use crate::proxy::Proxy;
 use crate::refused::{end, failure};
 
 const NOBODY: &str = "no broker can be reached: connecting is tried again until one answers";
@@ -280,3 +281,46 @@ fn a_partition_of_which_nothing_comes_for_a_minute_is_asked_for_anew() {
         assert_eq!((read.len(), end), (1, 1));
     });
 }
+
+/// As a broker does that comes back after a freeze: nobody is a member of the cluster then, and it says so. librdkafka finds the
+/// servers again by itself, but not always.
+#[test]
+#[ignore = "kills the brokers of HEADWATER_TEST_KAFKA"]
+fn who_is_told_of_no_broker_at_all_asks_the_servers_again() {
+    on_a_broker(|broker| {
+        let proxy = Proxy::before(&broker.address("PLAINTEXT"));
+        let servers = format!("bootstrap.servers={}", proxy.address());
+        let mut pipeline = Pipeline::new(broker);
+        let running = pipeline.application(&servers).unwrap().start().unwrap();
+        pipeline.feed(Duration::from_secs(1));
+        pipeline.check();
+        let scene = Scene::on(broker.cluster(&servers));
+        let partition = TopicPartition::new(scene.topic("a", 1), 0);
+        let mut producer = scene.producer(None);
+        let mut readers: Vec<_> = (0..READERS)
+            .map(|_| {
+                let mut reader = scene.cluster.consumer("trial", Isolation::ReadCommitted);
+                reader.add(&partition, 0);
+                reader
+            })
+            .collect();
+        for round in 0..3 {
+            scene.send(producer.as_mut(), &partition, &["0"]);
+            for reader in &mut readers {
+                let (read, end) = scene.read_on(reader.as_mut(), &partition);
+                assert_eq!((read.len(), end), (1, round + 1));
+            }
+            let told = proxy.told();
+            proxy.name_nobody();
+            // They look every two seconds who the brokers are.
+            scene.until("an answer to each", |_| (proxy.told() >= told + READERS).then_some(()));
+            proxy.name_itself();
+        }
+        pipeline.feed(Duration::from_secs(1));
+        pipeline.check();
+        assert_eq!(running.failure(), None);
+        pipeline.stop(running);
+    });
+}
+
+const READERS: usize = 30;

@@ -27,6 +27,7 @@ mod pipeline;
 #[path = "../byte_stores/place.rs"]
 #[allow(dead_code, reason = "the byte stores need more of it")]
 mod place;
+mod proxy;
 mod refusals;
 mod refused;
 mod secure;

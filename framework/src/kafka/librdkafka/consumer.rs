@@ -159,6 +159,7 @@ impl Live {
     }
 
     fn listen(&self, core: &Core) {
+        self.main.client().tend();
         while let Some(event) = self.main.next() {
             match event.statistics() {
                 Some(text) => self.note_ends(text),

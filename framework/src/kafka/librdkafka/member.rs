@@ -237,6 +237,7 @@ impl Membership for KafkaMember {
         }
         // A running application may have no question for weeks, but the client for them is connected.
         self.core.listen();
+        self.client()?.tend();
         while let Some(event) = self.live.as_ref().map_err(|error| error.clone())?.events.poll() {
             self.take_in(&event, now_ms)?;
         }

@@ -98,6 +98,7 @@ impl Core {
 
     /// Takes in what the client for questions has to say.
     fn listen(&self) {
+        self.client.tend();
         let main = self.main.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(event) = main.next() {
             main.failure(&event).into_iter().for_each(|failure| self.line.report(failure));

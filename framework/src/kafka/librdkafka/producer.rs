@@ -97,6 +97,7 @@ impl KafkaProducer {
 
     /// Takes delivery reports in, and hands on what waits.
     fn pump(&mut self) -> Result<(), KafkaError> {
+        self.live()?.client.tend();
         self.listen()?;
         self.hand_backlog_on()
     }

@@ -13,6 +13,7 @@ mod hooks;
 mod lists;
 mod queue;
 mod records;
+mod servers;
 mod topics;
 
 pub(super) use admin::Described;
@@ -30,6 +31,7 @@ use rdkafka::bindings as c;
 use super::line::Line;
 use hooks::Hooks;
 use lists::{List, placed};
+use servers::Servers;
 
 use crate::kafka::{CommittedOffset, Fault, GroupMetadata, KafkaError};
 use crate::topic::TopicPartition;
@@ -92,6 +94,7 @@ pub(super) enum Kind {
 pub(super) struct Client {
     rk: *mut c::rd_kafka_t,
     hooks: Option<Arc<Hooks>>,
+    servers: Servers,
 }
 
 // SAFETY: librdkafka's client handle may be used by any number of threads (rdkafka.h, "thread-safe").
@@ -110,6 +113,8 @@ impl Client {
         let terminated = |(name, value): &(String, String)| Ok((terminated(name)?, terminated(value)?));
         let settings = settings.iter().map(terminated).collect::<Result<Vec<_>, Failure>>()?;
         let hooks = Arc::new(Hooks::new(line));
+        let servers = settings.iter().find(|(name, _)| name.as_c_str() == c"bootstrap.servers");
+        let servers = Servers::new(servers.map(|(_, list)| list.clone()).unwrap_or_default());
         let opaque = Arc::as_ptr(&hooks).cast_mut().cast::<c_void>();
         let mut text = [0; TEXT];
         // SAFETY: `conf` is freed below, or belongs to the client once that is made; `opaque` points to `hooks`, which
@@ -140,7 +145,7 @@ impl Client {
                 c::rd_kafka_conf_destroy(conf);
                 return Err(configuration(&text));
             }
-            Ok(Arc::new(Self { rk, hooks: Some(hooks) }))
+            Ok(Arc::new(Self { rk, hooks: Some(hooks), servers }))
         }
     }
 
