@@ -2,8 +2,10 @@
 
 from math import log10
 
-COLOURS = {"wire": "#9aa5b1", "floor": "#52606d", "headwater": "#0b7285", "headwater-rocksdb": "#3bc9db", "kstreams": "#e67700"}
-NAMES = {"wire": "wire floor", "floor": "librdkafka floor", "headwater": "Headwater", "headwater-rocksdb": "Headwater, RocksDB",
+COLOURS = {"wire": "#9aa5b1", "floor": "#52606d", "headwater": "#0b7285", "headwater-rocksdb": "#3bc9db",
+           "headwater-default": "#99e9f2", "kstreams": "#e67700"}
+NAMES = {"wire": "wire, passthrough", "floor": "librdkafka floor", "headwater": "Headwater", "headwater-rocksdb": "Headwater, RocksDB",
+         "headwater-default": "the same, 256 MiB",
          "kstreams": "Kafka Streams"}
 BAR, GAP, LEFT, TOP, HEIGHT = 22, 26, 60, 56, 320
 

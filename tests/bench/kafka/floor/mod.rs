@@ -206,7 +206,7 @@ fn producer(job: &Job, transactional: bool) -> Vec<(&str, &str)> {
         ("batch.num.messages", "10000"),
         ("batch.size", "1000000"),
         ("enable.idempotence", "true"),
-        ("linger.ms", "5"),
+        ("linger.ms", "2"),
         ("queue.buffering.max.kbytes", "65536"),
         ("queue.buffering.max.messages", "100000"),
         ("retry.backoff.ms", "50"),
