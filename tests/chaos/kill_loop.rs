@@ -35,6 +35,8 @@ const DEATHS_EACH: usize = 3;
 const WINDOW_STEP: usize = 5;
 /// `transaction.timeout.ms` of the instances, and what the coordinator may take beside.
 const DECIDED_MS: i64 = 10_000 + 20_000;
+/// Who is back so soon after its death, in less than its session, finds its tasks where they were.
+const OWN_MS: i64 = 5_000;
 /// The longest that a start, or a death in a window, may take.
 const PATIENCE_MS: i64 = 60_000;
 
@@ -211,12 +213,14 @@ impl<'a> Loop<'a> {
             }
         };
         self.deaths += 1;
+        let died_ms = self.kafka.now_ms();
         let topics = check::written(&self.application);
         let until = self.kafka.ends(&topics, Isolation::ReadUncommitted)?;
-        let before = self.instances[number].diary()?;
+        let before = (self.instances[number].diary()?, self.changelog_ends()?);
         self.instances[number].start(None)?;
         self.until_running(number)?;
-        let restored = self.restored(number, &before)?;
+        let is_own = self.kafka.now_ms() - died_ms < OWN_MS;
+        let restored = self.restored(number, before, is_own)?;
         let decided = check::decided(&mut self.kafka, &topics, &until, DECIDED_MS)?;
         println!(
             "kill {}/{}: instance {number} {how}; {restored}; all decided after {decided} ms",
@@ -274,13 +278,22 @@ impl<'a> Loop<'a> {
         instance.kill()
     }
 
-    /// What was restored, which is no more than was not on disk.
-    fn restored(&mut self, number: usize, before: &Diary) -> Fallible<String> {
+    fn changelog_ends(&mut self) -> Fallible<HashMap<String, i64>> {
         let changelogs = CHANGELOGS.map(|changelog| named(&self.application, changelog));
         let ends = self.kafka.ends(&changelogs, Isolation::ReadUncommitted)?;
         let partitions = changelogs.iter().flat_map(|changelog| self.kafka.all(changelog));
-        let ends: HashMap<_, _> =
-            partitions.map(|partition| partition.to_string()).zip(ends.iter().copied()).collect();
+        Ok(partitions.map(|partition| partition.to_string()).zip(ends).collect())
+    }
+
+    /// What was restored, which is no more than was not on disk: of its own tasks by the ends that they had when it died, of
+    /// others' by those that they have now.
+    fn restored(
+        &mut self,
+        number: usize,
+        (before, ends): (Diary, HashMap<String, i64>),
+        is_own: bool,
+    ) -> Fallible<String> {
+        let ends = if is_own { ends } else { self.changelog_ends()? };
         let restored = self.instances[number].diary()?.restored;
         let (mut all, mut most) = (0, 0);
         for (partition, records) in &restored {

@@ -59,6 +59,9 @@ pub(crate) struct Arguments {
     /// The CSV.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Its first line: what was measured.
+    #[arg(long)]
+    note: Option<String>,
 }
 
 /// What a line says.
@@ -134,7 +137,10 @@ impl<'a> Soak<'a> {
     /// Writes the CSV as far as it goes.
     fn keep(&self) -> Fallible<()> {
         match &self.arguments.out {
-            Some(out) => Ok(std::fs::write(out, csv(&self.lines))?),
+            Some(out) => {
+                let note = self.arguments.note.iter().map(|note| format!("# {note}\n"));
+                Ok(std::fs::write(out, note.collect::<String>() + &csv(&self.lines))?)
+            }
             None => Ok(()),
         }
     }
