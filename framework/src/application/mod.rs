@@ -6,6 +6,7 @@ mod restore_bar;
 mod running;
 #[cfg(feature = "metrics")]
 mod served;
+mod signals;
 mod threads;
 mod uncaught;
 

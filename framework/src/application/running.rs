@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
+use std::sync::atomic::Ordering;
 
 use super::Application;
+use super::signals::Listener;
 use super::threads::{LISTEN, Shared};
 use crate::error::{Error, Reaction, Result};
 use crate::topic::TopicPartition;
@@ -191,21 +189,14 @@ impl Running {
     }
 
     /// Waits until the process is told to end (SIGTERM, or SIGINT as by Ctrl-C), then commits, leaves the group and waits for
-    /// the workers; or until they are gone by themselves. A second signal ends the process at once.
+    /// the workers; or until they are gone by themselves. A second signal ends the process at once, as one does that comes
+    /// after this has returned.
     ///
     /// # Errors
     /// As [`Running::stop`]; or if signals cannot be listened to.
     pub fn until_signal(self) -> Result<Figures> {
-        let told = Arc::new(AtomicBool::new(false));
-        for signal in [SIGTERM, SIGINT] {
-            // First the one for the second time: it looks at what the first time has left.
-            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&told))
-                .and_then(|_| flag::register(signal, Arc::clone(&told)))
-                .map_err(|error| {
-                    Error::new(Reaction::Stop, "signals cannot be listened to").because(error)
-                })?;
-        }
-        while !told.load(Ordering::Relaxed) && !self.is_finished() {
+        let listener = Listener::new()?;
+        while !listener.is_told() && !self.is_finished() {
             std::thread::park_timeout(LISTEN);
         }
         self.stop()
