@@ -98,6 +98,8 @@ pub struct Worker {
     paused: bool,
     figures: Figures,
     out_of_range: OutOfRange,
+    /// How often in a row inputs could not be fetched.
+    unfetched: BTreeMap<TopicPartition, u32>,
     /// Partitions whose committed offsets were asked for by a restore that was given up: the call has to be made until
     /// it is answered.
     unanswered: Option<Vec<TopicPartition>>,
@@ -187,6 +189,7 @@ impl Worker {
             paused: false,
             figures: Figures::default(),
             out_of_range: OutOfRange::default(),
+            unfetched: BTreeMap::new(),
             unanswered: None,
             purge: stations::Purge::default(),
             cleaned_ms: None,
@@ -417,6 +420,7 @@ impl Worker {
         let asked = self.restore.take().and_then(Restore::into_unanswered);
         self.unanswered = self.unanswered.take().or(asked);
         self.out_of_range.forget();
+        self.unfetched.clear();
     }
 
     /// The store `name` of every task of this worker that has one of this type.

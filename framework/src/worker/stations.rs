@@ -47,13 +47,19 @@ impl Worker {
                 match self.consumer.fetch(lane.partition(), bytes, now_ms) {
                     Ok(None) => {}
                     Ok(Some(fetched)) => {
+                        self.unfetched.remove(lane.partition());
                         progress.busy |= !fetched.records.is_empty();
                         self.taken_in += fetched.records.byte_len();
                         lane.push(fetched)?;
                     }
                     // For as long as we are in the group: what is not fetched is not consumed, and nothing else waits for it.
                     Err(error) if error.fault == Fault::Retriable => {
-                        tracing::warn!(partition = %lane.partition(), %error, "fetch is tried again");
+                        let times = self.unfetched.entry(lane.partition().clone()).or_default();
+                        *times = times.saturating_add(1);
+                        // It may fail for long, several times a second.
+                        if times.is_power_of_two() {
+                            tracing::warn!(partition = %lane.partition(), %error, times, "fetch is tried again");
+                        }
                     }
                     Err(error) if error.code == "OFFSET_OUT_OF_RANGE" => {
                         self.out_of_range.tell(lane.partition());
