@@ -39,7 +39,8 @@ help:
 setup:
 	@tests/setup
 
-demo: setup
+demo:
+	@tests/setup demo
 	$(CARGO) run --quiet $(DEMO_FLAGS) --bin leaderboard -- --boards $(abspath $(BOARDS))
 	@$(MAKE) --no-print-directory -C examples/leaderboard check BOARDS=$(abspath $(BOARDS))
 

@@ -137,7 +137,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Fallible<()> {
-    log_to_stderr()?;
+    log_to_stderr(arguments.bootstrap != EMBEDDED)?;
     if arguments.bootstrap == EMBEDDED && arguments.role != Role::All {
         return Err("the embedded broker is of one process: `--role` needs `--bootstrap ADDRESS`".into());
     }
@@ -280,12 +280,14 @@ fn on_disk(_config: &Config) -> Fallible<Arc<dyn StateBackend>> {
     Err("`--state rocksdb` needs the feature `rocksdb`: build without `--no-default-features`".into())
 }
 
-/// `HEADWATER_LOG` names the level of what is logged: errors only, where it is not set.
-fn log_to_stderr() -> Fallible<()> {
+/// `HEADWATER_LOG` names the level of what is logged: warnings where it is not set, as that no broker can be reached; errors
+/// only where there is none.
+fn log_to_stderr(on_kafka: bool) -> Fallible<()> {
     let level = match std::env::var("HEADWATER_LOG") {
         Ok(level) => level.parse().map_err(|_| {
             format!("HEADWATER_LOG is `{level}`; it may be off, error, warn, info, debug or trace")
         })?,
+        Err(_) if on_kafka => tracing_subscriber::filter::LevelFilter::WARN,
         Err(_) => tracing_subscriber::filter::LevelFilter::ERROR,
     };
     tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();

@@ -18,13 +18,8 @@ use crate::error::Result;
 use crate::kafka::Secret;
 
 /// Variables that begin like properties and are none: they steer the project's tests and logs.
-pub const RESERVED_VARIABLES: &[&str] = &[
-    "HEADWATER_SUITES",
-    "HEADWATER_TEST_BOOTSTRAP",
-    "HEADWATER_TEST_KAFKA",
-    "HEADWATER_TEST_SECURE",
-    "HEADWATER_LOG",
-];
+pub const RESERVED_VARIABLES: &[&str] =
+    &["HEADWATER_SUITES", "HEADWATER_TEST_BOOTSTRAP", "HEADWATER_TEST_KAFKA", "HEADWATER_LOG"];
 
 /// A property as it was written somewhere.
 #[derive(Clone, Debug)]

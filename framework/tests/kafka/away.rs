@@ -297,23 +297,25 @@ fn who_is_told_of_no_broker_at_all_asks_the_servers_again() {
         let scene = Scene::on(broker.cluster(&servers));
         let partition = TopicPartition::new(scene.topic("a", 1), 0);
         let mut producer = scene.producer(None);
-        let mut readers: Vec<_> = (0..READERS)
-            .map(|_| {
-                let mut reader = scene.cluster.consumer("trial", Isolation::ReadCommitted);
+        let mut readers: Vec<_> = (0..30)
+            .map(|number| {
+                let name = format!("reader-{number}");
+                let mut reader = scene.cluster.consumer(&name, Isolation::ReadCommitted);
                 reader.add(&partition, 0);
-                reader
+                (name, reader)
             })
             .collect();
         for round in 0..3 {
             scene.send(producer.as_mut(), &partition, &["0"]);
-            for reader in &mut readers {
+            for (_, reader) in &mut readers {
                 let (read, end) = scene.read_on(reader.as_mut(), &partition);
                 assert_eq!((read.len(), end), (1, round + 1));
             }
-            let told = proxy.told();
             proxy.name_nobody();
             // They look every two seconds who the brokers are.
-            scene.until("an answer to each", |_| (proxy.told() >= told + READERS).then_some(()));
+            scene.until("an answer to each", |_| {
+                readers.iter().all(|(name, _)| proxy.has_told(name)).then_some(())
+            });
             proxy.name_itself();
         }
         pipeline.feed(Duration::from_secs(1));
@@ -322,5 +324,3 @@ fn who_is_told_of_no_broker_at_all_asks_the_servers_again() {
         pipeline.stop(running);
     });
 }
-
-const READERS: usize = 30;

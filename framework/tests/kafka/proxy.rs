@@ -4,10 +4,10 @@
 //! Metadata are rewritten from version 9 of Kafka's protocol on, whose texts and arrays begin with their length plus one, seven
 //! bits a byte; FindCoordinator up to version 2.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{Read, Result, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Numbers of Kafka's protocol.
@@ -18,8 +18,8 @@ const FIND_COORDINATOR: i16 = 10;
 struct State {
     port: u16,
     names_nobody: AtomicBool,
-    /// How many connections were told of nobody.
-    told: AtomicUsize,
+    /// The clients that were told of nobody since that was begun.
+    told: Mutex<BTreeSet<String>>,
 }
 
 /// A proxy.
@@ -49,6 +49,7 @@ impl Proxy {
 
     /// Names nobody from now on.
     pub(crate) fn name_nobody(&self) {
+        self.state.told.lock().unwrap().clear();
         self.state.names_nobody.store(true, Ordering::SeqCst);
     }
 
@@ -57,9 +58,9 @@ impl Proxy {
         self.state.names_nobody.store(false, Ordering::SeqCst);
     }
 
-    /// How many connections were told of nobody.
-    pub(crate) fn told(&self) -> usize {
-        self.state.told.load(Ordering::SeqCst)
+    /// Whether the client of this name was told of nobody.
+    pub(crate) fn has_told(&self, client: &str) -> bool {
+        self.state.told.lock().unwrap().contains(client)
     }
 }
 
@@ -73,7 +74,9 @@ impl State {
             while let Ok(request) = frame(&mut from_client) {
                 let number = |at: usize| i16::from_be_bytes([request[at], request[at + 1]]);
                 if [METADATA, FIND_COORDINATOR].contains(&number(0)) {
-                    questions.lock().unwrap().insert(request[4..8].to_vec(), (number(0), number(2)));
+                    let client = &request[10..10 + usize::try_from(number(8)).unwrap()];
+                    let client = String::from_utf8_lossy(client).into_owned();
+                    questions.lock().unwrap().insert(request[4..8].to_vec(), (number(0), number(2), client));
                 }
                 if send(&mut to_broker, &request).is_err() {
                     break;
@@ -83,22 +86,21 @@ impl State {
         });
         let (state, mut from_broker, mut to_client) = (Arc::clone(self), broker, client);
         std::thread::spawn(move || {
-            let mut was_told = false;
             while let Ok(mut response) = frame(&mut from_broker) {
                 match asked.lock().unwrap().remove(&response[..4]) {
-                    Some((METADATA, 9..)) => {
+                    Some((METADATA, 9.., client)) => {
                         let names_nobody = state.names_nobody.load(Ordering::SeqCst);
                         response = state.metadata(&response, names_nobody);
-                        if names_nobody && !std::mem::replace(&mut was_told, true) {
-                            state.told.fetch_add(1, Ordering::SeqCst);
+                        if names_nobody {
+                            state.told.lock().unwrap().insert(client);
                         }
                     }
                     // The port is the last that it says.
-                    Some((FIND_COORDINATOR, ..=2)) if !response.ends_with(&[0xff; 4]) => {
+                    Some((FIND_COORDINATOR, ..=2, _)) if !response.ends_with(&[0xff; 4]) => {
                         response.truncate(response.len() - 4);
                         response.extend(state.port());
                     }
-                    None | Some((FIND_COORDINATOR, ..=2)) => {}
+                    None | Some((FIND_COORDINATOR, ..=2, _)) => {}
                     other => panic!("{other:?}"),
                 }
                 if send(&mut to_client, &response).is_err() {

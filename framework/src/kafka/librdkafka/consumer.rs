@@ -18,6 +18,7 @@ use rdkafka::bindings::{RD_KAFKA_EVENT_ERROR, RD_KAFKA_EVENT_STATS};
 
 use super::bell::Bell;
 use super::raw::{Buffer, Failure, Kind, Queue, Topic};
+use super::servers::Servers;
 use super::settings::{Reader, queued_kbytes};
 use super::{Core, DOUBT_MS, statistics, verdict};
 use crate::kafka::{Consumer, Fault, Fetched, Isolation, KafkaError};
@@ -57,6 +58,7 @@ struct Live {
     refused: HashMap<TopicPartition, KafkaError>,
     topics: HashMap<TopicName, Topic>,
     main: Queue,
+    servers: Servers,
 }
 
 /// A consumer by librdkafka.
@@ -155,11 +157,12 @@ impl Live {
             refused: HashMap::new(),
             topics: HashMap::new(),
             main: Queue::main(&client, bell),
+            servers: Servers::new(&core.line),
         })
     }
 
     fn listen(&self, core: &Core) {
-        self.main.client().tend();
+        self.servers.look_after(self.main.client());
         while let Some(event) = self.main.next() {
             match event.statistics() {
                 Some(text) => self.note_ends(text),

@@ -77,6 +77,11 @@ impl Line {
         }
     }
 
+    /// The servers, as librdkafka lists them.
+    pub(super) fn servers(&self) -> String {
+        self.servers.join(",")
+    }
+
     fn heard(&self) -> MutexGuard<'_, Heard> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,7 +95,7 @@ impl Line {
             if let Some(why) = heard.last.clone()
                 && !std::mem::replace(&mut heard.away, true)
             {
-                let servers = self.servers.join(",");
+                let servers = self.servers();
                 tracing::warn!(
                     servers,
                     why,
@@ -134,7 +139,7 @@ impl Line {
         }
         let heard = std::mem::replace(&mut *self.heard(), Heard { known: true, ..Heard::default() });
         if heard.away {
-            tracing::info!(servers = self.servers.join(","), "a broker answers again");
+            tracing::info!(servers = self.servers(), "a broker answers again");
         }
     }
 
@@ -152,7 +157,7 @@ impl Line {
 
     /// A failure to be repeated, with what was heard of the connections.
     fn explain(&self, failure: Failure) -> Failure {
-        let (servers, heard) = (self.servers.join(","), self.heard());
+        let (servers, heard) = (self.servers(), self.heard());
         let text = match (heard.away, &heard.last) {
             (true, Some(last)) => format!("no broker of {servers} can be reached: {last}"),
             (false, Some(last)) => format!("{} (the last that was heard: {last})", failure.text),

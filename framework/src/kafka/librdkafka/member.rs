@@ -20,6 +20,7 @@ use rdkafka::bindings::{RD_KAFKA_EVENT_ERROR, RD_KAFKA_EVENT_OFFSET_COMMIT, RD_K
 use super::bell::Bell;
 use super::questions::Questions;
 use super::raw::{Client, Event, Failure, Kind, Queue};
+use super::servers::Servers;
 use super::{Core, DOUBT_MS, GOSSIP_MS, verdict};
 use crate::kafka::{
     Answer, CommittedOffset, Fault, GroupEvent, GroupMetadata, KafkaError, MemberOptions, Membership,
@@ -38,6 +39,7 @@ const LATELY: i64 = 3;
 struct Live {
     events: Queue,
     client: Arc<Client>,
+    servers: Servers,
 }
 
 /// That a topic is unknown, as a broker says: since when, and when that is asked next.
@@ -237,7 +239,8 @@ impl Membership for KafkaMember {
         }
         // A running application may have no question for weeks, but the client for them is connected.
         self.core.listen();
-        self.client()?.tend();
+        let live = self.live.as_ref().map_err(|error| error.clone())?;
+        live.servers.look_after(&live.client);
         while let Some(event) = self.live.as_ref().map_err(|error| error.clone())?.events.poll() {
             self.take_in(&event, now_ms)?;
         }
@@ -349,7 +352,7 @@ impl Live {
     fn new(core: &Core, bell: &Arc<Bell>, options: &MemberOptions) -> Result<Self, KafkaError> {
         let events = RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_OFFSET_COMMIT;
         let client = core.connect(Kind::Consumer, &core.tuning.member(options), events)?;
-        Ok(Self { events: Queue::member(&client, bell), client })
+        Ok(Self { events: Queue::member(&client, bell), client, servers: Servers::new(&core.line) })
     }
 
     /// Offsets that were not committed. What a fence means is said by [`Membership::poll`].

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! line        what all clients hear of their connections
+//! servers     told again to a client that has lost every broker
 //! questions   topics, offsets, groups: one client for all of a process; a listing is one that waits
 //! member      membership in the group; reads nothing     \
 //! consumer    reads partitions from explicit offsets      > a client each for every worker
@@ -22,6 +23,7 @@ mod producer;
 mod questions;
 #[expect(unsafe_code, reason = "the C functions of librdkafka, all of them")]
 mod raw;
+mod servers;
 mod settings;
 mod statistics;
 mod verdict;
@@ -48,6 +50,7 @@ use member::KafkaMember;
 use producer::KafkaProducer;
 use questions::Questions;
 use raw::{Client, Kind, Queue, Topic};
+use servers::Servers;
 use settings::Connection;
 
 /// Brokers learn of a topic from the controller, each in its time: well within a second, if nothing is wrong.
@@ -81,6 +84,7 @@ struct Core {
     anchor: Mutex<Option<Topic>>,
     main: Mutex<Queue>,
     line: Arc<Line>,
+    servers: Servers,
 }
 
 impl Core {
@@ -98,7 +102,7 @@ impl Core {
 
     /// Takes in what the client for questions has to say.
     fn listen(&self) {
-        self.client.tend();
+        self.servers.look_after(&self.client);
         let main = self.main.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(event) = main.next() {
             main.failure(&event).into_iter().for_each(|failure| self.line.report(failure));
@@ -149,7 +153,8 @@ impl KafkaCluster {
             })?;
         let bell = Arc::new(Bell::default());
         let main = Mutex::new(Queue::main(&client, &bell));
-        let core = Core { tuning, client, anchor: Mutex::default(), main, line };
+        let servers = Servers::new(&line);
+        let core = Core { tuning, client, anchor: Mutex::default(), main, line, servers };
         Ok(Self { core: Arc::new(core), bell })
     }
 }

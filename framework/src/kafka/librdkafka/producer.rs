@@ -19,6 +19,7 @@ use super::backlog::Backlog;
 use super::bell::Bell;
 use super::clerk::{Clerk, Job};
 use super::raw::{Blame, Client, Delivery, Event, Failure, Kind, Message, Queue, Topic};
+use super::servers::Servers;
 use super::{Core, Tuning, verdict};
 use crate::kafka::{
     Answer, Fault, GroupMetadata, KafkaError, OffsetCommit, Producer, ProducerOptions, Refusal, RefusedRecord,
@@ -35,6 +36,7 @@ struct Live {
     main: Queue,
     clerk: Clerk,
     client: Arc<Client>,
+    servers: Servers,
 }
 
 /// So many partitions are remembered, of topics that may be chosen record by record.
@@ -75,7 +77,8 @@ impl KafkaProducer {
                 fault: Fault::Refused,
                 message: format!("a producer's thread cannot be started: {error}"),
             })?;
-            Ok(Live { topics: HashMap::new(), main, clerk, client })
+            let servers = Servers::new(&core.line);
+            Ok(Live { topics: HashMap::new(), main, clerk, client, servers })
         };
         Self {
             live: live(),
@@ -97,7 +100,8 @@ impl KafkaProducer {
 
     /// Takes delivery reports in, and hands on what waits.
     fn pump(&mut self) -> Result<(), KafkaError> {
-        self.live()?.client.tend();
+        let live = self.live()?;
+        live.servers.look_after(&live.client);
         self.listen()?;
         self.hand_backlog_on()
     }

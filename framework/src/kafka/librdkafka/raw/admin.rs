@@ -6,7 +6,7 @@ use rdkafka::bindings as c;
 
 use super::{
     Client, Event, Failure, List, Placed, Queue, TEXT, checked, failed, placed, settled, shown, terminated,
-    text, until_zero,
+    text,
 };
 use crate::kafka::{Isolation, NewTopic};
 use crate::topic::{TopicName, TopicPartition};
@@ -206,7 +206,7 @@ impl Made {
             let made =
                 c::rd_kafka_NewTopic_new(name.as_ptr(), topic.partitions, replicas, said.as_mut_ptr(), TEXT);
             if made.is_null() {
-                return Err(Failure { text: until_zero(&said), ..super::configuration(&said) });
+                return Err(super::configuration(&said));
             }
             self.0.push(made);
             for (name, value) in &topic.configs {

@@ -13,7 +13,6 @@ mod hooks;
 mod lists;
 mod queue;
 mod records;
-mod servers;
 mod topics;
 
 pub(super) use admin::Described;
@@ -31,7 +30,6 @@ use rdkafka::bindings as c;
 use super::line::Line;
 use hooks::Hooks;
 use lists::{List, placed};
-use servers::Servers;
 
 use crate::kafka::{CommittedOffset, Fault, GroupMetadata, KafkaError};
 use crate::topic::TopicPartition;
@@ -94,7 +92,6 @@ pub(super) enum Kind {
 pub(super) struct Client {
     rk: *mut c::rd_kafka_t,
     hooks: Option<Arc<Hooks>>,
-    servers: Servers,
 }
 
 // SAFETY: librdkafka's client handle may be used by any number of threads (rdkafka.h, "thread-safe").
@@ -113,8 +110,6 @@ impl Client {
         let terminated = |(name, value): &(String, String)| Ok((terminated(name)?, terminated(value)?));
         let settings = settings.iter().map(terminated).collect::<Result<Vec<_>, Failure>>()?;
         let hooks = Arc::new(Hooks::new(line));
-        let servers = settings.iter().find(|(name, _)| name.as_c_str() == c"bootstrap.servers");
-        let servers = Servers::new(servers.map(|(_, list)| list.clone()).unwrap_or_default());
         let opaque = Arc::as_ptr(&hooks).cast_mut().cast::<c_void>();
         let mut text = [0; TEXT];
         // SAFETY: `conf` is freed below, or belongs to the client once that is made; `opaque` points to `hooks`, which
@@ -145,7 +140,7 @@ impl Client {
                 c::rd_kafka_conf_destroy(conf);
                 return Err(configuration(&text));
             }
-            Ok(Arc::new(Self { rk, hooks: Some(hooks), servers }))
+            Ok(Arc::new(Self { rk, hooks: Some(hooks) }))
         }
     }
 
@@ -166,6 +161,20 @@ impl Client {
         let err = unsafe { c::rd_kafka_fatal_error(self.rk, text.as_mut_ptr(), TEXT) };
         let dead = err != c::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
         dead.then(|| Failure { fatal: true, ..Failure::plain(err, until_zero(&text)) })
+    }
+
+    /// Whether the last answer about the cluster has named a controller.
+    pub(super) fn knows_controller(&self) -> bool {
+        // SAFETY: the client lives; without time it waits for nothing.
+        unsafe { c::rd_kafka_controllerid(self.rk, 0) >= 0 }
+    }
+
+    /// Adds servers to those that are asked. librdkafka keeps each text that it is told.
+    pub(super) fn add_servers(&self, servers: &str) {
+        if let Ok(servers) = terminated(servers) {
+            // SAFETY: the client lives; the text is copied.
+            unsafe { c::rd_kafka_brokers_add(self.rk, servers.as_ptr()) };
+        }
     }
 
     /// Drops everything that waits to be sent or acknowledged.

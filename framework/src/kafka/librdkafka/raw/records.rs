@@ -415,8 +415,8 @@ impl Delivery<'_> {
         let mut times = HashMap::new();
         texts.iter().for_each(|text| *times.entry(*text).or_insert(0) += 1);
         let (is_known, some_are_innocent) = (is_known_inside(), times.contains_key(&Text::Another));
-        let told = messages().zip(&texts).filter_map(|(it, text)| {
-            let inner = if is_known { std::ptr::from_ref(it).cast() } else { null() };
+        let told = messages().zip(self.messages).zip(&texts).filter_map(|((it, message), text)| {
+            let inner = if is_known { message.cast() } else { null() };
             let blame = match text {
                 Text::Another => Blame::Another,
                 Text::At(_) if some_are_innocent || times[text] == 1 => Blame::Itself,

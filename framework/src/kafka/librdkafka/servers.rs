@@ -5,16 +5,14 @@
 //! answer so that were away for longer than their sessions, as the only one of a cluster does after each long freeze. Such an answer
 //! names no controller either, which is how it shows here.
 
-use std::ffi::CString;
 use std::sync::{Mutex, PoisonError};
 
-use rdkafka::bindings as c;
-
-use super::Client;
+use super::line::Line;
+use super::raw::Client;
 use crate::time::{Clock, SystemClock};
 
 const SECOND_US: u64 = 1_000_000;
-/// librdkafka keeps each text that it is told.
+/// Each time costs memory.
 const LONGEST_PAUSE_US: u64 = 60 * SECOND_US;
 
 #[derive(Debug)]
@@ -28,38 +26,34 @@ struct Watch {
 /// Where a client finds its brokers.
 #[derive(Debug)]
 pub(super) struct Servers {
-    list: CString,
+    list: String,
     clock: SystemClock,
     watch: Mutex<Watch>,
 }
 
 impl Servers {
-    pub(super) fn new(list: CString) -> Self {
+    /// Those of the line.
+    pub(super) fn new(line: &Line) -> Self {
         let watch = Watch { due_us: 0, pause_us: SECOND_US, known: false };
-        Self { list, clock: SystemClock::new(), watch: Mutex::new(watch) }
+        Self { list: line.servers(), clock: SystemClock::new(), watch: Mutex::new(watch) }
     }
-}
 
-impl Client {
-    /// Looks once a second whether the servers have to be told again. For whoever is called again and again.
-    pub(in super::super) fn tend(&self) {
-        let now_us = self.servers.clock.elapsed_us();
-        let mut watch = self.servers.watch.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Looks once a second whether they have to be told again. To be called again and again.
+    pub(super) fn look_after(&self, client: &Client) {
+        let now_us = self.clock.elapsed_us();
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         if now_us < watch.due_us {
             return;
         }
-        // SAFETY: the client lives; without time it waits for nothing.
-        if unsafe { c::rd_kafka_controllerid(self.rk, 0) } >= 0 {
+        if client.knows_controller() {
             *watch = Watch { due_us: now_us + SECOND_US, pause_us: SECOND_US, known: true };
             return;
         }
         watch.due_us = now_us + watch.pause_us;
         if watch.known {
             watch.pause_us = (watch.pause_us * 2).min(LONGEST_PAUSE_US);
-            let servers = self.servers.list.to_string_lossy();
-            tracing::info!(%servers, "no broker is known any more: the servers are asked again");
-            // SAFETY: the client lives; the text is copied.
-            unsafe { c::rd_kafka_brokers_add(self.rk, self.servers.list.as_ptr()) };
+            tracing::info!(servers = self.list, "no broker is known any more: the servers are asked again");
+            client.add_servers(&self.list);
         }
     }
 }
