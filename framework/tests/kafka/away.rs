@@ -282,6 +282,56 @@ fn a_partition_of_which_nothing_comes_for_a_minute_is_asked_for_anew() {
     });
 }
 
+/// What is asked of a group's coordinator, and is not answered in time, is asked again; the answers to all come later.
+#[test]
+#[ignore = "kills the brokers of HEADWATER_TEST_KAFKA"]
+fn questions_that_a_frozen_coordinator_answers_late_do_no_harm() {
+    on_a_broker(|broker| {
+        let scene = Scene::on(broker.cluster("bootstrap.servers=<PLAINTEXT>"));
+        let partition = TopicPartition::new(scene.topic("a", 1), 0);
+        let group = scene.name("group");
+        let mut member = scene.cluster.membership(&scene.member_options("group", "trial"));
+        let (mut admin, mut other) = (scene.admin(), scene.admin());
+        let all = |admin: &mut dyn Admin| {
+            scene.until("offsets", |now_ms| match admin.group_offsets(&group, now_ms) {
+                Poll::Ready(Err(error)) if error.fault == Fault::Retriable => None,
+                Poll::Ready(answer) => Some(answer.unwrap()),
+                Poll::Pending => None,
+            })
+        };
+        assert_eq!(all(admin.as_mut()), []);
+        broker.command("pause");
+        let begin = scene.now_ms();
+        let mut failed = 0;
+        while scene.now_ms() - begin < 45_000 {
+            let now_ms = scene.now_ms();
+            let partitions = std::slice::from_ref(&partition);
+            let answers = [
+                admin.group_offsets(&group, now_ms).map_ok(drop),
+                other.members(&group, now_ms).map_ok(drop),
+                member.committed(partitions, now_ms).map_ok(drop),
+            ];
+            for answer in answers {
+                if let Poll::Ready(answer) = answer {
+                    assert_eq!(answer.unwrap_err().fault, Fault::Retriable);
+                    failed += 1;
+                }
+            }
+            heard::pause(20);
+        }
+        assert!(failed > 0);
+        // A client may go while its questions are open.
+        let passing = Scene::on(broker.cluster("bootstrap.servers=<PLAINTEXT>"));
+        assert!(passing.admin().group_offsets(&group, scene.now_ms()).is_pending());
+        drop(passing);
+        broker.command("resume");
+        assert_eq!(all(admin.as_mut()), []);
+        // Late answers come behind it.
+        heard::pause(3_000);
+        assert_eq!(all(admin.as_mut()), []);
+    });
+}
+
 /// As a broker does that comes back after a freeze: nobody is a member of the cluster then, and it says so. librdkafka finds the
 /// servers again by itself, but not always.
 #[test]

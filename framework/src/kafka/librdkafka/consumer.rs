@@ -9,6 +9,8 @@
 //! 5. A topic that a broker does not know may be unknown to that one alone, for a moment: brokers are asked again, and one of whom
 //!    that is said for longer is gone.
 //! 6. Where a partition ends, librdkafka knows from its fetches, and tells in its statistics, once a second.
+//! 7. They also tell of whom it is fetched. After a leader that was another one for a moment only it may be asked of that one for good
+//!    (2.12.1, its pull request 5593), who has nothing to say: then all begins anew with another client.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -20,7 +22,8 @@ use super::bell::Bell;
 use super::raw::{Buffer, Failure, Kind, Queue, Topic};
 use super::servers::Servers;
 use super::settings::{Reader, queued_kbytes};
-use super::{Core, DOUBT_MS, statistics, verdict};
+use super::statistics::{self, Told};
+use super::{Core, DOUBT_MS, verdict};
 use crate::kafka::{Consumer, Fault, Fetched, Isolation, KafkaError};
 use crate::record::RecordBatch;
 use crate::topic::{TopicName, TopicPartition};
@@ -31,6 +34,9 @@ const ROOM: usize = 4_096;
 const FIRST_MEAN: usize = 256;
 /// Rule 4.
 const DEAF_MS: i64 = 60_000;
+
+/// Rule 7: after so many statistics in a row.
+const ASTRAY: u32 = 10;
 
 /// A partition that is read.
 #[derive(Debug)]
@@ -47,6 +53,8 @@ struct Reading {
     failure: Option<Failure>,
     /// Since when a broker says that there is no such topic.
     unknown_since: Option<i64>,
+    /// Rule 7: how many statistics in a row have said so.
+    astray: Cell<u32>,
 }
 
 /// A client that lives.
@@ -111,9 +119,21 @@ impl KafkaConsumer {
             deaf_since: None,
             failure: None,
             unknown_since: None,
+            astray: Cell::new(0),
         };
         live.readings.insert(partition.clone(), reading);
         Ok(())
+    }
+
+    /// All go on where they are, by another client.
+    fn renew(&mut self) {
+        let live = Live::new(&self.core, &self.bell, &self.reader);
+        if let Ok(old) = std::mem::replace(&mut self.live, live) {
+            old.readings.iter().for_each(|(partition, reading)| self.add(partition, reading.position));
+            if let Ok(live) = &mut self.live {
+                live.refused.extend(old.refused);
+            }
+        }
     }
 
     /// Something is wrong with a partition: an error, or rule 5. What came behind it was dropped, so where work goes on it goes on
@@ -165,20 +185,21 @@ impl Live {
         self.servers.look_after(self.main.client());
         while let Some(event) = self.main.next() {
             match event.statistics() {
-                Some(text) => self.note_ends(text),
+                Some(text) => self.note(text),
                 None => self.main.failure(&event).into_iter().for_each(|failure| core.line.report(failure)),
             }
         }
     }
 
-    fn note_ends(&self, text: &str) {
-        let ends = statistics::ends(text).unwrap_or_else(|error| {
+    fn note(&self, text: &str) {
+        let told = statistics::partitions(text).unwrap_or_else(|error| {
             tracing::debug!(%error, "librdkafka's statistics have another form");
             Vec::new()
         });
-        for (partition, end) in ends {
+        for Told { partition, end, is_astray } in told {
             if let Some(reading) = self.readings.get(&partition) {
-                reading.end.set(Some(end));
+                reading.end.set(end.or(reading.end.get()));
+                reading.astray.set(if is_astray { reading.astray.get() + 1 } else { 0 });
             }
         }
     }
@@ -280,6 +301,11 @@ impl Consumer for KafkaConsumer {
         if let Some(failure) = reading.failure.take() {
             return self.failed(partition, failure, now_ms).map(|()| None);
         }
+        if reading.astray.get() >= ASTRAY {
+            tracing::warn!(%partition, "it is fetched of a broker that does not lead it: all are asked for anew");
+            self.renew();
+            return Ok(None);
+        }
         if !reading.queue.signal().take() {
             let deaf = reading.deaf_since.is_some_and(|since| now_ms.saturating_sub(since) > DEAF_MS);
             if deaf {
@@ -304,5 +330,88 @@ impl Consumer for KafkaConsumer {
         live.listen(&self.core);
         let reading = live.readings.get(partition)?;
         Some(reading.end.get()?.max(reading.position))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{KafkaCluster, WAIT_MS};
+    use super::*;
+    use crate::kafka::{Cluster, ClusterOptions, NewTopic, ProducerOptions, Security};
+    use crate::time::{Clock, SystemClock};
+
+    /// Repeats a step until it brings something.
+    fn until<T>(mut step: impl FnMut(i64) -> Option<T>) -> T {
+        let (clock, bell) = (SystemClock::new(), Bell::default());
+        let begin_ms = clock.now_ms();
+        loop {
+            if let Some(done) = step(clock.now_ms()) {
+                return done;
+            }
+            assert!(clock.now_ms() - begin_ms < 60_000, "nothing happens");
+            bell.wait(std::time::Duration::from_millis(20));
+        }
+    }
+
+    /// On the cluster that the tests may use, where there is one.
+    #[test]
+    fn who_is_fetched_of_the_wrong_broker_goes_on_with_another_client() {
+        let Ok(servers) = std::env::var("HEADWATER_TEST_BOOTSTRAP") else { return };
+        let cluster = KafkaCluster::connect(&ClusterOptions {
+            servers: servers.split(',').map(str::to_owned).collect(),
+            client: "astray".to_owned(),
+            group: "astray".to_owned(),
+            max_request_size: 1 << 20,
+            compression: "none".to_owned(),
+            security: Security::default(),
+        });
+        let cluster = cluster.unwrap();
+        let name = format!("astray-{}", SystemClock::new().now_ms());
+        let partition = TopicPartition::new(&*name, 0);
+        let configs = Vec::new();
+        let topic = NewTopic { name: name.as_str().into(), partitions: 1, replication_factor: None, configs };
+        let mut admin = cluster.admin("astray");
+        let made = until(|now_ms| match admin.create(std::slice::from_ref(&topic), now_ms) {
+            std::task::Poll::Ready(made) => Some(made),
+            std::task::Poll::Pending => None,
+        });
+        made.unwrap();
+        let mut producer = cluster.producer(&ProducerOptions {
+            client: "astray".to_owned(),
+            transactional_id: None,
+            transaction_timeout_ms: 30_000,
+            request_timeout_ms: 10_000,
+        });
+        let mut write = || {
+            let mut batch = RecordBatch::default();
+            batch.push(SystemClock::new().now_ms(), None, Some(b"it"), 0);
+            producer.send(&partition, &mut batch, 0).unwrap();
+            until(|now_ms| producer.flush(now_ms).is_ready().then_some(()));
+        };
+        let isolation = Isolation::ReadCommitted;
+        let mut consumer = KafkaConsumer::new(&cluster.core, &cluster.bell, "astray", isolation, WAIT_MS);
+        consumer.add(&partition, 0);
+        let read = |consumer: &mut KafkaConsumer| {
+            until(|now_ms| {
+                let fetched = consumer.fetch(&partition, 1 << 20, now_ms).unwrap()?;
+                fetched.records.iter().next().map(|record| (record.offset, fetched.records.len()))
+            })
+        };
+        write();
+        assert_eq!(read(&mut consumer), (0, 1));
+        let client = |consumer: &KafkaConsumer| Arc::as_ptr(consumer.live.as_ref().unwrap().main.client());
+        let before = client(&consumer);
+        let partitions = r#"{ "0": { "partition": 0, "broker": 1, "leader": 2, "ls_offset": 1 } }"#;
+        let text = format!(r#"{{ "topics": {{ "{name}": {{ "partitions": {partitions} }} }} }}"#);
+        // True ones come in between, once a second.
+        until(|now_ms| {
+            (0..ASTRAY).for_each(|_| consumer.live.as_ref().unwrap().note(&text));
+            assert!(
+                consumer.fetch(&partition, 1 << 20, now_ms).unwrap().is_none_or(|one| one.records.is_empty())
+            );
+            (client(&consumer) != before).then_some(())
+        });
+        write();
+        assert_eq!(read(&mut consumer), (1, 1));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::task::{Poll, ready};
 
-use super::questions::{Questions, TIMEOUT_MS, in_order, whole};
+use super::questions::{LONGEST_MS, Questions, TIMEOUT_MS, in_order, whole};
 use super::raw::{Client, Event, Placed, Queue};
 use crate::kafka::{Answer, CommittedOffset, GroupMember, OffsetCommit};
 use crate::topic::TopicPartition;
@@ -19,13 +19,13 @@ impl Questions {
     }
 
     /// See [`Admin::members`](crate::kafka::Admin::members).
-    pub(super) fn members(&mut self, group: &str) -> Answer<Vec<GroupMember>> {
+    pub(super) fn members(&mut self, group: &str, now_ms: i64) -> Answer<Vec<GroupMember>> {
         let unpack = |event: &Event| match event.members() {
             // Brokers from 4.0 on say so of a group that is not there, earlier ones that it is dead.
             Err(failure) if failure.code == "GROUP_ID_NOT_FOUND" => Ok(Vec::new()),
             members => members,
         };
-        self.plain(|client, queue| client.describe_group(group, queue, TIMEOUT_MS), unpack)
+        self.of_group(|client, queue| client.describe_group(group, queue, LONGEST_MS), unpack, now_ms)
     }
 
     /// See [`Membership::committed`](crate::kafka::Membership::committed).
@@ -63,21 +63,26 @@ impl Questions {
         if now_ms < self.not_before_ms {
             return Poll::Pending;
         }
-        let ask = |client: &Client, queue: &Queue| client.committed(group, partitions, queue, TIMEOUT_MS);
-        match ready!(self.plain(ask, |event| whole(event.group_offsets()?))) {
+        let ask = |client: &Client, queue: &Queue| client.committed(group, partitions, queue, LONGEST_MS);
+        match ready!(self.of_group(ask, |event| whole(event.group_offsets()?), now_ms)) {
             Err(error) => self.unless_pending(error, now_ms),
             placed => Poll::Ready(placed),
         }
     }
 
     /// See [`Admin::set_group_offsets`](crate::kafka::Admin::set_group_offsets).
-    pub(super) fn set_group_offsets(&mut self, group: &str, offsets: &[OffsetCommit]) -> Answer<()> {
+    pub(super) fn set_group_offsets(
+        &mut self,
+        group: &str,
+        offsets: &[OffsetCommit],
+        now_ms: i64,
+    ) -> Answer<()> {
         if offsets.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        let ask = |client: &Client, queue: &Queue| client.alter_offsets(group, offsets, queue, TIMEOUT_MS);
+        let ask = |client: &Client, queue: &Queue| client.alter_offsets(group, offsets, queue, LONGEST_MS);
         let partitions: Vec<_> = offsets.iter().map(|(partition, _)| partition.clone()).collect();
-        self.plain(ask, |event| in_order(&partitions, whole(event.altered()?)?).map(drop))
+        self.of_group(ask, |event| in_order(&partitions, whole(event.altered()?)?).map(drop), now_ms)
     }
 }
 

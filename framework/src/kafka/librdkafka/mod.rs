@@ -245,8 +245,8 @@ impl Admin for KafkaAdmin {
         self.questions.groups()
     }
 
-    fn members(&mut self, group: &str, _: i64) -> Answer<Vec<GroupMember>> {
-        self.questions.members(group)
+    fn members(&mut self, group: &str, now_ms: i64) -> Answer<Vec<GroupMember>> {
+        self.questions.members(group, now_ms)
     }
 
     fn remove_members(&mut self, _: &str, _: &[GroupMember], _: i64) -> Answer<()> {
@@ -259,7 +259,7 @@ impl Admin for KafkaAdmin {
         self.questions.group_offsets(group, now_ms)
     }
 
-    fn set_group_offsets(&mut self, group: &str, offsets: &[OffsetCommit], _: i64) -> Answer<()> {
-        self.questions.set_group_offsets(group, offsets)
+    fn set_group_offsets(&mut self, group: &str, offsets: &[OffsetCommit], now_ms: i64) -> Answer<()> {
+        self.questions.set_group_offsets(group, offsets, now_ms)
     }
 }

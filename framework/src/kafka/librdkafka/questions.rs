@@ -12,6 +12,8 @@ use crate::topic::{TopicName, TopicPartition};
 
 /// After this long without an answer a question is asked again, milliseconds.
 pub(super) const TIMEOUT_MS: i32 = 10_000;
+/// The longest that librdkafka waits for any answer, milliseconds.
+pub(super) const LONGEST_MS: i32 = 3_600_000;
 /// Between two questions whose answer is to become another, milliseconds.
 const PAUSE_MS: i64 = 20;
 /// What Kafka calls the first and the next offset of a partition.
@@ -35,6 +37,8 @@ pub(super) enum Stage {
     Ends(Vec<i64>),
     /// A question of one answer.
     Plain,
+    /// One to the coordinator of a group, that was asked then.
+    OfGroup(i64),
 }
 
 /// One who asks the cluster.
@@ -105,6 +109,32 @@ impl Questions {
         let event = ready!(self.answer())?;
         self.stage = Stage::Nothing;
         Poll::Ready(unpack(&event).map_err(|failure| self.fail(failure)))
+    }
+
+    /// As [`Questions::plain`], of the coordinator of a group. librdkafka has to be given [`LONGEST_MS`]: where it gives such a question
+    /// up while it looks for the coordinator, what it finds later ends the process by an assertion (2.12.1, its issue 4605). Whoever
+    /// asked is told in time all the same; the answer is thrown away when it comes.
+    pub(super) fn of_group<T>(
+        &mut self,
+        ask: impl FnOnce(&Client, &Queue) -> Result<(), Failure>,
+        unpack: impl FnOnce(&Event) -> Result<T, Failure>,
+        now_ms: i64,
+    ) -> Answer<T> {
+        if matches!(self.stage, Stage::Nothing) {
+            self.ask(Stage::OfGroup(now_ms), ask)?;
+        }
+        if let Poll::Ready(event) = self.answer() {
+            let event = event?;
+            self.stage = Stage::Nothing;
+            return Poll::Ready(unpack(&event).map_err(|failure| self.fail(failure)));
+        }
+        match self.stage {
+            Stage::OfGroup(since_ms) if now_ms.saturating_sub(since_ms) < TIMEOUT_MS.into() => Poll::Pending,
+            _ => {
+                self.answers = Queue::answers(self.core.client(), &self.bell);
+                Poll::Ready(Err(self.fail(Failure::late("the coordinator of the group"))))
+            }
+        }
     }
 
     /// See [`Admin::describe`](crate::kafka::Admin::describe).

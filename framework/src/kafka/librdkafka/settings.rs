@@ -29,6 +29,10 @@ const REQUEST_OVERHEAD: usize = 512;
 const LINGER_MS: u64 = 2;
 /// The upper limit of `message.max.bytes`.
 const LARGEST_RECORD: usize = 1_000_000_000;
+/// After how long a broker that does not answer, but keeps its connection, is given up: by who asks questions, since these are
+/// asked again by then, of another one perhaps; and by who reads or is in the group, as Java's `request.timeout.ms`.
+const ASKING_MS: i32 = super::questions::TIMEOUT_MS;
+const READING_MS: &str = "30000";
 /// The upper limit of `max.poll.interval.ms`.
 const LONGEST_POLL_MS: i64 = 86_400_000;
 
@@ -152,6 +156,7 @@ impl Tuning {
             // All brokers are connected to at once. One that is connected to when it is asked is connected to again without a
             // pause as long as it is away (librdkafka 2.12.1, `RD_KAFKA_OP_CONNECT`), which takes a core.
             ("enable.sparse.connections", "false"),
+            ("socket.timeout.ms", &ASKING_MS.to_string()),
         ]));
         settings
     }
@@ -178,6 +183,7 @@ impl Tuning {
             ("isolation.level", isolation),
             ("queued.max.messages.kbytes", &queued),
             ("queued.min.messages", "10000"),
+            ("socket.timeout.ms", READING_MS),
             // The ends of partitions. They come with every fetch; brokers are asked for nothing more.
             ("statistics.interval.ms", "1000"),
             // How soon a topic that a broker did not know is found, or known to be gone.
@@ -202,6 +208,7 @@ impl Tuning {
             ("max.poll.interval.ms", &poll),
             ("partition.assignment.strategy", "range"),
             ("session.timeout.ms", &session),
+            ("socket.timeout.ms", READING_MS),
             // A topic that a broker did not know yet is found so soon.
             ("topic.metadata.refresh.interval.ms", "10000"),
         ]));

@@ -68,6 +68,12 @@ impl Failure {
         Self { code: "_BAD_MSG", text, fatal: false, abortable: false, retriable: true }
     }
 
+    /// The failure of who has not answered in time.
+    pub(super) fn late(who: &str) -> Self {
+        let text = format!("{who} has not answered in time");
+        Self { code: "_TIMED_OUT", text, fatal: false, abortable: false, retriable: true }
+    }
+
     /// As an error of this class.
     pub(super) fn because(self, fault: Fault) -> KafkaError {
         KafkaError { code: self.code, fault, message: self.text }
