@@ -4,7 +4,7 @@
 #   make demo      replay a month of flights, show the live leaderboard, check it against DuckDB
 #   make demo-kafka  the same on a real Kafka, state on disk, by several processes (INSTANCES=3)
 #   make test      all tests; they need no Kafka cluster
-#   make trials    a real Kafka that is killed, frozen and robbed of topics, logins and disks that are refused: a quarter of an hour
+#   make trials    a real Kafka that is killed, frozen and robbed of topics, logins and disks that are refused: ten minutes
 #   make bench     what a record costs: in process, then on a real Kafka beside Kafka Streams; hours, minutes with BENCH=--smoke
 #   make soak      the long forms: 1,000 seeds of the simulation (SEEDS=n), half an hour on a real Kafka (MINUTES=30), kept under tests/results/
 #   make chaos     kill instances with -9 on a real Kafka and compare every record (KILLS=200)
@@ -53,13 +53,9 @@ test: setup
 	$(CARGO) test --workspace
 	@$(MAKE) --no-print-directory -C examples/leaderboard test-check
 
-# They run one after the other, on a broker of their own.
 trials: setup
 	@tests/setup kafka
-	$(CARGO) test --workspace --test kafka --no-run
-	@folder=$$(mktemp -d) && tests/kafka/start --secure --dir $$folder && \
-	    { HEADWATER_TEST_KAFKA=$$folder $(CARGO) test --workspace --test kafka -- --ignored --test-threads 1; result=$$?; \
-	      tests/kafka/stop --dir $$folder --remove && exit $$result; }
+	CARGO='$(CARGO)' tests/kafka/trials
 
 bench:
 	@tests/setup bench

@@ -43,20 +43,18 @@ impl Listener {
     /// If the system takes no handler.
     pub(super) fn new() -> Result<Self> {
         let mut ears = EARS.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut heard = match ears.take() {
+        let heard = match &mut *ears {
             Some(heard) => heard,
-            None => Ears::new().map_err(|error| {
+            none => none.insert(Ears::new().map_err(|error| {
                 Error::new(Reaction::Stop, "signals cannot be listened to").because(error)
-            })?,
+            })?),
         };
         if heard.listeners == 0 {
             heard.told.store(false, Ordering::SeqCst);
             heard.ends_process.store(false, Ordering::SeqCst);
         }
         heard.listeners += 1;
-        let told = Arc::clone(&heard.told);
-        *ears = Some(heard);
-        Ok(Self { told })
+        Ok(Self { told: Arc::clone(&heard.told) })
     }
 
     /// Whether a signal has come.

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use headwater::TopicPartition;
 use headwater::kafka::{Admin, Fault, Isolation};
+use headwater::{Running, TopicPartition};
 
 use crate::broker::{Broker, on_a_broker};
 use crate::clusters::Scene;
@@ -95,6 +95,29 @@ fn a_broker_that_comes_after_the_start_is_found() {
     });
 }
 
+/// An application, as the process `one`, and the number of records that it has begun with.
+fn watched(pipeline: &Pipeline<'_>, lines: &str) -> (Running, Arc<AtomicUsize>) {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let look = {
+        let seen = Arc::clone(&seen);
+        move |_| {
+            seen.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    (pipeline.watched(lines, look).unwrap().process("one").start().unwrap(), seen)
+}
+
+/// Feeds until it is so.
+fn feed_until(pipeline: &mut Pipeline<'_>, what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..600 {
+        pipeline.feed(Duration::from_millis(100));
+        if is_so() {
+            return;
+        }
+    }
+    panic!("{what} did not come:\n{}", heard::lines("").join("\n"));
+}
+
 /// A broker is away for so long while records come; then all of them have to be there, as `check` has it.
 fn away<'a>(broker: &'a Broker, lines: &str, seconds: u64, check: fn(&mut Pipeline<'a>)) {
     let mut pipeline = Pipeline::new(broker);
@@ -135,17 +158,20 @@ fn a_broker_that_is_away_costs_no_record_under_at_least_once() {
 fn a_broker_that_is_frozen_is_given_up_and_asked_again() {
     on_a_broker(|broker| {
         let mut pipeline = Pipeline::new(broker);
-        let running = pipeline.application("request.timeout.ms=2000").unwrap().start().unwrap();
-        // It freezes while records come, and some are on their way through.
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                heard::pause(2_000);
-                broker.command("pause");
+        let (running, seen) = watched(&pipeline, "request.timeout.ms=2000");
+        // Whether a request of a transaction is on its way as it freezes is a matter of luck.
+        let told = (0..20).find_map(|_| {
+            let before = seen.load(Ordering::Relaxed);
+            feed_until(&mut pipeline, "a record", || seen.load(Ordering::Relaxed) > before);
+            // It freezes while records come.
+            std::thread::scope(|scope| {
+                scope.spawn(|| broker.command("pause"));
+                pipeline.feed(Duration::from_secs(5));
             });
-            pipeline.feed(Duration::from_secs(4));
+            broker.command("resume");
+            heard::lines("TxnCoordinator/1: Timed out").into_iter().next()
         });
-        let told = heard::wait("TxnCoordinator/1: Timed out", Duration::from_secs(6));
-        broker.command("resume");
+        let told = told.expect("no request of a transaction was on its way");
         pipeline.feed(Duration::from_secs(3));
         pipeline.check();
         println!("{told}\n{}", heard::lines("").join("\n"));
@@ -162,25 +188,13 @@ fn a_broker_that_is_frozen_is_given_up_and_asked_again() {
 /// producer of the one that was stopped still gets a word in as the broker comes back.
 fn stopped_without_brokers(broker: &Broker, guarantee: &str) {
     let mut pipeline = Pipeline::new(broker);
-    let seen = Arc::new(AtomicUsize::new(0));
-    let look = {
-        let seen = Arc::clone(&seen);
-        move |_| {
-            seen.fetch_add(1, Ordering::Relaxed);
-        }
-    };
     // By itself it commits after a minute.
     let lines = match guarantee {
         "exactly_once_v2" => "commit.interval.ms=60000\ntransaction.timeout.ms=120000".to_owned(),
         other => format!("processing.guarantee={other}\ncommit.interval.ms=60000"),
     };
-    let running = pipeline.watched(&lines, look).unwrap().process("one").start().unwrap();
-    for _ in 0..600 {
-        pipeline.feed(Duration::from_millis(100));
-        if seen.load(Ordering::Relaxed) > 0 {
-            break;
-        }
-    }
+    let (running, seen) = watched(&pipeline, &lines);
+    feed_until(&mut pipeline, "a record", || seen.load(Ordering::Relaxed) > 0);
     broker.command("kill");
     let begin = pipeline.scene.now_ms();
     let ended = running.stop();
@@ -357,9 +371,13 @@ fn who_is_told_of_no_broker_at_all_asks_the_servers_again() {
             .collect();
         for round in 0..3 {
             scene.send(producer.as_mut(), &partition, &["0"]);
+            scene.answer("a flush", |now_ms| producer.flush(now_ms)).unwrap();
             for (_, reader) in &mut readers {
-                let (read, end) = scene.read_on(reader.as_mut(), &partition);
-                assert_eq!((read.len(), end), (1, round + 1));
+                // It may have been told that there is nothing before the record came.
+                let read = scene.until("a record", |_| {
+                    Some(scene.read_on(reader.as_mut(), &partition)).filter(|(read, _)| !read.is_empty())
+                });
+                assert_eq!((read.0.len(), read.1), (1, round + 1));
             }
             proxy.name_nobody();
             // They look every two seconds who the brokers are.

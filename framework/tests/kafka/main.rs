@@ -3,7 +3,7 @@
 //! signals, threads that come and go.
 //!
 //! They run where `HEADWATER_TEST_KAFKA` names the folder of a cluster of one broker that is theirs to kill:
-//! `tests/kafka/start --secure --dir <folder>`. They run one after the other.
+//! `tests/kafka/start --secure --dir <folder>`. On one cluster they run one after the other.
 #![cfg(feature = "ssl")]
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 

@@ -4,6 +4,8 @@
 
 use std::io::{Read, Write, stdout};
 use std::net::TcpStream;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use cpu_time::ProcessTime;
 
@@ -21,6 +23,10 @@ const LENGTH_END: usize = 12;
 const SUM_AT: usize = 17;
 const SUMMED_AT: usize = 21;
 const RECORDS_AT: usize = 61;
+/// Errors of a topic that was made a moment ago: the broker does not know it yet, or not yet that it leads it.
+const NOT_YET: [i16; 3] = [3, 5, 6];
+/// How long a topic may take to be ready.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Bit of a batch's attributes: markers of transactions, which are no records.
 const CONTROL: i16 = 1 << 5;
 
@@ -350,15 +356,24 @@ impl Pipe<'_> {
         self.output.send()
     }
 
-    /// Takes the answer to the batch under way.
+    /// Takes the answer to the batch under way, which is sent again if its partition is not ready.
     fn acknowledged(&mut self) -> Fallible<()> {
         if !std::mem::take(&mut self.unanswered) {
             return Ok(());
         }
-        let mut answer = self.output.receive()?;
-        let (_, _, _, _) = (answer.i32()?, answer.text()?, answer.i32()?, answer.i32()?);
-        let err = answer.i16()?;
-        if err == 0 { Ok(()) } else { Err(format!("a batch was refused: error {err}").into()) }
+        let begin = Instant::now();
+        loop {
+            let mut answer = self.output.receive()?;
+            let (_, _, _, _) = (answer.i32()?, answer.text()?, answer.i32()?, answer.i32()?);
+            match answer.i16()? {
+                0 => return Ok(()),
+                err if NOT_YET.contains(&err) && begin.elapsed() < PATIENCE => {
+                    sleep(Duration::from_millis(50));
+                    self.output.send()?;
+                }
+                err => return Err(format!("a batch was refused: error {err}").into()),
+            }
+        }
     }
 }
 

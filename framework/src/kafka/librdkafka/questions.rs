@@ -63,8 +63,8 @@ impl Questions {
         self.core.listen();
         let event = self.answers.next();
         if let Some(error) = self.core.line.turned_away() {
-            // Nobody will answer; and if somebody does, it is no answer to the next question.
-            self.answers = Queue::answers(self.core.client(), &self.bell);
+            // Nobody will answer.
+            self.close_ears();
             return Poll::Ready(Err(self.drop_question(error)));
         }
         let Some(event) = event else { return Poll::Pending };
@@ -72,6 +72,11 @@ impl Questions {
             Some(failure) => Poll::Ready(Err(self.fail(failure))),
             None => Poll::Ready(Ok(event)),
         }
+    }
+
+    /// What is answered to earlier questions is thrown away: it is no answer to the next one.
+    fn close_ears(&mut self) {
+        self.answers = Queue::answers(self.core.client(), &self.bell);
     }
 
     /// The question under way is over.
@@ -106,6 +111,11 @@ impl Questions {
         if matches!(self.stage, Stage::Nothing) {
             self.ask(Stage::Plain, ask)?;
         }
+        self.unpacked(unpack)
+    }
+
+    /// The one answer to what was asked, once it is there.
+    fn unpacked<T>(&mut self, unpack: impl FnOnce(&Event) -> Result<T, Failure>) -> Answer<T> {
         let event = ready!(self.answer())?;
         self.stage = Stage::Nothing;
         Poll::Ready(unpack(&event).map_err(|failure| self.fail(failure)))
@@ -123,18 +133,15 @@ impl Questions {
         if matches!(self.stage, Stage::Nothing) {
             self.ask(Stage::OfGroup(now_ms), ask)?;
         }
-        if let Poll::Ready(event) = self.answer() {
-            let event = event?;
-            self.stage = Stage::Nothing;
-            return Poll::Ready(unpack(&event).map_err(|failure| self.fail(failure)));
+        let answer = self.unpacked(unpack);
+        if answer.is_pending()
+            && let Stage::OfGroup(since_ms) = self.stage
+            && now_ms.saturating_sub(since_ms) >= TIMEOUT_MS.into()
+        {
+            self.close_ears();
+            return Poll::Ready(Err(self.fail(Failure::late("the coordinator of the group"))));
         }
-        match self.stage {
-            Stage::OfGroup(since_ms) if now_ms.saturating_sub(since_ms) < TIMEOUT_MS.into() => Poll::Pending,
-            _ => {
-                self.answers = Queue::answers(self.core.client(), &self.bell);
-                Poll::Ready(Err(self.fail(Failure::late("the coordinator of the group"))))
-            }
-        }
+        answer
     }
 
     /// See [`Admin::describe`](crate::kafka::Admin::describe).
