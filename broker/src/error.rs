@@ -86,6 +86,10 @@ error_codes! {
     ClusterAuthorizationFailed = 31, "CLUSTER_AUTHORIZATION_FAILED", false;
     /// A record's time stamp is not acceptable.
     InvalidTimestamp = 32, "INVALID_TIMESTAMP", false;
+    /// The broker has no such way to log in.
+    UnsupportedSaslMechanism = 33, "UNSUPPORTED_SASL_MECHANISM", false;
+    /// The request makes no sense at this point of a login.
+    IllegalSaslState = 34, "ILLEGAL_SASL_STATE", false;
     /// The broker does not serve this version of the request.
     UnsupportedVersion = 35, "UNSUPPORTED_VERSION", false;
     /// A topic of this name exists.
@@ -94,12 +98,16 @@ error_codes! {
     InvalidPartitions = 37, "INVALID_PARTITIONS", false;
     /// More replicas than brokers were asked for.
     InvalidReplicationFactor = 38, "INVALID_REPLICATION_FACTOR", false;
+    /// Replicas were assigned to brokers that there are not.
+    InvalidReplicaAssignment = 39, "INVALID_REPLICA_ASSIGNMENT", false;
     /// A topic setting has an unknown name or an unusable value.
     InvalidConfig = 40, "INVALID_CONFIG", false;
     /// The request contradicts itself.
     InvalidRequest = 42, "INVALID_REQUEST", false;
     /// The batch's format is too old for what it asks.
     UnsupportedForMessageFormat = 43, "UNSUPPORTED_FOR_MESSAGE_FORMAT", false;
+    /// The request asks for more than is allowed.
+    PolicyViolation = 44, "POLICY_VIOLATION", false;
     /// A producer's sequence number left a gap.
     OutOfOrderSequenceNumber = 45, "OUT_OF_ORDER_SEQUENCE_NUMBER", false;
     /// A producer's sequence number was seen before.
@@ -120,12 +128,16 @@ error_codes! {
     OperationNotAttempted = 55, "OPERATION_NOT_ATTEMPTED", false;
     /// The storage failed.
     KafkaStorageError = 56, "KAFKA_STORAGE_ERROR", true;
+    /// The login failed: no such user, or another password.
+    SaslAuthenticationFailed = 58, "SASL_AUTHENTICATION_FAILED", false;
     /// The partition knows nothing (any more) about this producer.
     UnknownProducerId = 59, "UNKNOWN_PRODUCER_ID", false;
     /// The group has members.
     NonEmptyGroup = 68, "NON_EMPTY_GROUP", false;
     /// No such group.
     GroupIdNotFound = 69, "GROUP_ID_NOT_FOUND", false;
+    /// The fetch session is not known.
+    FetchSessionIdNotFound = 70, "FETCH_SESSION_ID_NOT_FOUND", true;
     /// The client's leader epoch is older than the broker's.
     FencedLeaderEpoch = 74, "FENCED_LEADER_EPOCH", true;
     /// The client's leader epoch is newer than the broker's.
@@ -136,6 +148,8 @@ error_codes! {
     GroupMaxSizeReached = 81, "GROUP_MAX_SIZE_REACHED", false;
     /// Another member took over this `group.instance.id`.
     FencedInstanceId = 82, "FENCED_INSTANCE_ID", false;
+    /// A member of the group reads the topic.
+    GroupSubscribedToTopic = 86, "GROUP_SUBSCRIBED_TO_TOPIC", false;
     /// A record breaks a rule of its topic, such as a missing key in a compacted one.
     InvalidRecord = 87, "INVALID_RECORD", false;
     /// A transaction that is not decided yet has offsets for this partition.
@@ -148,8 +162,20 @@ error_codes! {
     UnknownTopicId = 100, "UNKNOWN_TOPIC_ID", true;
     /// No transaction has this transactional id.
     TransactionalIdNotFound = 105, "TRANSACTIONAL_ID_NOT_FOUND", false;
+    /// The member's epoch is not one that it can have: give everything up and join again.
+    FencedMemberEpoch = 110, "FENCED_MEMBER_EPOCH", false;
+    /// Another member holds this `group.instance.id` and has not left.
+    UnreleasedInstanceId = 111, "UNRELEASED_INSTANCE_ID", false;
+    /// The broker has no such assignor.
+    UnsupportedAssignor = 112, "UNSUPPORTED_ASSIGNOR", false;
+    /// The member has reached another epoch by now: try again with that.
+    StaleMemberEpoch = 113, "STALE_MEMBER_EPOCH", false;
+    /// There are no such endpoints.
+    UnsupportedEndpointType = 115, "UNSUPPORTED_ENDPOINT_TYPE", false;
     /// The transaction has to be aborted.
     TransactionAbortable = 120, "TRANSACTION_ABORTABLE", false;
+    /// The pattern of topics cannot be read.
+    InvalidRegularExpression = 128, "INVALID_REGULAR_EXPRESSION", false;
 }
 
 impl ErrorCode {

@@ -15,6 +15,11 @@ impl IdSource {
         Self { state: seed }
     }
 
+    /// The ids of one start of a broker: they differ from those of all others.
+    pub(crate) fn of_start(seed: u64, start: u32) -> Self {
+        Self::new(seed.wrapping_add(u64::from(start).wrapping_mul(0xd1b5_4a32_d192_ed03)))
+    }
+
     /// SplitMix64: every state gives another number, so ids never repeat within one broker.
     fn draw(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -25,6 +30,18 @@ impl IdSource {
 
     pub(crate) fn topic_id(&mut self) -> TopicId {
         TopicId(u128::from(self.draw()) << 64 | u128::from(self.draw()))
+    }
+
+    /// A cluster's id: 16 bytes in the letters of base64 for addresses, as Kafka writes it.
+    pub(crate) fn cluster_id(&mut self) -> Arc<str> {
+        const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let mut left = u128::from(self.draw()) << 64 | u128::from(self.draw());
+        let mut id = String::with_capacity(22);
+        for _ in 0..22 {
+            id.push(char::from(LETTERS[(left & 63) as usize]));
+            left >>= 6;
+        }
+        id.into()
     }
 
     /// `<prefix>-<uuid>`, as Kafka names members: the prefix is the client's id or its `group.instance.id`.

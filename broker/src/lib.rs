@@ -1,4 +1,5 @@
-//! A single-node Kafka broker core: logs, groups and transactions as one deterministic state machine.
+//! A single-node Kafka broker: logs, groups and transactions as one deterministic state machine, and with the feature
+//! `server` a TCP server before it, for any Kafka client.
 //!
 //! The core does no I/O, reads no clock and starts no thread. Whoever drives it (the in-process door of the
 //! framework, a TCP server, a simulation) hands it requests and the time, and polls for the answers:
@@ -38,9 +39,24 @@ pub mod transaction;
 
 pub mod group;
 
+mod journal;
+
 pub mod broker;
+
+mod shared;
+
+#[cfg(feature = "server")]
+mod wire;
+
+#[cfg(feature = "server")]
+pub mod server;
 
 pub use api::{ApiKey, ClientId, Request, Response, Ticket, TopicPartition};
 pub use broker::{Broker, BrokerConfig};
 pub use error::ErrorCode;
 pub use faults::{Faults, Misbehaviour, Network, Verdict};
+pub use shared::{BrokerGuard, Change, SharedBroker};
+
+#[cfg(all(doctest, feature = "server"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

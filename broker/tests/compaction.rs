@@ -131,7 +131,8 @@ fn open_transactions_are_not_touched_and_aborted_ones_vanish() {
     assert_eq!(rig.committed("t"), ["5:a=open", "6:c=new"]);
 }
 
-/// A compressed batch cannot be thinned out, but an aborted one goes as a whole.
+/// Without its codec a compressed batch cannot be thinned out, but an aborted one goes as a whole.
+#[cfg(not(feature = "codecs"))]
 #[test]
 fn aborted_compressed_batches_vanish() {
     let mut rig = rig();
@@ -241,14 +242,15 @@ fn the_clock_compacts_and_trims_when_it_is_told_to() {
     for topic in ["t", "d"] {
         rig.produce(topic, &["a=1"]);
         rig.produce(topic, &["a=2"]);
+        rig.produce(topic, &["b=1"]); // in files, what is appended to last is not compacted yet
     }
     rig.pass(9_999);
-    assert_eq!(all(&mut rig).len(), 2);
+    assert_eq!(all(&mut rig).len(), 3);
     assert_eq!(rig.broker.next_deadline(), Some(rig.now + 1));
     rig.pass(1);
-    assert_eq!(all(&mut rig), ["1:a=2"]);
+    assert_eq!(all(&mut rig), ["1:a=2", "2:b=1"]);
     assert_eq!(rig.broker.partition("d", 0).unwrap().log_start_offset, 0);
     rig.pass(10_000);
-    assert_eq!(rig.broker.partition("d", 0).unwrap().log_start_offset, 2);
+    assert_eq!(rig.broker.partition("d", 0).unwrap().log_start_offset, 3);
     assert_eq!(rig.broker.compact("d", 0, rig.now), Err(ErrorCode::InvalidConfig));
 }

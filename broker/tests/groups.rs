@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use headwater_broker::api::{
-    DeleteGroupsRequest, DeleteGroupsResponse, GroupState, JoinGroupRequest, JoinGroupResponse,
-    LeaveGroupRequest, LeaveGroupResponse, LeavingMember, ListGroupsRequest, ListGroupsResponse, MemberClaim,
-    OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, Protocol,
+    DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, GroupState,
+    JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, LeavingMember,
+    ListGroupsRequest, ListGroupsResponse, MemberClaim, NewTopic, OffsetCommitRequest, OffsetCommitResponse,
+    OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse, Protocol,
 };
-use headwater_broker::{BrokerConfig, ErrorCode, Ticket};
+use headwater_broker::{BrokerConfig, ClientId, ErrorCode, Ticket, TopicPartition};
 use rig::{REBALANCE_MS, Rig, SESSION_MS, join_request, offset_of};
 
 fn claim(joined: &JoinGroupResponse) -> MemberClaim {
@@ -378,7 +379,8 @@ fn metadata_comes_back_and_has_a_limit() {
     assert_eq!(commit(&mut rig, &"m".repeat(4_097)), ErrorCode::OffsetMetadataTooLarge);
     assert_eq!(commit(&mut rig, &"m".repeat(4_096)), ErrorCode::None);
     assert_eq!(commit(&mut rig, "kept"), ErrorCode::None);
-    let request = OffsetFetchRequest { group_id: Arc::from("g"), partitions: None, require_stable: true };
+    let (group_id, member) = (Arc::from("g"), MemberClaim::none());
+    let request = OffsetFetchRequest { group_id, member, partitions: None, require_stable: true };
     let found = rig.ask::<OffsetFetchResponse>(request).partitions.remove(0);
     let committed = found.committed.unwrap();
     assert_eq!((committed.offset, committed.leader_epoch, &*committed.metadata), (5, 4, "kept"));
@@ -390,7 +392,7 @@ fn groups_are_listed_and_deleted() {
     rig.group_of_one("busy");
     rig.commit_offset("idle", MemberClaim::none(), "t", 1);
     let list = |rig: &mut Rig, states: Vec<GroupState>| -> Vec<String> {
-        let listed: ListGroupsResponse = rig.ask(ListGroupsRequest { states });
+        let listed: ListGroupsResponse = rig.ask(ListGroupsRequest { states, types: vec![] });
         listed.groups.iter().map(|group| format!("{} {}", group.group_id, group.state.name())).collect()
     };
     assert_eq!(list(&mut rig, vec![]), ["busy Stable", "idle Empty"]);
@@ -402,4 +404,181 @@ fn groups_are_listed_and_deleted() {
     assert_eq!(errors, [busy, ErrorCode::None, missing, ErrorCode::InvalidGroupId]);
     assert_eq!(list(&mut rig, vec![]), ["busy Stable"]);
     assert_eq!(rig.fetch_offset("idle", "t", true), Ok(-1));
+}
+
+/// The list of topics that a consumer tells its assignor.
+fn subscription(topics: &[&str]) -> Bytes {
+    let mut bytes = vec![0, 1, 0, 0, 0, u8::try_from(topics.len()).unwrap()];
+    for topic in topics {
+        bytes.extend([0, u8::try_from(topic.len()).unwrap()]);
+        bytes.extend(topic.as_bytes());
+    }
+    Bytes::from(bytes)
+}
+
+/// A stable group of one consumer that reads these topics.
+fn reader(rig: &mut Rig, topics: &[&str]) -> MemberClaim {
+    let protocols = vec![Protocol { name: Arc::from("range"), metadata: subscription(topics) }];
+    let ticket = rig.submit("c", JoinGroupRequest { protocols, ..join_request("g", "") });
+    let joined = rig.joined(ticket);
+    let ticket = rig.sync("g", claim(&joined), &[(&joined.member_id, "all")]);
+    assert!(rig.synced(ticket).is_ok());
+    claim(&joined)
+}
+
+fn delete_offsets(rig: &mut Rig, topics: &[&str]) -> Result<Vec<ErrorCode>, ErrorCode> {
+    let partitions = topics.iter().map(|topic| TopicPartition::new(*topic, 0)).collect();
+    let answer: OffsetDeleteResponse = rig.ask(OffsetDeleteRequest { group_id: Arc::from("g"), partitions });
+    answer.error.check().map(|()| answer.partitions.iter().map(|result| result.error).collect())
+}
+
+#[test]
+fn offsets_of_topics_that_nobody_reads_are_deleted() {
+    let mut rig = Rig::with_topic("t");
+    rig.topic(NewTopic::new("u", 1));
+    let member = reader(&mut rig, &["t"]);
+    for topic in ["t", "u"] {
+        assert_eq!(rig.commit_offset("g", member.clone(), topic, 1), ErrorCode::None);
+    }
+    assert_eq!(
+        delete_offsets(&mut rig, &["t", "u"]),
+        Ok(vec![ErrorCode::GroupSubscribedToTopic, ErrorCode::None])
+    );
+    assert_eq!((rig.fetch_offset("g", "t", true), rig.fetch_offset("g", "u", true)), (Ok(1), Ok(-1)));
+    rig.pass(SESSION_MS);
+    assert_eq!(delete_offsets(&mut rig, &["t"]), Ok(vec![ErrorCode::None]), "the group is empty");
+
+    // Members that are no consumers may read anything.
+    let ticket =
+        rig.submit("c", JoinGroupRequest { protocol_type: Arc::from("connect"), ..join_request("g", "") });
+    assert_eq!(rig.joined(ticket).error, ErrorCode::None);
+    assert_eq!(delete_offsets(&mut rig, &["t"]), Err(ErrorCode::NonEmptyGroup));
+}
+
+/// `offsets.retention.minutes`: what a stable group reads stays, what it does not goes.
+#[test]
+fn offsets_of_topics_that_nobody_reads_are_forgotten() {
+    let config = BrokerConfig { offsets_retention_ms: 20_000, ..BrokerConfig::default() };
+    let mut rig = Rig::with(config);
+    rig.topic(NewTopic::new("t", 1));
+    rig.topic(NewTopic::new("u", 1));
+    let member = reader(&mut rig, &["t"]);
+    for topic in ["t", "u"] {
+        assert_eq!(rig.commit_offset("g", member.clone(), topic, 1), ErrorCode::None);
+    }
+    let offsets = |rig: &mut Rig| {
+        rig.broker.expire_offsets(rig.now);
+        (rig.fetch_offset("g", "t", true).unwrap(), rig.fetch_offset("g", "u", true).unwrap())
+    };
+    for _ in 0..3 {
+        rig.pass(SESSION_MS - 1);
+        assert_eq!(rig.heartbeat("g", member.clone()), ErrorCode::None);
+    }
+    let protocols = vec![Protocol { name: Arc::from("range"), metadata: subscription(&["t"]) }];
+    let parked = rig.submit("second", JoinGroupRequest { protocols, ..join_request("g", "") });
+    assert_eq!(offsets(&mut rig), (1, 1), "who joins may want the other topic");
+    rig.broker.abandon(parked);
+    rig.pass(REBALANCE_MS);
+    rig.pass(REBALANCE_MS);
+    assert_eq!(state(&rig), GroupState::Empty);
+    assert_eq!(offsets(&mut rig), (1, 1));
+    rig.pass(19_999);
+    assert_eq!(offsets(&mut rig), (1, 1));
+    rig.pass(1);
+    assert_eq!(offsets(&mut rig), (-1, -1));
+    assert_eq!(rig.broker.group("g"), None);
+
+    let member = reader(&mut rig, &["t"]);
+    for topic in ["t", "u"] {
+        assert_eq!(rig.commit_offset("g", member.clone(), topic, 1), ErrorCode::None);
+    }
+    for _ in 0..3 {
+        rig.pass(SESSION_MS - 1);
+        assert_eq!(rig.heartbeat("g", member.clone()), ErrorCode::None);
+    }
+    assert_eq!(offsets(&mut rig), (1, -1));
+}
+
+/// A group that nobody has joined yet is kept for those that have been told their id.
+#[test]
+fn a_group_that_awaits_members_is_not_forgotten() {
+    let mut rig = Rig::new();
+    let request = JoinGroupRequest { member_id_required: true, ..join_request("g", "") };
+    let ticket = rig.submit("c", request.clone());
+    let told = rig.joined(ticket).member_id;
+    rig.broker.expire_offsets(rig.now);
+    let ticket = rig.submit("c", JoinGroupRequest { member_id: told, ..request });
+    assert_eq!(rig.joined(ticket).error, ErrorCode::None);
+}
+
+/// `group.max.size`.
+#[test]
+fn a_full_group_lets_nobody_in() {
+    let mut rig = Rig::with(BrokerConfig { group_max_size: 2, ..BrokerConfig::default() });
+    let (first, second) = group_of_two(&mut rig);
+    let ticket = rig.join("g", "third", "");
+    let refused = rig.joined(ticket);
+    assert_eq!((refused.error, &*refused.member_id), (ErrorCode::GroupMaxSizeReached, ""));
+    assert_eq!(state(&rig), GroupState::Stable);
+    let parked = rig.join("g", "c", &first.member_id);
+    let ticket = rig.join("g", "third", "");
+    assert_eq!(
+        rig.poll::<JoinGroupResponse>(ticket),
+        None,
+        "one has joined again, so there is room for another"
+    );
+    assert_eq!(rig.heartbeat("g", second.clone()), ErrorCode::RebalanceInProgress);
+    let late = rig.join("g", "second", &second.member_id);
+    assert_eq!(rig.joined(late).error, ErrorCode::GroupMaxSizeReached, "it comes last");
+    assert_eq!(rig.joined(parked).members.len() + rig.joined(ticket).members.len(), 2);
+    assert_eq!(rig.heartbeat("g", second), ErrorCode::UnknownMemberId);
+}
+
+/// KIP-814: a static leader that knows of it is told that it leads, and that it need not assign.
+#[test]
+fn a_static_leader_returns_and_keeps_the_assignment() {
+    let mut rig = Rig::new();
+    let ticket = rig.join_static("g", "i1");
+    let old = rig.joined(ticket);
+    assert!(!old.skip_assignment);
+    let ticket = rig.sync("g", claim(&old), &[(&old.member_id, "all")]);
+    assert_eq!(rig.synced(ticket).as_deref(), Ok("all"));
+    let request = JoinGroupRequest {
+        group_instance_id: Some(Arc::from("i1")),
+        knows_skip_assignment: true,
+        ..join_request("g", "")
+    };
+    let ticket = rig.submit("i1", request);
+    let new = rig.joined(ticket);
+    assert_ne!(new.member_id, old.member_id);
+    assert_eq!((&new.leader, new.members.len(), new.skip_assignment), (&new.member_id, 1, true));
+    assert_eq!(new.generation, old.generation);
+    let ticket = rig.sync("g", claim(&new), &[]);
+    assert_eq!(rig.synced(ticket).as_deref(), Ok("all"));
+}
+
+#[test]
+fn a_description_tells_hosts_and_of_stable_groups_protocols() {
+    let mut rig = Rig::new();
+    let client = ClientId::new("app").with_host("/10.0.0.7");
+    let ticket = rig.broker.submit(client, join_request("g", ""), rig.now);
+    let joined = rig.joined(ticket);
+    let describe = |rig: &mut Rig, id: &str| {
+        let request = DescribeGroupsRequest { group_ids: vec![Arc::from(id)] };
+        rig.ask::<DescribeGroupsResponse>(request).groups.remove(0)
+    };
+    let group = describe(&mut rig, "g");
+    assert_eq!(
+        (group.error, group.state, &*group.protocol_name),
+        (ErrorCode::None, GroupState::CompletingRebalance, "")
+    );
+    let member = &group.members[0];
+    assert_eq!((&*member.client_id, &*member.client_host, member.metadata.len()), ("app", "/10.0.0.7", 0));
+    let ticket = rig.sync("g", claim(&joined), &[(&joined.member_id, "all")]);
+    assert!(rig.synced(ticket).is_ok());
+    let group = describe(&mut rig, "g");
+    assert_eq!((&*group.protocol_name, &group.members[0].metadata[..]), ("range", &b"topics"[..]));
+    assert_eq!(&group.members[0].assignment[..], b"all");
+    let unknown = describe(&mut rig, "x");
+    assert_eq!((unknown.error, unknown.state), (ErrorCode::GroupIdNotFound, GroupState::Dead));
 }

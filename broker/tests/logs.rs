@@ -120,6 +120,8 @@ fn append_time_is_the_brokers() {
     assert_eq!(batch.records().next().unwrap().unwrap().timestamp, rig.now);
 }
 
+/// Without codecs nobody looks.
+#[cfg(not(feature = "codecs"))]
 #[test]
 fn compressed_batches_are_passed_on() {
     let mut rig = Rig::new();
@@ -135,6 +137,64 @@ fn compressed_batches_are_passed_on() {
     assert_eq!(fetched.batches.len(), 2);
     assert_eq!(fetched.batches[1][16..], bytes[16..]);
     assert_eq!(rig.list("t", OffsetSpec::Timestamp(5), UNCOMMITTED).offset, 0);
+}
+
+#[cfg(feature = "codecs")]
+#[test]
+fn compressed_batches_are_looked_into() {
+    use headwater_broker::batch::{Compression, codec};
+    for codec in [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+        let mut rig = Rig::new();
+        rig.topic(NewTopic::new("t", 1).with_config("cleanup.policy", "compact"));
+        let packed = |records: &[(i64, Option<&[u8]>)]| {
+            let records = records.iter().map(|(time, key)| Record::new(*time, *key, Some(b"v")));
+            Bytes::from(codec::pack_batch(encode(&BatchOptions::default(), records), codec).unwrap())
+        };
+        let sent = packed(&[(5, Some(b"a")), (9, Some(b"b")), (7, Some(b"a"))]);
+        assert_eq!(rig.produce_bytes("t", sent.clone()).error, ErrorCode::None);
+        assert_eq!(rig.fetch("t", 0, UNCOMMITTED).batches[0][16..], sent[16..], "it is kept as it was sent");
+        let null = packed(&[(5, Some(b"a")), (9, None)]);
+        assert_eq!(rig.produce_bytes("t", null).error, ErrorCode::InvalidRecord, "{codec:?}");
+        let mut garbage = sent.to_vec();
+        garbage.truncate(80);
+        garbage[11] = 80 - 12;
+        let crc = crc32c::crc32c(&garbage[21..]);
+        garbage[17..21].copy_from_slice(&crc.to_be_bytes());
+        assert_eq!(rig.produce_bytes("t", garbage.into()).error, ErrorCode::InvalidRecord, "{codec:?}");
+        for (time, offset) in [(0, 0), (5, 0), (6, 1), (8, 1), (10, -1)] {
+            assert_eq!(rig.list("t", OffsetSpec::Timestamp(time), UNCOMMITTED).offset, offset, "{codec:?}");
+        }
+        rig.produce("t", &["c=1"]);
+        rig.broker.compact("t", 0, rig.now).unwrap();
+        let stored = rig.fetch("t", 0, UNCOMMITTED).batches.remove(0);
+        let batch = Batch::parse(&stored).unwrap();
+        assert!(batch.crc_matches());
+        assert_eq!((batch.header().compression(), batch.header().last_offset()), (codec, 2));
+        let mut room = Vec::new();
+        let left: Vec<i64> = batch.open(&mut room).unwrap().map(|record| record.unwrap().offset).collect();
+        assert_eq!(left, [1, 2], "{codec:?}");
+    }
+}
+
+#[test]
+fn the_times_of_records_have_limits_if_the_topic_says_so() {
+    let mut rig = Rig::new();
+    let topic = NewTopic::new("t", 1).with_config("message.timestamp.before.max.ms", "100");
+    rig.topic(topic.with_config("message.timestamp.after.max.ms", "10"));
+    let mut produce = |times: &[i64]| {
+        let records = times.iter().map(|time| Record::new(rig.now + time, Some(b"k"), None));
+        rig.produce_bytes("t", Bytes::from(encode(&BatchOptions::default(), records))).error
+    };
+    let cases: [(&[i64], ErrorCode); 5] = [
+        (&[0, -100, 10], ErrorCode::None),
+        (&[-101], ErrorCode::InvalidTimestamp),
+        (&[11], ErrorCode::InvalidTimestamp),
+        (&[0, -101, 0], ErrorCode::InvalidTimestamp),
+        (&[0], ErrorCode::None),
+    ];
+    for (times, expected) in cases {
+        assert_eq!(produce(times), expected, "{times:?}");
+    }
 }
 
 #[test]

@@ -37,6 +37,7 @@ fn topics_are_checked_before_they_are_created() {
         (NewTopic::new("default", -1), ErrorCode::None),
         (NewTopic::new("none", 0), ErrorCode::InvalidPartitions),
         (NewTopic::new("negative", -2), ErrorCode::InvalidPartitions),
+        (NewTopic::new("huge", i32::MAX), ErrorCode::PolicyViolation),
         (NewTopic { replication_factor: 3, ..NewTopic::new("safe", 1) }, ErrorCode::InvalidReplicationFactor),
         (NewTopic::new("odd", 1).with_config("colour", "red"), ErrorCode::InvalidConfig),
         (NewTopic::new("odd", 1).with_config("cleanup.policy", "shred"), ErrorCode::InvalidConfig),
@@ -162,8 +163,8 @@ fn brokers_are_portable_and_repeatable() {
         value
     }
     let ids = |seed| {
-        let broker = portable(Broker::new(BrokerConfig { seed, ..BrokerConfig::default() }));
-        let mut rig = Rig { broker, now: 0 };
+        portable(Broker::new(BrokerConfig::default()));
+        let mut rig = Rig::with(BrokerConfig { seed, ..BrokerConfig::default() });
         rig.topic(NewTopic::new("t", 1));
         (rig.broker.partition("t", 0).unwrap().topic_id, rig.group_of_one("g").member_id)
     };

@@ -4,6 +4,7 @@
 mod files;
 mod loader;
 mod model;
+mod port;
 mod topics;
 mod topology;
 mod utc;
@@ -26,6 +27,7 @@ use headwater::time::{Clock, SystemClock};
 use headwater::{Application, Config, Running};
 
 use loader::Arrival;
+use port::Port;
 use topics::{Reader, Topics};
 use view::View;
 
@@ -80,6 +82,9 @@ struct Arguments {
     /// The Kafka cluster, as host:port; `embedded`: a broker within this process.
     #[arg(long, value_name = "embedded|ADDRESS", default_value = "embedded")]
     bootstrap: String,
+    /// Where any Kafka client may look into the embedded broker; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    listen: String,
     /// Where state lives.
     #[arg(long, value_enum, default_value_t = Store::Memory)]
     state: Store,
@@ -154,19 +159,27 @@ fn run(arguments: Arguments) -> Fallible<()> {
         properties = properties.set("state.dir", folder.as_str());
     }
     let config = properties.build()?;
-    let cluster = cluster(&arguments, &config)?;
+    let embedded = (arguments.bootstrap == EMBEDDED).then(MemoryCluster::new);
+    let port = embedded.as_ref().map(|cluster| Port::open(cluster, &arguments.listen)).transpose()?;
+    let cluster: Arc<dyn Cluster> = match embedded {
+        Some(cluster) => Arc::new(cluster),
+        None => on_kafka(&config)?,
+    };
     match arguments.role {
         Role::Application => {
             let figures = start(&arguments, config, &cluster)?.until_signal()?;
             Ok(writeln!(stdout(), "{}", figures.total())?)
         }
         Role::Topics => Topics::new(&cluster, &arguments.prefix, arguments.partitions).map(drop),
-        Role::All | Role::Replay => replay(arguments, config, &cluster),
+        Role::All | Role::Replay => {
+            let view = View::new(port.as_ref().and_then(Port::hint))?;
+            replay(arguments, config, &cluster, view)
+        }
     }
 }
 
 /// The flights, from files to boards.
-fn replay(arguments: Arguments, config: Config, cluster: &Arc<dyn Cluster>) -> Fallible<()> {
+fn replay(arguments: Arguments, config: Config, cluster: &Arc<dyn Cluster>, view: View) -> Fallible<()> {
     // What may be wrong with arguments and files is found before anything is replayed.
     let mut boards = arguments.boards.clone().map(BoardsFile::create).transpose()?;
     let data = files::read(&arguments.data)?;
@@ -186,7 +199,7 @@ fn replay(arguments: Arguments, config: Config, cluster: &Arc<dyn Cluster>) -> F
         std::thread::spawn(move || running.until_signal());
     }
     let clock = SystemClock::new();
-    let mut replay = Replay { clock, topics, arrivals, sent: 0, view: View::new() };
+    let mut replay = Replay { clock, topics, arrivals, sent: 0, view };
     let ended = || running.as_ref().is_some_and(Running::is_finished);
     let counts = replay.run(data.flights.len(), pace, &ended);
     // If the application has failed, that is why the replay has: its error comes first.
@@ -252,10 +265,6 @@ fn serve(running: Running, address: &str) -> Fallible<Running> {
 fn serve(running: Running, _address: &str) -> Fallible<Running> {
     running.stop()?;
     Err("`--metrics` needs the feature `metrics`: build without `--no-default-features`".into())
-}
-
-fn cluster(arguments: &Arguments, config: &Config) -> Fallible<Arc<dyn Cluster>> {
-    if arguments.bootstrap == EMBEDDED { Ok(Arc::new(MemoryCluster::new())) } else { on_kafka(config) }
 }
 
 #[cfg(feature = "kafka")]

@@ -17,6 +17,8 @@ pub(crate) struct View {
     boards: BTreeMap<Name, Vec<Row>>,
     changes: u64,
     in_place: bool,
+    /// What a spectator can do meanwhile.
+    hint: Option<String>,
     /// Start of the newest window of each kind.
     newest: BTreeMap<Span, i64>,
     /// Where output is piped: the last hour that was printed.
@@ -24,10 +26,13 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// An empty view on standard output.
-    pub(crate) fn new() -> Self {
+    /// An empty view on standard output. What a spectator can do meanwhile stands below the boards; piped, it comes first.
+    pub(crate) fn new(hint: Option<String>) -> Fallible<Self> {
         let in_place = stdout().is_terminal();
-        Self { boards: BTreeMap::new(), changes: 0, in_place, newest: BTreeMap::new(), printed: 0 }
+        if let (false, Some(hint)) = (in_place, &hint) {
+            writeln!(stdout(), "{hint}")?;
+        }
+        Ok(Self { boards: BTreeMap::new(), changes: 0, in_place, hint, newest: BTreeMap::new(), printed: 0 })
     }
 
     /// Takes a change of a board.
@@ -75,6 +80,10 @@ impl View {
                 let cells = columns.iter().take(3).map(|(_, rows)| cell(rows.get(place)));
                 line(&mut out, &cells.collect::<Vec<_>>().join("   "))?;
             }
+        }
+        if let Some(hint) = &self.hint {
+            line(&mut out, "")?;
+            line(&mut out, hint)?;
         }
         queue!(out, terminal::EndSynchronizedUpdate)?;
         Ok(out.flush()?)

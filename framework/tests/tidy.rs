@@ -151,8 +151,32 @@ fn what_belongs_to_one_place_is_named_there_only() {
             ],
         ),
     ];
+    check(&strangers("framework/src", rules));
+}
+
+#[test]
+fn the_brokers_core_knows_no_network_and_no_clock() {
+    let server = "broker/src/server/";
+    let rules: &[(&str, &[&str])] = &[
+        ("kafka_protocol", &[server, "broker/src/wire/"]),
+        ("tokio", &[server]),
+        ("std::net", &[server]),
+        ("std::thread", &[server]),
+        ("Instant", &["broker/src/server/clock.rs"]),
+        ("SystemTime", &["broker/src/server/clock.rs"]),
+        ("rustls", &["broker/src/server/security/"]),
+        (" ring::", &["broker/src/server/security/"]),
+        (" base64::", &["broker/src/server/security/"]),
+        ("clap", &["broker/src/main.rs"]),
+        ("unsafe", &[]),
+    ];
+    check(&strangers("broker/src", rules));
+}
+
+/// Words that stand in a folder's code outside of where they belong.
+fn strangers(folder: &str, rules: &[(&str, &[&str])]) -> Vec<String> {
     let mut problems = Vec::new();
-    for path in rust_files(&root().join("framework/src")) {
+    for path in rust_files(&root().join(folder)) {
         let name = path.strip_prefix(root()).expect("a file of the workspace").display().to_string();
         for (number, line) in read(&path).lines().enumerate() {
             if line.trim_start().starts_with("//") {
@@ -169,7 +193,7 @@ fn what_belongs_to_one_place_is_named_there_only() {
             }
         }
     }
-    check(&problems);
+    problems
 }
 
 #[test]

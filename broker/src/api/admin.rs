@@ -191,6 +191,23 @@ impl TopicConfigs {
     }
 }
 
+/// What kind of value a setting has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigKind {
+    /// `true` or `false`.
+    Boolean,
+    /// Text.
+    Text,
+    /// A number of 32 bits.
+    Integer,
+    /// A number of 64 bits.
+    Long,
+    /// A fraction.
+    Double,
+    /// Texts with commas between them.
+    List,
+}
+
 /// One setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigEntry {
@@ -198,8 +215,12 @@ pub struct ConfigEntry {
     pub name: &'static str,
     /// Its value.
     pub value: String,
-    /// Whether nobody has set it.
+    /// Whether nobody has set it for the topic.
     pub is_default: bool,
+    /// Whether the broker's settings say its value: [`crate::BrokerConfig::topic_defaults`].
+    pub is_brokers: bool,
+    /// What kind of value it has.
+    pub kind: ConfigKind,
 }
 
 /// Changes topics' settings.

@@ -1,4 +1,4 @@
-//! Group requests: membership (the classic protocol) and committed offsets.
+//! Group requests: membership by the classic protocol, committed offsets, and lists of groups of both kinds.
 
 use bytes::Bytes;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ pub struct JoinGroupRequest {
     pub rebalance_timeout_ms: i64,
     /// KIP-394: whether a new dynamic member is first sent back with its id (`MEMBER_ID_REQUIRED`).
     pub member_id_required: bool,
+    /// KIP-814: whether the client knows [`JoinGroupResponse::skip_assignment`] (version 9 and later).
+    pub knows_skip_assignment: bool,
 }
 
 /// An assignor with a member's metadata, opaque to the broker.
@@ -51,6 +53,9 @@ pub struct JoinGroupResponse {
     pub leader: Arc<str>,
     /// The id of the member that asked.
     pub member_id: Arc<str>,
+    /// KIP-814: whether the leader keeps the assignment that there is, as a static leader that has come back
+    /// does.
+    pub skip_assignment: bool,
     /// All members, for the leader; empty for the others.
     pub members: Vec<JoinedMember>,
 }
@@ -69,7 +74,7 @@ pub struct JoinedMember {
 /// Who claims to be a member, in which generation. Generation -1 with an empty member id claims nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberClaim {
-    /// The generation, or -1.
+    /// The generation, in a consumer group the member's epoch, or -1.
     pub generation: i32,
     /// The member's id, or empty.
     pub member_id: Arc<str>,
@@ -88,6 +93,12 @@ impl MemberClaim {
     #[must_use]
     pub fn none() -> Self {
         Self::new(-1, "")
+    }
+
+    /// Whether it is no claim.
+    #[must_use]
+    pub fn claims_nothing(&self) -> bool {
+        self.generation < 0 && self.member_id.is_empty() && self.group_instance_id.is_none()
     }
 }
 
@@ -231,6 +242,8 @@ pub struct PartitionResult {
 pub struct OffsetFetchRequest {
     /// Which group.
     pub group_id: Arc<str>,
+    /// Who asks; checked in consumer groups only, and only when it claims something (version 9 and later).
+    pub member: MemberClaim,
     /// Which partitions; `None` for all that have an offset.
     pub partitions: Option<Vec<TopicPartition>>,
     /// Whether a partition with an undecided transactional commit answers `UNSTABLE_OFFSET_COMMIT`.
@@ -257,6 +270,54 @@ pub struct FetchedOffset {
     pub committed: Option<CommittedOffset>,
 }
 
+/// Deletes committed offsets.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct OffsetDeleteRequest {
+    /// Of which group.
+    pub group_id: Arc<str>,
+    /// Of which partitions.
+    pub partitions: Vec<TopicPartition>,
+}
+
+/// Answers [`OffsetDeleteRequest`], in its order.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct OffsetDeleteResponse {
+    /// Why nothing was deleted, if so; `partitions` is empty then.
+    pub error: ErrorCode,
+    /// One per partition; `GROUP_SUBSCRIBED_TO_TOPIC` while a member reads the topic.
+    pub partitions: Vec<PartitionResult>,
+}
+
+/// By which protocol a group keeps its members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GroupType {
+    /// Members join and sync, and one of them assigns. Groups that only hold offsets count as such.
+    Classic,
+    /// Members send heartbeats, and the broker assigns (KIP-848).
+    Consumer,
+    /// No group has this type: for filters with a name that is no type's.
+    Unknown,
+}
+
+impl GroupType {
+    /// Kafka's name for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Consumer => "consumer",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The type of this name, in upper or lower case; [`GroupType::Unknown`] when there is none.
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        let known = [Self::Classic, Self::Consumer];
+        known.into_iter().find(|known| known.name().eq_ignore_ascii_case(name)).unwrap_or(Self::Unknown)
+    }
+}
+
 /// What a group is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GroupState {
@@ -266,6 +327,10 @@ pub enum GroupState {
     PreparingRebalance,
     /// Waiting for the leader's assignment.
     CompletingRebalance,
+    /// Of a consumer group: a new target assignment is to be made.
+    Assigning,
+    /// Of a consumer group: members move towards the target assignment.
+    Reconciling,
     /// Everybody has an assignment.
     Stable,
     /// It does not exist.
@@ -280,9 +345,26 @@ impl GroupState {
             Self::Empty => "Empty",
             Self::PreparingRebalance => "PreparingRebalance",
             Self::CompletingRebalance => "CompletingRebalance",
+            Self::Assigning => "Assigning",
+            Self::Reconciling => "Reconciling",
             Self::Stable => "Stable",
             Self::Dead => "Dead",
         }
+    }
+
+    /// The state of this name, in upper or lower case; [`GroupState::Dead`], which no listed group is in,
+    /// when there is none.
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        let known = [
+            Self::Empty,
+            Self::PreparingRebalance,
+            Self::CompletingRebalance,
+            Self::Assigning,
+            Self::Reconciling,
+            Self::Stable,
+        ];
+        known.into_iter().find(|known| known.name().eq_ignore_ascii_case(name)).unwrap_or(Self::Dead)
     }
 }
 
@@ -291,6 +373,8 @@ impl GroupState {
 pub struct ListGroupsRequest {
     /// Only groups in these states; all when empty.
     pub states: Vec<GroupState>,
+    /// Only groups of these types; all when empty.
+    pub types: Vec<GroupType>,
 }
 
 /// Answers [`ListGroupsRequest`], by name.
@@ -309,6 +393,8 @@ pub struct ListedGroup {
     pub protocol_type: Arc<str>,
     /// What it is doing.
     pub state: GroupState,
+    /// By which protocol.
+    pub group_type: GroupType,
 }
 
 /// Describes groups.
@@ -321,13 +407,18 @@ pub struct DescribeGroupsRequest {
 /// Answers [`DescribeGroupsRequest`], in its order.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct DescribeGroupsResponse {
-    /// One per group; an unknown one is [`GroupState::Dead`].
+    /// One per group.
     pub groups: Vec<DescribedGroup>,
 }
 
 /// A group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DescribedGroup {
+    /// Why it cannot be described, if so. `GROUP_ID_NOT_FOUND` comes for consumer groups too; versions before
+    /// 6 say no error then, and only the state [`GroupState::Dead`].
+    pub error: ErrorCode,
+    /// What exactly was wrong; empty without an error.
+    pub message: String,
     /// Its name.
     pub group_id: Arc<str>,
     /// What it is doing.
@@ -353,6 +444,8 @@ pub struct DescribedMember {
     pub group_instance_id: Option<Arc<str>>,
     /// The client that it runs in.
     pub client_id: Arc<str>,
+    /// Where that client runs.
+    pub client_host: Arc<str>,
     /// What it told the assignor that was chosen; empty while none is.
     pub metadata: Bytes,
     /// What it was assigned; empty while the group is not stable.

@@ -5,6 +5,7 @@
 //! on costs nothing; record batches are raw [`bytes::Bytes`].
 
 mod admin;
+mod consumer_group;
 mod data;
 mod group;
 mod transaction;
@@ -15,10 +16,16 @@ use std::sync::Arc;
 use crate::error::ErrorCode;
 
 pub use admin::{
-    AlterConfigsRequest, AlterConfigsResponse, AlteredTopic, ConfigEntry, CreatePartitionsRequest,
-    CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
-    DeleteTopicsResponse, DescribeConfigsRequest, DescribeConfigsResponse, MetadataRequest, MetadataResponse,
-    NewPartitions, NewTopic, PartitionMetadata, TopicConfigs, TopicId, TopicMetadata, TopicResult,
+    AlterConfigsRequest, AlterConfigsResponse, AlteredTopic, ConfigEntry, ConfigKind,
+    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
+    DeleteTopicsRequest, DeleteTopicsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
+    MetadataRequest, MetadataResponse, NewPartitions, NewTopic, PartitionMetadata, TopicConfigs, TopicId,
+    TopicMetadata, TopicResult,
+};
+pub use consumer_group::{
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatRequest,
+    ConsumerGroupHeartbeatResponse, DescribedConsumer, DescribedConsumerGroup, NamedPartitions,
+    TopicIdPartitions,
 };
 pub use data::{
     AbortedTransaction, DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsResponse, EpochEnd,
@@ -30,10 +37,11 @@ pub use data::{
 pub use group::{
     CommittedOffset, DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest,
     DescribeGroupsResponse, DescribedGroup, DescribedMember, FetchedOffset, GroupResult, GroupState,
-    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, JoinedMember,
+    GroupType, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, JoinedMember,
     LeaveGroupRequest, LeaveGroupResponse, LeavingMember, ListGroupsRequest, ListGroupsResponse, ListedGroup,
     MemberAssignment, MemberClaim, OffsetCommitPartition, OffsetCommitRequest, OffsetCommitResponse,
-    OffsetFetchRequest, OffsetFetchResponse, PartitionResult, Protocol, SyncGroupRequest, SyncGroupResponse,
+    OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse, PartitionResult,
+    Protocol, SyncGroupRequest, SyncGroupResponse,
 };
 pub use transaction::{
     AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
@@ -44,19 +52,34 @@ pub use transaction::{
 /// Who asks: one connection. It is also the `client.id` from which member ids are made
 /// (`<client.id>-<unique part>`), and what fault rules name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClientId(Arc<str>);
+pub struct ClientId {
+    name: Arc<str>,
+    host: Arc<str>,
+}
 
 impl ClientId {
-    /// A client of this name.
+    /// A client of this name, in this process: its host is empty.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>) -> Self {
-        Self(name.into())
+        Self { name: name.into(), host: Arc::from("") }
+    }
+
+    /// The same client on this host, which descriptions of groups show (Kafka writes `/127.0.0.1`).
+    #[must_use]
+    pub fn with_host(self, host: impl Into<Arc<str>>) -> Self {
+        Self { host: host.into(), ..self }
     }
 
     /// Its name.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.name
+    }
+
+    /// Where it runs; empty for a client in this process.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
     }
 }
 
@@ -68,7 +91,7 @@ impl From<&str> for ClientId {
 
 impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }
 
@@ -201,4 +224,7 @@ apis! {
     AlterConfigs = 33, AlterConfigsRequest, AlterConfigsResponse;
     CreatePartitions = 37, CreatePartitionsRequest, CreatePartitionsResponse;
     DeleteGroups = 42, DeleteGroupsRequest, DeleteGroupsResponse;
+    OffsetDelete = 47, OffsetDeleteRequest, OffsetDeleteResponse;
+    ConsumerGroupHeartbeat = 68, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
+    ConsumerGroupDescribe = 69, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
 }

@@ -47,6 +47,20 @@ pub enum Compression {
     Unknown,
 }
 
+impl Compression {
+    /// Its number in the attributes of a batch.
+    fn number(self) -> i16 {
+        match self {
+            Self::None => 0,
+            Self::Gzip => 1,
+            Self::Snappy => 2,
+            Self::Lz4 => 3,
+            Self::Zstd => 4,
+            Self::Unknown => COMPRESSION_MASK,
+        }
+    }
+}
+
 /// Whose clock the records' time stamps come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum TimestampType {
@@ -97,6 +111,19 @@ impl BatchHeader {
     /// [`BatchError::TooShort`] when the header or the batch is cut, [`BatchError::WrongMagic`] for old
     /// formats.
     pub fn parse(bytes: &[u8]) -> Result<Self, BatchError> {
+        let header = Self::peek(bytes)?;
+        let needed = header.size();
+        if bytes.len() < needed {
+            return Err(BatchError::TooShort { needed, available: bytes.len() });
+        }
+        Ok(header)
+    }
+
+    /// Reads the header at the start of `bytes`, of a batch whose records need not be there.
+    ///
+    /// # Errors
+    /// As [`BatchHeader::parse`].
+    pub fn peek(bytes: &[u8]) -> Result<Self, BatchError> {
         // The magic stands at the same place in all formats, so old ones are told from broken ones.
         if bytes.len() > 16 && bytes[16].cast_signed() != MAGIC {
             return Err(BatchError::WrongMagic(bytes[16].cast_signed()));
@@ -118,9 +145,8 @@ impl BatchHeader {
             base_sequence: i32::from_be_bytes(field(bytes, 53)),
             records_count: i32::from_be_bytes(field(bytes, 57)),
         };
-        let size = usize::try_from(header.length).unwrap_or(0) + LENGTH_OVERHEAD;
-        if size < HEADER_BYTES || bytes.len() < size {
-            return Err(BatchError::TooShort { needed: size.max(HEADER_BYTES), available: bytes.len() });
+        if header.size() < HEADER_BYTES {
+            return Err(BatchError::TooShort { needed: HEADER_BYTES, available: header.size() });
         }
         Ok(header)
     }
@@ -245,6 +271,22 @@ impl<'a> Batch<'a> {
         if computed == stored { Ok(()) } else { Err(BatchError::WrongCrc { stored, computed }) }
     }
 
+    /// Walks over the records, also of a compressed batch: those are unpacked into `room`.
+    ///
+    /// # Errors
+    /// [`BatchError::Compressed`] for a codec that this build lacks, [`BatchError::MalformedRecord`] when the
+    /// codec makes nothing of the bytes, or more than any batch may hold.
+    pub fn open<'r>(&self, room: &'r mut Vec<u8>) -> Result<Records<'r>, BatchError>
+    where
+        'a: 'r,
+    {
+        if self.header.compression() == Compression::None {
+            return Ok(self.records());
+        }
+        super::codec::unpack(self.header.compression(), &self.bytes[HEADER_BYTES..], room)?;
+        Ok(Records::unpacked(&self.header, room))
+    }
+
     /// Walks over the records; a compressed batch gives one error and ends.
     #[must_use]
     pub fn records(&self) -> Records<'a> {
@@ -294,6 +336,18 @@ impl<'a> Iterator for Batches<'a> {
 pub(crate) fn set_placement(batch: &mut [u8], base_offset: i64, leader_epoch: i32) {
     batch[0..8].copy_from_slice(&base_offset.to_be_bytes());
     batch[12..16].copy_from_slice(&leader_epoch.to_be_bytes());
+}
+
+/// A batch with the same header and these records, packed with this codec.
+pub(super) fn repack(plain: &[u8], records: &[u8], codec: Compression) -> Vec<u8> {
+    let mut out = [&plain[..HEADER_BYTES], records].concat();
+    let length = super::record::length(out.len() - LENGTH_OVERHEAD);
+    out[8..12].copy_from_slice(&length.to_be_bytes());
+    let attributes = i16::from_be_bytes(field(plain, CRC_START)) & !COMPRESSION_MASK | codec.number();
+    out[21..23].copy_from_slice(&attributes.to_be_bytes());
+    let crc = crc32c::crc32c(&out[CRC_START..]);
+    out[17..21].copy_from_slice(&crc.to_be_bytes());
+    out
 }
 
 /// Puts the broker's time over the producer's (`message.timestamp.type=LogAppendTime`); the checksum is made

@@ -2,8 +2,8 @@
 //!
 //! A batch is a header of 61 bytes and then its records. This module writes one from borrowed records
 //! ([`BatchBuilder`], [`encode`]), reads its header ([`BatchHeader`]) and walks over its records without
-//! copying ([`Batch::records`]). Records of compressed batches are not looked into: such a batch is passed on
-//! as it is.
+//! copying ([`Batch::records`]). Compressed batches are passed on as they are; who has to look into one
+//! unpacks it with [`Batch::open`].
 //!
 //! ```
 //! use headwater_broker::batch::{self, Batch, BatchOptions, Record};
@@ -20,6 +20,7 @@
 //! # Ok::<(), headwater_broker::batch::BatchError>(())
 //! ```
 
+pub mod codec;
 mod committed;
 mod encode;
 mod header;

@@ -246,6 +246,11 @@ impl<'a> Records<'a> {
         }
     }
 
+    /// The records of a compressed batch, whose bytes were unpacked.
+    pub(super) fn unpacked(header: &BatchHeader, bytes: &'a [u8]) -> Self {
+        Self { compressed: false, ..Self::new(header, bytes) }
+    }
+
     #[inline]
     fn take_record(&mut self) -> Option<Record<'a>> {
         let len = usize::try_from(take_varint(&mut self.bytes)?).ok()?;

@@ -9,7 +9,9 @@ use crate::api::{
     PartitionMetadata, TopicId, TopicMetadata, TopicResult,
 };
 use crate::error::ErrorCode;
-use crate::topic::{Settings, SettingsError, Topic, check_name};
+use crate::journal::Fact;
+use crate::storage::LogId;
+use crate::topic::{Settings, SettingsError, Topic, TopicFact, check_name};
 
 /// Why a topic of a request was refused, in words too.
 pub(super) type Refusal = (ErrorCode, String);
@@ -29,6 +31,17 @@ pub(super) fn topic_result(name: Arc<str>, outcome: Result<TopicId, Refusal>) ->
 
 pub(super) fn unknown_topic(name: &str) -> Refusal {
     (ErrorCode::UnknownTopicOrPartition, format!("topic {name} does not exist"))
+}
+
+/// As many partitions as may be made at once, as in Kafka: each takes memory and files before anything is in it.
+pub(crate) const MOST_NEW_PARTITIONS: i64 = 10_000;
+
+fn check_growth(partitions: i64) -> Result<(), Refusal> {
+    if partitions <= MOST_NEW_PARTITIONS {
+        return Ok(());
+    }
+    let message = format!("{partitions} partitions at once; {MOST_NEW_PARTITIONS} are the most");
+    Err((ErrorCode::PolicyViolation, message))
 }
 
 impl Broker {
@@ -52,16 +65,25 @@ impl Broker {
             let message = format!("topic {name} needs at least one partition, {partitions} were asked for");
             return Err((ErrorCode::InvalidPartitions, message));
         }
+        check_growth(i64::from(partitions))?;
         if ![1, -1].contains(replication_factor) {
             let message = format!("there is one broker, {replication_factor} replicas were asked for");
             return Err((ErrorCode::InvalidReplicationFactor, message));
         }
-        let settings = Settings::new(configs)?;
+        let settings = Settings::new(configs, &self.topic_defaults)?;
         if validate_only {
             return Ok(TopicId::default());
         }
         let id = self.ids.topic_id();
-        self.catalogue.topics.insert(name.clone(), Topic::new(id, settings, partitions));
+        let made_in = self.start;
+        let fact = TopicFact { name: name.clone(), id, partitions, made_in, configs: settings.configs() };
+        let topic = Topic::open(&fact, settings, made_in, self.storage.as_mut());
+        let topic = topic.and_then(|topic| self.note(&Fact::Topic(fact)).map(|()| topic));
+        let topic = topic.map_err(|error| {
+            self.remove_logs(name, id, partitions);
+            (error, format!("topic {name} cannot be stored"))
+        })?;
+        self.catalogue.topics.insert(name.clone(), topic);
         self.version += 1;
         Ok(id)
     }
@@ -76,16 +98,25 @@ impl Broker {
     }
 
     fn delete_topic(&mut self, name: &Arc<str>) -> Result<TopicId, Refusal> {
-        let topic = self.catalogue.topics.remove(name).ok_or_else(|| unknown_topic(name))?;
-        for log in &topic.partitions {
-            // What storage cannot remove now is never read again: the topic's id does not come back.
-            let _ = self.storage.remove(log.id());
-        }
+        let topic = self.catalogue.topics.get(name).ok_or_else(|| unknown_topic(name))?;
+        let (id, partitions) = (topic.id, topic.partition_count());
+        self.note(&Fact::TopicDeleted { name: name.clone(), id, partitions })
+            .map_err(|error| (error, format!("that topic {name} is deleted cannot be stored")))?;
+        self.catalogue.topics.remove(name);
+        self.remove_logs(name, id, partitions);
         for group in self.groups.iter_mut() {
             group.offsets.forget_topic(name);
         }
         self.data_changed();
-        Ok(topic.id)
+        Ok(id)
+    }
+
+    /// What storage cannot remove now is never read again, for the topic's id does not come back; the next
+    /// start tries again.
+    pub(super) fn remove_logs(&mut self, name: &str, topic: TopicId, partitions: i32) {
+        for partition in 0..partitions {
+            let _ = self.storage.remove(LogId { topic, partition }, name);
+        }
     }
 
     pub(super) fn create_partitions(&mut self, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
@@ -105,9 +136,19 @@ impl Broker {
             let message = format!("topic {name} has {now} partitions, {total} would not be more");
             return Err((ErrorCode::InvalidPartitions, message));
         }
+        check_growth(i64::from(*total) - i64::from(now))?;
         if !validate_only {
-            topic.grow(*total);
+            let id = topic.id;
+            let grown = topic.grow(name, *total, self.storage.as_mut()).map(|()| topic.fact(name));
+            let grown = grown.and_then(|fact| self.note(&Fact::Topic(fact)));
+            if let Err(error) = grown {
+                if let Some(topic) = self.catalogue.topics.get_mut(name) {
+                    topic.shrink(name, now, self.storage.as_mut());
+                }
+                return Err((error, format!("more partitions of {name} cannot be stored")));
+            }
             self.version += 1;
+            return Ok(id);
         }
         Ok(topic.id)
     }

@@ -3,7 +3,10 @@
 use super::Broker;
 use crate::api::TopicPartition;
 use crate::error::ErrorCode;
-use crate::log::{CompactionReport, CompactionRules, RetentionRules};
+use crate::log::{CompactionReport, Progress, RetentionRules};
+
+/// What a compaction reads and writes at a time: some milliseconds.
+const STEP_BYTES: usize = 4 << 20;
 
 impl Broker {
     /// Compacts one partition, if its topic's `cleanup.policy` contains `compact`.
@@ -16,12 +19,14 @@ impl Broker {
         if !settings.compacted {
             return Err(ErrorCode::InvalidConfig);
         }
-        let rules = CompactionRules {
-            delete_retention_ms: settings.delete_retention_ms,
-            min_lag_ms: settings.min_compaction_lag_ms,
-            now: self.now,
-        };
-        log.compact(self.storage.as_mut(), rules)
+        let rules = settings.compaction_rules(true, self.now);
+        let storage = self.storage.as_mut();
+        log.begin_compaction(storage, rules)?;
+        loop {
+            if let Progress::Done(report) = log.step_compaction(storage, STEP_BYTES)? {
+                return Ok(report);
+            }
+        }
     }
 
     /// Removes what is too old or too much by `retention.ms` and `retention.bytes` from one partition, if its
@@ -53,10 +58,17 @@ impl Broker {
     pub(super) fn clean_by_clock(&mut self) {
         if due(&mut self.next_compaction, self.config.compaction_interval_ms, self.now) {
             for at in self.all_partitions() {
-                // Topics that are not compacted refuse; a storage error comes up again the next time.
-                let _ = self.compact(&at.topic, at.partition, self.now);
+                let Ok((log, settings)) = self.catalogue.log_mut(&at) else { continue };
+                if settings.compacted && !log.is_compacting() {
+                    let rules = settings.compaction_rules(false, self.now);
+                    // A storage error comes up again the next time.
+                    if log.begin_compaction(self.storage.as_mut(), rules).is_ok() && log.is_compacting() {
+                        self.compacting.insert(at);
+                    }
+                }
             }
         }
+        self.compact_a_little();
         if due(&mut self.next_retention, self.config.retention_interval_ms, self.now) {
             for at in self.all_partitions() {
                 let _ = self.apply_retention(&at.topic, at.partition, self.now);
@@ -64,6 +76,18 @@ impl Broker {
                     log.expire_producers(self.now);
                 }
             }
+        }
+    }
+
+    /// Goes on with one of the compactions under way.
+    fn compact_a_little(&mut self) {
+        let Some(at) = self.compacting.first().cloned() else { return };
+        let stepped = self
+            .catalogue
+            .log_mut(&at)
+            .and_then(|(log, _)| log.step_compaction(self.storage.as_mut(), STEP_BYTES));
+        if stepped != Ok(Progress::More) {
+            self.compacting.remove(&at);
         }
     }
 
@@ -78,7 +102,7 @@ impl Broker {
 
 /// Whether something that happens every `interval` is due; the first time is one interval after the first
 /// look.
-fn due(next: &mut Option<i64>, interval: Option<i64>, now: i64) -> bool {
+pub(super) fn due(next: &mut Option<i64>, interval: Option<i64>, now: i64) -> bool {
     let Some(interval) = interval else { return false };
     let is_due = next.is_some_and(|next| next <= now);
     if is_due || next.is_none() {

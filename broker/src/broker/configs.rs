@@ -7,6 +7,8 @@ use crate::api::{
     TopicConfigs, TopicId,
 };
 use crate::error::ErrorCode;
+use crate::journal::Fact;
+use crate::topic::TopicFact;
 
 impl Broker {
     pub(super) fn describe_configs(&self, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
@@ -32,9 +34,15 @@ impl Broker {
         let topic = self.catalogue.topics.get_mut(name).ok_or_else(|| unknown_topic(name))?;
         let changes = changes.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
         let settings = topic.settings.changed(changes)?;
+        let id = topic.id;
         if !validate_only {
-            topic.settings = settings;
+            let fact = TopicFact { configs: settings.configs(), ..topic.fact(name) };
+            self.note(&Fact::Topic(fact))
+                .map_err(|error| (error, format!("settings of {name} cannot be stored")))?;
+            if let Some(topic) = self.catalogue.topics.get_mut(name) {
+                topic.settings = settings;
+            }
         }
-        Ok(topic.id)
+        Ok(id)
     }
 }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use super::Broker;
 use crate::error::ErrorCode;
+use crate::storage::Damage;
 
 impl Broker {
     /// The broker dies. Members of groups and everything under way are lost; whoever waits for an answer, or
     /// asks before [`Broker::restart`], hears [`ErrorCode::NetworkException`].
     ///
-    /// Logs, topics, committed and pending offsets, producer ids and the state of transactions are durable.
+    /// Logs, topics, committed and pending offsets, the numbers of groups, producer ids and the state of
+    /// transactions are durable.
     pub fn crash(&mut self, now: i64) {
         self.advance(now);
         self.down = true;
@@ -18,17 +20,39 @@ impl Broker {
         self.version += 1;
     }
 
-    /// The broker comes back: it reads its logs, with their producers and open transactions, from storage.
-    /// Every partition gets a new leader epoch.
+    /// The broker comes back, and knows what storage holds and nothing else: topics, offsets, the numbers of
+    /// groups and the state of transactions by the journal, producers and open transactions of partitions by
+    /// their logs. Every partition gets a new leader epoch. The next tick ends what was decided.
     ///
     /// # Errors
-    /// `KAFKA_STORAGE_ERROR` when a log cannot be read; the broker then stays down.
+    /// `KAFKA_STORAGE_ERROR` when something cannot be read; the broker then stays down.
     pub fn restart(&mut self, now: i64) -> Result<(), ErrorCode> {
+        self.down = true;
         self.advance(now);
-        self.catalogue.recover(self.storage.as_ref())?;
+        self.recover()?;
         self.down = false;
         self.data_changed();
         Ok(())
+    }
+
+    /// Ends in order: the next start has nothing to find out. What is asked from now on hears
+    /// [`ErrorCode::NetworkException`].
+    ///
+    /// # Errors
+    /// Whatever the medium answers; nothing is lost, but the next start reads more.
+    pub fn close(&mut self, now: i64) -> std::io::Result<()> {
+        self.crash(now);
+        for topic in self.catalogue.topics.values_mut() {
+            for log in &mut topic.partitions {
+                log.close(self.storage.as_mut());
+            }
+        }
+        self.storage.close()
+    }
+
+    /// What storage has found damaged since the last call: cut off, or unreadable.
+    pub fn take_damages(&mut self) -> Vec<Damage> {
+        self.storage.take_damages()
     }
 
     /// Whether it has crashed and not come back.
@@ -53,7 +77,7 @@ impl Broker {
     /// `GROUP_ID_NOT_FOUND` or `UNKNOWN_MEMBER_ID`.
     pub fn expire_member(&mut self, group_id: &str, member_id: &str, now: i64) -> Result<(), ErrorCode> {
         self.advance(now);
-        self.with_groups(|groups, turn| {
+        self.with_group(group_id, |groups, turn| {
             groups.get_mut(group_id).ok_or(ErrorCode::GroupIdNotFound)?.expire(member_id, turn)
         })
     }

@@ -42,7 +42,8 @@ impl Broker {
             timestamp_type: settings.timestamp_type,
             keys_required: settings.compacted,
             in_transaction,
-            now: self.now,
+            times: settings.allowed_times(self.now),
+            keep: settings.keep_rules(self.now),
         };
         let appended = log.append(self.storage.as_mut(), batch, &rules)?;
         let start = log.start();

@@ -1,7 +1,7 @@
 //! The door: requests come in, faults befall them, answers go out.
 
 use super::Broker;
-use crate::api::{ClientId, Request, Response, Ticket};
+use crate::api::{ApiKey, ClientId, Request, Response, Ticket};
 use crate::error::ErrorCode;
 use crate::faults::Verdict;
 
@@ -20,6 +20,21 @@ pub(super) enum Late {
     Response { ticket: Ticket, response: Response, client: ClientId },
 }
 
+/// Whether somebody else may wait for such a request. Appended data has a version of its own.
+fn concerns_others(api: ApiKey) -> bool {
+    matches!(
+        api,
+        ApiKey::JoinGroup
+            | ApiKey::SyncGroup
+            | ApiKey::LeaveGroup
+            | ApiKey::InitProducerId
+            | ApiKey::EndTxn
+            | ApiKey::CreateTopics
+            | ApiKey::DeleteTopics
+            | ApiKey::CreatePartitions
+    )
+}
+
 impl Broker {
     /// Hands a request in. Fetch the answer with [`Broker::poll`], or give the ticket back with
     /// [`Broker::abandon`].
@@ -28,6 +43,7 @@ impl Broker {
         self.advance(now);
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
+        self.asked += u64::from(concerns_others(request.api_key()));
         if self.down {
             self.make_ready(ticket, Response::Error(ErrorCode::NetworkException));
             return ticket;
@@ -65,6 +81,12 @@ impl Broker {
         self.ready.remove(&ticket)
     }
 
+    /// Whether there are answers that nobody has fetched yet.
+    #[must_use]
+    pub fn has_answers(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// Submits and polls: for requests that are answered at once.
     pub fn call(&mut self, client: &ClientId, request: impl Into<Request>, now: i64) -> Option<Response> {
         let ticket = self.submit(client.clone(), request, now);
@@ -88,6 +110,7 @@ impl Broker {
     /// Moves time forward and lets arrive what is under way.
     pub(super) fn advance(&mut self, now: i64) {
         self.now = self.now.max(now);
+        self.shorten_journal();
         while let Some(first) = self.late.first_entry().filter(|first| first.key().0 <= self.now) {
             match first.remove() {
                 Late::Request { client, request, ticket } => self.apply(&client, request, ticket),

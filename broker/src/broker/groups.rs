@@ -2,12 +2,15 @@
 
 use super::Broker;
 use crate::api::{
-    ClientId, DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse,
-    DescribedGroup, GroupResult, GroupState, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest,
-    LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse, SyncGroupRequest, Ticket,
+    ClientId, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatRequest,
+    ConsumerGroupHeartbeatResponse, DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest,
+    DescribeGroupsResponse, DescribedConsumerGroup, DescribedGroup, GroupResult, GroupState,
+    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, LeaveGroupRequest, LeaveGroupResponse,
+    ListGroupsRequest, ListGroupsResponse, ListedGroup, SyncGroupRequest, Ticket,
 };
 use crate::error::ErrorCode;
-use crate::group::{Caller, Group, refused, unassigned};
+use crate::group::{Beat, Caller, Group, beat_refused, refused, unassigned};
+use crate::journal::Fact;
 use std::sync::Arc;
 
 impl Broker {
@@ -15,8 +18,11 @@ impl Broker {
         if let Err(error) = self.check_join(request) {
             return self.answer(ticket, refused(error, &request.member_id).into());
         }
-        self.with_groups(|groups, turn| {
-            groups.get_or_create(&request.group_id).join(request, Caller { client, ticket }, turn);
+        self.with_group(&request.group_id, |groups, turn| {
+            match groups.get_or_create(&request.group_id).classic_to_join() {
+                Ok(group) => group.join(request, Caller { client, ticket }, turn),
+                Err(error) => turn.answer(ticket, refused(error, &request.member_id)),
+            }
         });
     }
 
@@ -35,7 +41,8 @@ impl Broker {
     }
 
     pub(super) fn sync_group(&mut self, request: SyncGroupRequest, ticket: Ticket) {
-        let answered = self.with_groups(|groups, turn| match groups.get_mut(&request.group_id) {
+        let group_id = request.group_id.clone();
+        let answered = self.with_group(&group_id, |groups, turn| match groups.classic(&request.group_id) {
             Some(group) => {
                 group.sync(request, ticket, turn);
                 true
@@ -49,14 +56,14 @@ impl Broker {
 
     pub(super) fn heartbeat(&mut self, request: &HeartbeatRequest) -> HeartbeatResponse {
         let now = self.now;
-        let group = self.groups.get_mut(&request.group_id);
+        let group = self.groups.classic(&request.group_id);
         let error = group.map_or(ErrorCode::UnknownMemberId, |group| group.heartbeat(request, now));
         HeartbeatResponse { error }
     }
 
     pub(super) fn leave_group(&mut self, request: &LeaveGroupRequest) -> LeaveGroupResponse {
-        let members = self.with_groups(|groups, turn| {
-            let mut group = groups.get_mut(&request.group_id);
+        let members = self.with_group(&request.group_id, |groups, turn| {
+            let mut group = groups.classic(&request.group_id);
             let leave = |member| match &mut group {
                 Some(group) => group.leave(member, turn),
                 None => ErrorCode::UnknownMemberId,
@@ -67,9 +74,11 @@ impl Broker {
     }
 
     pub(super) fn list_groups(&self, request: &ListGroupsRequest) -> ListGroupsResponse {
-        let wanted = |state| request.states.is_empty() || request.states.contains(&state);
-        let groups = self.groups.iter().filter(|group| wanted(group.state()));
-        ListGroupsResponse { groups: groups.map(Group::listed).collect() }
+        let wanted = |group: &ListedGroup| {
+            (request.states.is_empty() || request.states.contains(&group.state))
+                && (request.types.is_empty() || request.types.contains(&group.group_type))
+        };
+        ListGroupsResponse { groups: self.groups.iter().map(Group::listed).filter(wanted).collect() }
     }
 
     pub(super) fn describe_groups(&self, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
@@ -80,7 +89,9 @@ impl Broker {
     /// A group as DescribeGroups shows it; one that does not exist is dead.
     pub(super) fn described_group(&self, group_id: Arc<str>) -> DescribedGroup {
         let nothing: Arc<str> = Arc::from("");
-        self.groups.get(&group_id).map(Group::described).unwrap_or(DescribedGroup {
+        self.groups.get(&group_id).and_then(Group::described).unwrap_or_else(|| DescribedGroup {
+            error: ErrorCode::GroupIdNotFound,
+            message: format!("there is no classic group {group_id}"),
             group_id,
             state: GroupState::Dead,
             generation: -1,
@@ -91,9 +102,56 @@ impl Broker {
         })
     }
 
+    pub(super) fn consumer_group_heartbeat(
+        &mut self,
+        client: &ClientId,
+        request: &ConsumerGroupHeartbeatRequest,
+    ) -> ConsumerGroupHeartbeatResponse {
+        let answered = Beat::read(request, client).and_then(|beat| {
+            self.with_group(&request.group_id, |groups, turn| {
+                let group = match groups.get_mut(&request.group_id) {
+                    Some(group) => group,
+                    None if beat.joins() => groups.get_or_create(&request.group_id),
+                    None => {
+                        let message = format!("there is no group {}", request.group_id);
+                        return Err((ErrorCode::GroupIdNotFound, message));
+                    }
+                };
+                group.consumer_to_join(beat.joins())?.heartbeat(&beat, turn)
+            })
+        });
+        answered.unwrap_or_else(beat_refused)
+    }
+
+    pub(super) fn describe_consumer_groups(
+        &self,
+        request: ConsumerGroupDescribeRequest,
+    ) -> ConsumerGroupDescribeResponse {
+        let described = |group_id: Arc<str>| {
+            self.consumer_group(&group_id).unwrap_or_else(|| DescribedConsumerGroup {
+                error: ErrorCode::GroupIdNotFound,
+                message: format!("there is no consumer group {group_id}"),
+                group_id,
+                state: GroupState::Dead,
+                group_epoch: 0,
+                assignment_epoch: 0,
+                assignor: Arc::from(""),
+                members: Vec::new(),
+            })
+        };
+        ConsumerGroupDescribeResponse { groups: request.group_ids.into_iter().map(described).collect() }
+    }
+
     pub(super) fn delete_groups(&mut self, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
         let mut delete = |group_id: Arc<str>| {
-            let error = ErrorCode::of(&self.groups.delete(&group_id));
+            let deleted = self.groups.check_delete(&group_id).and_then(|()| {
+                let fact = Fact::GroupDeleted(group_id.clone());
+                self.note(&fact).map_err(|_| ErrorCode::CoordinatorNotAvailable)?;
+                self.noted.remove(&group_id);
+                self.groups.remove(&group_id);
+                Ok(())
+            });
+            let error = ErrorCode::of(&deleted);
             GroupResult { group_id, error }
         };
         DeleteGroupsResponse { groups: request.group_ids.into_iter().map(&mut delete).collect() }

@@ -5,9 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Broker;
-use crate::api::{CommittedOffset, DescribedGroup, ProducerStamp, TopicId, TopicPartition};
+use crate::api::{
+    CommittedOffset, DescribedConsumerGroup, DescribedGroup, Isolation, ProducerStamp, TopicId,
+    TopicPartition,
+};
 use crate::batch::{Batch, CommittedFilter, Marker, MarkerKind, Record};
 use crate::error::ErrorCode;
+use crate::log::ProducerView;
 use crate::transaction::TransactionState;
 
 /// The offsets of a partition.
@@ -24,7 +28,7 @@ pub struct PartitionView {
     /// Epoch of its leader.
     pub leader_epoch: i32,
     /// Bytes of all batches.
-    pub size: usize,
+    pub size: u64,
     /// Producers with an open transaction, and where it starts.
     pub open_transactions: Vec<(i64, i64)>,
 }
@@ -72,6 +76,10 @@ pub struct TransactionView {
     pub partitions: Vec<TopicPartition>,
     /// Groups of it.
     pub groups: Vec<Arc<str>>,
+    /// After so long an open transaction is aborted.
+    pub timeout_ms: i64,
+    /// When the transaction began that is open or being ended.
+    pub started_at: Option<i64>,
 }
 
 /// An offset whose transaction is not decided, or whose marker is still on its way.
@@ -86,10 +94,35 @@ pub struct PendingOffset {
 }
 
 impl Broker {
+    /// The cluster's id; it follows from the seed.
+    #[must_use]
+    pub fn cluster_id(&self) -> Arc<str> {
+        crate::identity::IdSource::new(!self.config.seed).cluster_id()
+    }
+
     /// Names of all topics, in order.
     #[must_use]
     pub fn topics(&self) -> Vec<String> {
         self.catalogue.topics.keys().map(|name| name.to_string()).collect()
+    }
+
+    /// The name of the topic with this id.
+    #[must_use]
+    pub fn topic_name(&self, id: TopicId) -> Option<Arc<str>> {
+        self.catalogue.name_of(id).cloned()
+    }
+
+    /// Where a partition ends for readers of this isolation.
+    #[must_use]
+    pub fn end_offset(&self, at: &TopicPartition, isolation: Isolation) -> Option<i64> {
+        self.catalogue.log(at).ok().map(|log| log.end_for(isolation))
+    }
+
+    /// The producers that a partition remembers, by id.
+    #[must_use]
+    pub fn producers(&self, topic: &str, partition: i32) -> Option<Vec<ProducerView>> {
+        let log = self.catalogue.log(&TopicPartition::new(topic, partition)).ok()?;
+        Some(log.producers().collect())
     }
 
     /// Number of partitions of a topic.
@@ -108,7 +141,7 @@ impl Broker {
             last_stable_offset: log.last_stable_offset(),
             high_watermark: log.high_watermark(),
             leader_epoch: log.leader_epoch(),
-            size: log.size(),
+            size: self.storage.size(log.id()),
             open_transactions: log.open_transactions().collect(),
         })
     }
@@ -152,10 +185,17 @@ impl Broker {
         Ok(records)
     }
 
-    /// A group, if it exists.
+    /// A group of the classic protocol, if it exists.
     #[must_use]
     pub fn group(&self, group_id: &str) -> Option<DescribedGroup> {
-        self.groups.get(group_id).map(crate::group::Group::described)
+        self.groups.get(group_id)?.described()
+    }
+
+    /// A consumer group, if it exists.
+    #[must_use]
+    pub fn consumer_group(&self, group_id: &str) -> Option<DescribedConsumerGroup> {
+        let (id, group) = self.groups.get_with_id(group_id)?;
+        Some(group.consumer()?.described(id.clone(), &self.catalogue))
     }
 
     /// What a group has committed for a partition.
@@ -192,6 +232,8 @@ impl Broker {
             producer: transaction.producer(),
             partitions: transaction.partitions().iter().cloned().collect(),
             groups: transaction.groups().iter().cloned().collect(),
+            timeout_ms: transaction.timeout_ms(),
+            started_at: transaction.started_at(),
         })
     }
 }

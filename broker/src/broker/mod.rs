@@ -13,22 +13,27 @@ mod configs;
 mod crash;
 mod data;
 mod door;
+mod durable;
 mod groups;
 mod inspect;
 mod offsets;
 mod timers;
 mod transactions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use crate::api::{ClientId, Request, Response, Ticket};
+use crate::api::{ClientId, GroupType, Request, Response, Ticket, TopicPartition};
+use crate::error::ErrorCode;
 use crate::faults::Faults;
-use crate::group::{GroupRules, Groups, Turn};
+use crate::group::{GroupRules, Groups};
 use crate::identity::IdSource;
 use crate::storage::{MemoryStorage, Storage};
-use crate::topic::Catalogue;
+use crate::topic::{Catalogue, Defaults};
 use crate::transaction::Coordinator;
 
+#[cfg(feature = "server")]
+pub(crate) use admin::MOST_NEW_PARTITIONS;
 pub use inspect::{OwnedRecord, PartitionView, PendingOffset, RecordState, TransactionView};
 
 use door::{Claim, Late};
@@ -40,6 +45,9 @@ pub struct BrokerConfig {
     pub seed: u64,
     /// `num.partitions`: for topics created without a number.
     pub default_partitions: i32,
+    /// Settings of topics that do not set them themselves, by the names that topics have for them, where they are not
+    /// Kafka's defaults: see [`BrokerConfig::check_topic_defaults`].
+    pub topic_defaults: BTreeMap<String, String>,
     /// `auto.create.topics.enable`: whether asking for a topic's metadata creates it. Off, unlike Kafka's
     /// default.
     pub auto_create_topics: bool,
@@ -49,6 +57,26 @@ pub struct BrokerConfig {
     pub group_max_session_timeout_ms: i64,
     /// `group.initial.rebalance.delay.ms`. 0, unlike Kafka's 3 s.
     pub group_initial_rebalance_delay_ms: i64,
+    /// `group.max.size`: members of a classic group.
+    pub group_max_size: usize,
+    /// `group.consumer.session.timeout.ms`; kept between the next two.
+    pub group_consumer_session_timeout_ms: i64,
+    /// `group.consumer.min.session.timeout.ms`.
+    pub group_consumer_min_session_timeout_ms: i64,
+    /// `group.consumer.max.session.timeout.ms`.
+    pub group_consumer_max_session_timeout_ms: i64,
+    /// `group.consumer.heartbeat.interval.ms`; kept between the next two.
+    pub group_consumer_heartbeat_interval_ms: i64,
+    /// `group.consumer.min.heartbeat.interval.ms`.
+    pub group_consumer_min_heartbeat_interval_ms: i64,
+    /// `group.consumer.max.heartbeat.interval.ms`.
+    pub group_consumer_max_heartbeat_interval_ms: i64,
+    /// `group.consumer.max.size`: members of a consumer group.
+    pub group_consumer_max_size: usize,
+    /// `offsets.retention.minutes`, in milliseconds.
+    pub offsets_retention_ms: i64,
+    /// `offsets.retention.check.interval.ms`; `None` leaves it to [`Broker::expire_offsets`].
+    pub offsets_retention_check_interval_ms: Option<i64>,
     /// `transaction.max.timeout.ms`.
     pub transaction_max_timeout_ms: i64,
     /// `offset.metadata.max.bytes`.
@@ -67,16 +95,37 @@ impl Default for BrokerConfig {
         Self {
             seed: 0,
             default_partitions: 1,
+            topic_defaults: BTreeMap::new(),
             auto_create_topics: false,
             group_min_session_timeout_ms: 6_000,
             group_max_session_timeout_ms: 1_800_000,
             group_initial_rebalance_delay_ms: 0,
+            group_max_size: usize::MAX,
+            group_consumer_session_timeout_ms: 45_000,
+            group_consumer_min_session_timeout_ms: 45_000,
+            group_consumer_max_session_timeout_ms: 60_000,
+            group_consumer_heartbeat_interval_ms: 5_000,
+            group_consumer_min_heartbeat_interval_ms: 5_000,
+            group_consumer_max_heartbeat_interval_ms: 15_000,
+            group_consumer_max_size: usize::MAX,
+            offsets_retention_ms: 7 * 24 * 3_600_000,
+            offsets_retention_check_interval_ms: None,
             transaction_max_timeout_ms: 900_000,
             offset_metadata_max_bytes: 4_096,
             compaction_interval_ms: None,
             retention_interval_ms: None,
             retention_by_newest: false,
         }
+    }
+}
+
+impl BrokerConfig {
+    /// Checks defaults of topics.
+    ///
+    /// # Errors
+    /// Says which is unknown or has a value that cannot be.
+    pub fn check_topic_defaults(defaults: &BTreeMap<String, String>) -> Result<(), String> {
+        Defaults::new(defaults).map(drop).map_err(|error| error.0)
     }
 }
 
@@ -118,6 +167,7 @@ impl Default for BrokerConfig {
 ///     group_id: "g".into(), member_id: "".into(), group_instance_id: None, protocol_type: "consumer".into(),
 ///     protocols: vec![Protocol { name: "range".into(), metadata: "clicks".into() }],
 ///     session_timeout_ms: 10_000, rebalance_timeout_ms: 60_000, member_id_required: false,
+///     knows_skip_assignment: false,
 /// };
 /// let joined = JoinGroupResponse::try_from(ask(join.into())?)?;
 /// let assignment = MemberAssignment { member_id: joined.member_id.clone(), assignment: "all".into() };
@@ -131,15 +181,25 @@ impl Default for BrokerConfig {
 pub struct Broker {
     config: BrokerConfig,
     group_rules: GroupRules,
+    topic_defaults: Defaults,
     storage: Box<dyn Storage>,
     catalogue: Catalogue,
     groups: Groups,
     coordinator: Coordinator,
     faults: Faults,
     ids: IdSource,
+    /// How often the broker has started before on this storage.
+    start: u32,
+    /// Type and number of each group as the journal has them.
+    noted: BTreeMap<Arc<str>, (GroupType, i32)>,
+    /// Producer ids below this one may be given out without writing it down.
+    reserved_producer_ids: i64,
+    /// What storage has refused is not tried again before this time.
+    stalled_until: i64,
     now: i64,
     version: u64,
     data_version: u64,
+    asked: u64,
     down: bool,
     next_ticket: u64,
     next_late: u64,
@@ -151,6 +211,9 @@ pub struct Broker {
     late: BTreeMap<(i64, u64), Late>,
     next_compaction: Option<i64>,
     next_retention: Option<i64>,
+    next_offset_expiry: Option<i64>,
+    /// Partitions that are being compacted by the clock.
+    compacting: BTreeSet<TopicPartition>,
 }
 
 impl std::fmt::Debug for Broker {
@@ -166,20 +229,48 @@ impl std::fmt::Debug for Broker {
 
 impl Broker {
     /// A broker that keeps everything in memory.
+    ///
+    /// # Panics
+    /// As [`Broker::with_storage`].
     #[must_use]
     pub fn new(config: BrokerConfig) -> Self {
         Self::with_storage(config, Box::new(MemoryStorage::new()))
     }
 
+    /// A broker over storage that has been used before, or that is empty.
+    ///
+    /// # Errors
+    /// `KAFKA_STORAGE_ERROR` when something cannot be read.
+    pub fn open(config: BrokerConfig, storage: Box<dyn Storage>, now: i64) -> Result<Self, ErrorCode> {
+        let mut broker = Self::with_storage(config, storage);
+        broker.restart(now).map(|()| broker)
+    }
+
     /// A broker over this (empty) storage.
+    ///
+    /// # Panics
+    /// If the defaults of topics do not pass [`BrokerConfig::check_topic_defaults`].
     #[must_use]
     pub fn with_storage(config: BrokerConfig, storage: Box<dyn Storage>) -> Self {
+        let topic_defaults = Defaults::new(&config.topic_defaults);
         Self {
+            topic_defaults: topic_defaults.unwrap_or_else(|error| panic!("topic_defaults: {}", error.0)),
             group_rules: GroupRules {
                 least_session_timeout_ms: config.group_min_session_timeout_ms,
                 most_session_timeout_ms: config.group_max_session_timeout_ms,
                 initial_rebalance_delay_ms: config.group_initial_rebalance_delay_ms,
                 most_metadata_bytes: config.offset_metadata_max_bytes,
+                group_max_size: config.group_max_size,
+                consumer_group_max_size: config.group_consumer_max_size,
+                consumer_session_timeout_ms: config
+                    .group_consumer_session_timeout_ms
+                    .max(config.group_consumer_min_session_timeout_ms)
+                    .min(config.group_consumer_max_session_timeout_ms),
+                consumer_heartbeat_interval_ms: config
+                    .group_consumer_heartbeat_interval_ms
+                    .max(config.group_consumer_min_heartbeat_interval_ms)
+                    .min(config.group_consumer_max_heartbeat_interval_ms),
+                offsets_retention_ms: config.offsets_retention_ms,
             },
             storage,
             catalogue: Catalogue::default(),
@@ -187,9 +278,14 @@ impl Broker {
             coordinator: Coordinator::default(),
             faults: Faults::default(),
             ids: IdSource::new(config.seed),
+            start: 0,
+            noted: BTreeMap::new(),
+            reserved_producer_ids: 0,
+            stalled_until: i64::MIN,
             now: i64::MIN,
             version: 0,
             data_version: 0,
+            asked: 0,
             down: false,
             next_ticket: 0,
             next_late: 0,
@@ -198,6 +294,8 @@ impl Broker {
             late: BTreeMap::new(),
             next_compaction: None,
             next_retention: None,
+            next_offset_expiry: None,
+            compacting: BTreeSet::new(),
             config,
         }
     }
@@ -233,21 +331,16 @@ impl Broker {
         self.data_version
     }
 
+    /// A number that rises with [`Broker::data_version`], and with every request about topics, groups or transactions
+    /// that somebody else may wait for: a sign to look again.
+    #[must_use]
+    pub fn news(&self) -> u64 {
+        self.data_version + self.asked
+    }
+
     fn data_changed(&mut self) {
         self.data_version += 1;
         self.version += 1;
-    }
-
-    /// Lets groups do something, and passes their answers on.
-    fn with_groups<T>(&mut self, act: impl FnOnce(&mut Groups, &mut Turn<'_>) -> T) -> T {
-        let mut answers = Vec::new();
-        let mut turn =
-            Turn { now: self.now, rules: &self.group_rules, ids: &mut self.ids, answers: &mut answers };
-        let result = act(&mut self.groups, &mut turn);
-        for (ticket, response) in answers {
-            self.answer(ticket, response);
-        }
-        result
     }
 
     /// Applies a request. Parked requests are answered later.
@@ -273,6 +366,11 @@ impl Broker {
             Request::ListGroups(request) => self.list_groups(&request).into(),
             Request::DescribeGroups(request) => self.describe_groups(request).into(),
             Request::DeleteGroups(request) => self.delete_groups(request).into(),
+            Request::OffsetDelete(request) => self.offset_delete(request).into(),
+            Request::ConsumerGroupHeartbeat(request) => {
+                self.consumer_group_heartbeat(client, &request).into()
+            }
+            Request::ConsumerGroupDescribe(request) => self.describe_consumer_groups(request).into(),
             Request::InitProducerId(request) => self.init_producer_id(&request).into(),
             Request::AddPartitionsToTxn(request) => self.add_partitions_to_txn(&request).into(),
             Request::AddOffsetsToTxn(request) => self.add_offsets_to_txn(&request).into(),

@@ -8,14 +8,18 @@ use crate::api::{
     EndTxnRequest, EndTxnResponse, InitProducerIdRequest, InitProducerIdResponse, PartitionResult,
     ProducerStamp,
 };
-use crate::batch::{MarkerKind, NO_PRODUCER_EPOCH, NO_PRODUCER_ID};
+use crate::batch::{Marker, MarkerKind, NO_PRODUCER_EPOCH, NO_PRODUCER_ID};
 use crate::error::ErrorCode;
+use crate::journal::Fact;
 use crate::transaction::{DueMarker, Initialised, MarkerSchedule, MarkerTarget};
 
 impl Broker {
     pub(super) fn init_producer_id(&mut self, request: &InitProducerIdRequest) -> InitProducerIdResponse {
         let initialised = match &request.transactional_id {
-            None => Ok(ProducerStamp { id: self.coordinator.new_producer_id(), epoch: 0 }),
+            None => self.reserve_producer_ids().map(|()| {
+                let id = self.coordinator.new_producer_id();
+                ProducerStamp { id, epoch: 0 }
+            }),
             Some(transactional_id) => self.init_transactional(transactional_id, request),
         };
         let nobody = ProducerStamp { id: NO_PRODUCER_ID, epoch: NO_PRODUCER_EPOCH };
@@ -37,12 +41,23 @@ impl Broker {
         if request.transaction_timeout_ms <= 0 || request.transaction_timeout_ms > longest {
             return Err(ErrorCode::InvalidTransactionTimeout);
         }
-        match self.coordinator.init(transactional_id, request)? {
-            Initialised::Ready(producer) => return Ok(producer),
-            Initialised::Aborting => self.decide(transactional_id, MarkerKind::Abort),
+        self.reserve_producer_ids()?;
+        let schedule = self.marker_schedule();
+        let initialised = self.with_transaction(transactional_id, |coordinator| {
+            let initialised = coordinator.init(transactional_id, request)?;
+            if initialised == Initialised::Aborting {
+                coordinator.decide(transactional_id, MarkerKind::Abort, schedule);
+            }
+            Ok(initialised)
+        })?;
+        if let Initialised::Ready(producer) = initialised {
+            return Ok(producer);
         }
+        self.write_due_markers();
         let again = InitProducerIdRequest { current: None, ..request.clone() };
-        match self.coordinator.init(transactional_id, &again)? {
+        match self
+            .with_transaction(transactional_id, |coordinator| coordinator.init(transactional_id, &again))?
+        {
             Initialised::Ready(producer) => Ok(producer),
             Initialised::Aborting => Err(ErrorCode::ConcurrentTransactions),
         }
@@ -62,7 +77,9 @@ impl Broker {
         if unknown.is_empty() {
             let id = &request.transactional_id;
             let now = self.now;
-            let added = self.coordinator.add_partitions(id, request.producer, &request.partitions, now);
+            let added = self.with_transaction(id, |coordinator| {
+                coordinator.add_partitions(id, request.producer, &request.partitions, now)
+            });
             errors.fill(ErrorCode::of(&added));
         }
         let partitions = request.partitions.iter().zip(errors);
@@ -72,14 +89,19 @@ impl Broker {
 
     pub(super) fn add_offsets_to_txn(&mut self, request: &AddOffsetsToTxnRequest) -> AddOffsetsToTxnResponse {
         let AddOffsetsToTxnRequest { transactional_id, producer, group_id } = request;
-        let added = self.coordinator.add_group(transactional_id, *producer, group_id, self.now);
+        let now = self.now;
+        let added = self.with_transaction(transactional_id, |coordinator| {
+            coordinator.add_group(transactional_id, *producer, group_id, now)
+        });
         AddOffsetsToTxnResponse { error: ErrorCode::of(&added) }
     }
 
     pub(super) fn end_txn(&mut self, request: &EndTxnRequest) -> EndTxnResponse {
         let kind = if request.commit { MarkerKind::Commit } else { MarkerKind::Abort };
         let schedule = self.marker_schedule();
-        let ended = self.coordinator.end(&request.transactional_id, request.producer, kind, schedule);
+        let id = &request.transactional_id;
+        let ended =
+            self.with_transaction(id, |coordinator| coordinator.end(id, request.producer, kind, schedule));
         self.write_due_markers();
         EndTxnResponse { error: ErrorCode::of(&ended) }
     }
@@ -88,44 +110,56 @@ impl Broker {
         MarkerSchedule { now: self.now, delay: self.faults.marker_delay }
     }
 
-    fn decide(&mut self, transactional_id: &Arc<str>, kind: MarkerKind) {
-        let schedule = self.marker_schedule();
-        self.coordinator.decide(transactional_id, kind, schedule);
-        self.write_due_markers();
-    }
-
     /// Fences the producer and aborts what it left open.
     pub(super) fn fence_and_abort(&mut self, transactional_id: &Arc<str>) -> Result<(), ErrorCode> {
-        if self.coordinator.fence(transactional_id)? {
-            self.decide(transactional_id, MarkerKind::Abort);
-        }
+        let schedule = self.marker_schedule();
+        self.with_transaction(transactional_id, |coordinator| {
+            if coordinator.fence(transactional_id)? {
+                coordinator.decide(transactional_id, MarkerKind::Abort, schedule);
+            }
+            Ok(())
+        })?;
+        self.write_due_markers();
         Ok(())
     }
 
-    /// Writes the markers that are due. One that storage refuses stays due; one for a partition that is gone
-    /// is done.
+    /// Writes the markers that are due. One that storage refuses stays due; one for a partition or a group
+    /// that is gone is done.
     pub(super) fn write_due_markers(&mut self) {
         for due in self.coordinator.due_markers(self.now) {
             let written = match &due.target {
-                MarkerTarget::Group(group_id) => {
-                    if let Some(group) = self.groups.get_mut(group_id) {
-                        group.offsets.end_transaction(due.marker.producer_id, due.marker.kind);
-                    }
-                    self.version += 1;
-                    true
-                }
+                MarkerTarget::Group(group) => self.end_offsets(group, &due),
                 MarkerTarget::Partition(_) => self.write_data_marker(&due),
             };
-            if written {
-                self.coordinator.marker_written(&due);
+            if !written {
+                self.stall();
+                continue;
+            }
+            let id = &due.transactional_id;
+            self.coordinator.marker_written(&due);
+            if let Some(fact) = self.coordinator.fact(id).filter(|fact| fact.partitions.is_empty()) {
+                // All is written. Who does not know it after a crash looks, and finds the markers.
+                let _ = self.note(&Fact::Transaction(fact));
             }
         }
     }
 
+    fn end_offsets(&mut self, group: &Arc<str>, due: &DueMarker) -> bool {
+        let Marker { producer_id, kind, .. } = due.marker;
+        let fact = Fact::Ended { group: group.clone(), producer_id, kind };
+        let written = self.groups.get(group).is_none() || self.note(&fact).is_ok();
+        if written {
+            fact.apply_to_groups(&mut self.groups);
+            self.version += 1;
+        }
+        written
+    }
+
     fn write_data_marker(&mut self, due: &DueMarker) -> bool {
         let MarkerTarget::Partition(at) = &due.target else { return true };
-        let Ok((log, _)) = self.catalogue.log_mut(at) else { return true };
-        let written = log.append_marker(self.storage.as_mut(), &due.marker);
+        let Ok((log, settings)) = self.catalogue.log_mut(at) else { return true };
+        let rules = settings.keep_rules(self.now);
+        let written = log.append_marker(self.storage.as_mut(), &due.marker, &rules);
         self.data_changed();
         written.is_ok()
     }

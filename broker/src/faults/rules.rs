@@ -49,7 +49,7 @@ impl Rule {
 
     fn concerns(&self, client: &ClientId, api: ApiKey) -> bool {
         self.api.is_none_or(|wanted| wanted == api)
-            && self.client.as_ref().is_none_or(|wanted| wanted == client)
+            && self.client.as_ref().is_none_or(|wanted| wanted.as_str() == client.as_str())
     }
 }
 

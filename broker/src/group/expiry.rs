@@ -1,66 +1,46 @@
-//! Expiry: sessions without a heartbeat, and rebalances that wait too long.
+//! Expiry of offsets: what nobody reads and nobody has committed for a long time is forgotten, and at last the
+//! group.
+//!
+//! 1. While a group has members, the offsets of topics that they read stay.
+//! 2. Other offsets go when `offsets.retention.minutes` have passed since their commit and, if the group had
+//!    members, since it lost the last one.
+//! 3. Offsets of a partition that has an undecided transactional commit stay.
 
-use std::sync::Arc;
-
-use super::{Group, Turn, Waiting};
-use crate::api::GroupState;
-use crate::error::ErrorCode;
+use super::{Group, Membership};
 
 impl Group {
-    /// Does what is due.
-    pub(crate) fn tick(&mut self, turn: &mut Turn<'_>) {
-        let promises = self.promised.len();
-        self.promised.retain(|_, until| *until > turn.now);
-        if self.promised.len() < promises {
-            self.complete_join_if_all_joined(turn);
-        }
-        let expired: Vec<Arc<str>> = self
-            .members
-            .iter()
-            .filter(|(_, member)| member.waiting == Waiting::Nothing && member.expires_at <= turn.now)
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in expired {
-            self.remove_member(&id, turn);
-        }
-        if self.not_before.is_some_and(|time| time <= turn.now) {
-            self.complete_join_if_all_joined(turn);
-        }
-        if self.deadline.is_some_and(|deadline| deadline <= turn.now) {
-            self.end_phase(turn);
-        }
+    /// Forgets the offsets that are due. Tells whether the group itself is still needed.
+    pub(crate) fn expire_offsets(&mut self, retention_ms: i64, now: i64) -> bool {
+        self.notice_emptiness(now);
+        let membership = match &self.membership {
+            // While it rebalances it is not known which topics will be read.
+            Membership::Classic(group) if !group.is_settled() => return true,
+            membership => membership,
+        };
+        let is_old = |since: i64| now.saturating_sub(since) >= retention_ms;
+        let emptied = self.empty_since;
+        self.offsets.expire(|topic, committed_at| {
+            let is_read = match membership {
+                Membership::Classic(group) => group.reads(topic),
+                Membership::Consumer(group) => group.reads(topic),
+            };
+            !is_read && is_old(emptied.map_or(committed_at, |emptied| emptied.max(committed_at)))
+        });
+        let is_awaited = matches!(membership, Membership::Classic(group) if group.awaits_members());
+        let is_over = self.is_empty() && self.offsets.is_empty() && !is_awaited;
+        !(is_over && emptied.is_none_or(is_old))
     }
 
-    fn end_phase(&mut self, turn: &mut Turn<'_>) {
-        self.deadline = None;
-        if self.state == GroupState::PreparingRebalance {
-            self.complete_join(turn);
-            return;
-        }
-        // Who has not fetched its assignment in time is out; after the first removal a new rebalance runs.
-        let late: Vec<Arc<str>> = std::mem::take(&mut self.unsynced).into_iter().collect();
-        for id in late {
-            self.remove_member(&id, turn);
-        }
-    }
-
-    /// Takes a member out as if its session had ended.
-    pub(crate) fn expire(&mut self, member_id: &str, turn: &mut Turn<'_>) -> Result<(), ErrorCode> {
-        let found = self.members.get_key_value(member_id).map(|(id, _)| id.clone());
-        let id = found.ok_or(ErrorCode::UnknownMemberId)?;
-        self.remove_member(&id, turn);
-        Ok(())
-    }
-
-    /// When [`Group::tick`] has something to do next.
-    pub(crate) fn next_deadline(&self) -> Option<i64> {
-        let sessions = self.members.values().filter(|member| member.waiting == Waiting::Nothing);
-        let phase_matters = self.state == GroupState::PreparingRebalance || !self.unsynced.is_empty();
-        sessions
-            .map(|member| member.expires_at)
-            .chain(self.promised.values().copied())
-            .chain(self.deadline.filter(|_| phase_matters))
-            .chain(self.not_before)
-            .min()
+    /// Notes when the group lost its members. It is looked at with every tick, and a crash counts from then.
+    pub(super) fn notice_emptiness(&mut self, now: i64) {
+        let had_members = match &self.membership {
+            Membership::Classic(group) => !group.protocol_type().is_empty(),
+            Membership::Consumer(_) => true,
+        };
+        self.empty_since = match self.empty_since {
+            _ if !self.is_empty() || !had_members => None,
+            None => Some(now),
+            known => known,
+        };
     }
 }

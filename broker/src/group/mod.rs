@@ -1,34 +1,30 @@
-//! A group: members that share partitions (Kafka's classic protocol), and the offsets it has committed.
+//! A group: members that share partitions, and the offsets it has committed.
 //!
-//! ```text
-//! Empty --join--> PreparingRebalance --all joined, or deadline--> CompletingRebalance --leader's sync--> Stable
-//!   ^                    ^  ^----- join of a member, leave, expiry --------+------------------------------+
-//!   +--- nobody is left -+
-//! ```
-//! 1. Every completed rebalance starts a generation; requests of another one are refused.
-//! 2. A member parked in JoinGroup or SyncGroup does not expire: it is waiting for the broker.
-//! 3. Members are lost in a crash; offsets and the generation's number are not.
+//! 1. Offsets belong to the group whatever its members do; they outlive members and crashes.
+//! 2. A group's number (of its generation, or its epoch) never goes back, not even in a crash.
+//! 3. All members of a group use one protocol. A group without members may go over to the other one, and its
+//!    number goes on.
 
-mod describe;
+mod classic;
+mod consumer;
+mod durable;
 mod expiry;
-mod join;
-mod leave;
 mod offsets;
-mod rebalance;
-mod sync;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use crate::api::{ClientId, GroupState, MemberClaim, Protocol, Response, Ticket};
+use crate::api::{
+    ClientId, DescribedGroup, GroupType, ListedGroup, MemberClaim, Response, Ticket, TopicPartition,
+};
 use crate::error::ErrorCode;
 use crate::identity::IdSource;
+use crate::topic::Catalogue;
 
-pub(crate) use join::refused;
+pub(crate) use classic::{ClassicGroup, refused, unassigned};
+pub(crate) use consumer::{Beat, ConsumerGroup, Refusal, refused as beat_refused};
+pub(crate) use durable::GroupFact;
 pub(crate) use offsets::{CommitCheck, Offsets};
-pub(crate) use sync::unassigned;
 
 /// Limits that the broker sets for groups.
 #[derive(Clone, Debug)]
@@ -37,6 +33,11 @@ pub(crate) struct GroupRules {
     pub(crate) most_session_timeout_ms: i64,
     pub(crate) initial_rebalance_delay_ms: i64,
     pub(crate) most_metadata_bytes: usize,
+    pub(crate) group_max_size: usize,
+    pub(crate) consumer_group_max_size: usize,
+    pub(crate) consumer_session_timeout_ms: i64,
+    pub(crate) consumer_heartbeat_interval_ms: i64,
+    pub(crate) offsets_retention_ms: i64,
 }
 
 /// Who waits for an answer.
@@ -51,121 +52,186 @@ pub(crate) struct Turn<'a> {
     pub(crate) now: i64,
     pub(crate) rules: &'a GroupRules,
     pub(crate) ids: &'a mut IdSource,
+    pub(crate) catalogue: &'a Catalogue,
     /// Answers to give, to this request or to parked ones.
     pub(crate) answers: &'a mut Vec<(Ticket, Response)>,
 }
 
 impl Turn<'_> {
-    fn answer(&mut self, ticket: Ticket, response: impl Into<Response>) {
+    pub(crate) fn answer(&mut self, ticket: Ticket, response: impl Into<Response>) {
         self.answers.push((ticket, response.into()));
     }
 }
 
-/// What a member waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Waiting {
-    Nothing,
-    Join(Ticket),
-    Sync(Ticket),
-}
-
+/// How the members of a group share.
 #[derive(Clone, Debug)]
-struct Member {
-    instance_id: Option<Arc<str>>,
-    client_id: Arc<str>,
-    session_timeout_ms: i64,
-    rebalance_timeout_ms: i64,
-    protocols: Vec<Protocol>,
-    assignment: Bytes,
-    waiting: Waiting,
-    expires_at: i64,
-}
-
-impl Member {
-    fn is_joining(&self) -> bool {
-        matches!(self.waiting, Waiting::Join(_))
-    }
-
-    fn refresh(&mut self, now: i64) {
-        self.expires_at = now.saturating_add(self.session_timeout_ms);
-    }
-
-    fn metadata(&self, protocol: &str) -> Bytes {
-        let found = self.protocols.iter().find(|supported| &*supported.name == protocol);
-        found.map(|supported| supported.metadata.clone()).unwrap_or_default()
-    }
+enum Membership {
+    Classic(ClassicGroup),
+    Consumer(ConsumerGroup),
 }
 
 /// A group.
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
     id: Arc<str>,
-    state: GroupState,
-    generation: i32,
-    protocol_type: Arc<str>,
-    protocol_name: Arc<str>,
-    leader: Option<Arc<str>>,
-    members: BTreeMap<Arc<str>, Member>,
-    /// Member ids of static members, by `group.instance.id`.
-    instances: BTreeMap<Arc<str>, Arc<str>>,
-    /// KIP-394: ids given out to members that have yet to join with them, and until when they may.
-    promised: BTreeMap<Arc<str>, i64>,
-    /// Members that have yet to fetch their assignment.
-    unsynced: BTreeSet<Arc<str>>,
-    /// When the phase of joining or syncing ends whoever is missing.
-    deadline: Option<i64>,
-    /// `group.initial.rebalance.delay.ms`: not before this time is the first rebalance complete.
-    not_before: Option<i64>,
+    membership: Membership,
     pub(crate) offsets: Offsets,
+    /// Since when it is known to have lost its members.
+    empty_since: Option<i64>,
 }
 
 impl Group {
     fn new(id: Arc<str>) -> Self {
-        Self {
-            id,
-            state: GroupState::Empty,
-            generation: 0,
-            protocol_type: Arc::from(""),
-            protocol_name: Arc::from(""),
-            leader: None,
-            members: BTreeMap::new(),
-            instances: BTreeMap::new(),
-            promised: BTreeMap::new(),
-            unsynced: BTreeSet::new(),
-            deadline: None,
-            not_before: None,
-            offsets: Offsets::default(),
+        let membership = Membership::Classic(ClassicGroup::new(0));
+        Self { id, membership, offsets: Offsets::default(), empty_since: None }
+    }
+
+    /// The members of a group of the classic protocol.
+    pub(crate) fn classic(&mut self) -> Option<&mut ClassicGroup> {
+        match &mut self.membership {
+            Membership::Classic(group) => Some(group),
+            Membership::Consumer(_) => None,
         }
     }
 
-    pub(crate) fn state(&self) -> GroupState {
-        self.state
+    /// The same to join them; a consumer group without members becomes a classic one. (Kafka also lets classic
+    /// members into a consumer group that has some; here one has to end first.)
+    pub(crate) fn classic_to_join(&mut self) -> Result<&mut ClassicGroup, ErrorCode> {
+        if let Membership::Consumer(group) = &self.membership
+            && group.is_empty()
+        {
+            self.membership = Membership::Classic(ClassicGroup::new(group.epoch()));
+        }
+        self.classic().ok_or(ErrorCode::InconsistentGroupProtocol)
     }
 
-    /// What a crash leaves: offsets, and the number of the generation so that it never comes twice.
-    fn after_crash(&self) -> Self {
-        let mut left = Self::new(self.id.clone());
-        left.generation = self.generation;
-        left.protocol_type = self.protocol_type.clone();
-        left.offsets = self.offsets.clone();
-        left
+    /// The members of a consumer group.
+    pub(crate) fn consumer(&self) -> Option<&ConsumerGroup> {
+        match &self.membership {
+            Membership::Consumer(group) => Some(group),
+            Membership::Classic(_) => None,
+        }
     }
 
-    /// Whether this is a member, and the current holder of its `group.instance.id`.
-    fn check_member(&self, claim: &MemberClaim) -> Result<(), ErrorCode> {
-        if let Some(instance) = &claim.group_instance_id {
-            match self.instances.get(instance) {
-                None => return Err(ErrorCode::UnknownMemberId),
-                Some(holder) if *holder != claim.member_id => return Err(ErrorCode::FencedInstanceId),
-                Some(_) => {}
+    /// The same to send them a heartbeat; a classic group without members becomes a consumer group for who
+    /// joins. (Kafka also turns a classic group that has some into a consumer group, if its members allow it;
+    /// here they have to leave first.)
+    pub(crate) fn consumer_to_join(&mut self, joins: bool) -> Result<&mut ConsumerGroup, Refusal> {
+        if let Membership::Classic(group) = &self.membership
+            && group.is_empty()
+        {
+            if !joins {
+                // Kafka says that there is no such group. A crash may have lost this member and its group's
+                // type here, and then it has to hear that it can join again.
+                let message = format!("group {} has no members", self.id);
+                return Err((ErrorCode::UnknownMemberId, message));
+            }
+            self.membership = Membership::Consumer(ConsumerGroup::new(group.generation()));
+        }
+        match &mut self.membership {
+            Membership::Consumer(group) => Ok(group),
+            Membership::Classic(_) => {
+                Err((ErrorCode::GroupIdNotFound, format!("group {} is not a consumer group", self.id)))
             }
         }
-        if self.members.contains_key(&claim.member_id) { Ok(()) } else { Err(ErrorCode::UnknownMemberId) }
     }
 
-    fn check_generation(&self, claim: &MemberClaim) -> Result<(), ErrorCode> {
-        self.check_member(claim)?;
-        if claim.generation == self.generation { Ok(()) } else { Err(ErrorCode::IllegalGeneration) }
+    pub(crate) fn listed(&self) -> ListedGroup {
+        let (protocol_type, state, group_type) = match &self.membership {
+            Membership::Classic(group) => (group.protocol_type(), group.state(), GroupType::Classic),
+            Membership::Consumer(group) => (Arc::from("consumer"), group.state(), GroupType::Consumer),
+        };
+        ListedGroup { group_id: self.id.clone(), protocol_type, state, group_type }
+    }
+
+    /// The group, if it is of the classic protocol.
+    pub(crate) fn described(&self) -> Option<DescribedGroup> {
+        match &self.membership {
+            Membership::Classic(group) => Some(group.described(self.id.clone())),
+            Membership::Consumer(_) => None,
+        }
+    }
+
+    /// Whether nobody is in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        match &self.membership {
+            Membership::Classic(group) => group.is_empty(),
+            Membership::Consumer(group) => group.is_empty(),
+        }
+    }
+
+    /// Whether who claims to be `member` may commit; for members of a classic group it is a sign of life.
+    pub(crate) fn commit(
+        &mut self,
+        member: &MemberClaim,
+        check: CommitCheck,
+        now: i64,
+    ) -> Result<(), ErrorCode> {
+        match &mut self.membership {
+            Membership::Classic(group) => {
+                group.check_commit(member, check)?;
+                group.committed_by(member, now);
+                Ok(())
+            }
+            Membership::Consumer(group) => group.check_commit(member, check),
+        }
+    }
+
+    /// Whether offsets may be deleted at all: of a group with members only if it can be known what they read.
+    pub(crate) fn check_offset_delete(&self) -> Result<(), ErrorCode> {
+        match &self.membership {
+            Membership::Classic(group) if !group.is_empty() && !group.has_consumers() => {
+                Err(ErrorCode::NonEmptyGroup)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether an offset may be deleted: no member may need it.
+    pub(crate) fn check_unused(&self, at: &TopicPartition) -> Result<(), ErrorCode> {
+        if self.reads(&at.topic) { Err(ErrorCode::GroupSubscribedToTopic) } else { Ok(()) }
+    }
+
+    /// Whether a member reads this topic.
+    fn reads(&self, topic: &str) -> bool {
+        match &self.membership {
+            Membership::Classic(group) => group.reads(topic),
+            Membership::Consumer(group) => group.reads(topic),
+        }
+    }
+
+    /// Takes a member out as if its session had ended.
+    pub(crate) fn expire(&mut self, member_id: &str, turn: &mut Turn<'_>) -> Result<(), ErrorCode> {
+        match &mut self.membership {
+            Membership::Classic(group) => group.expire(member_id, turn),
+            Membership::Consumer(group) => group.expire(member_id).map_err(|(error, _)| error),
+        }
+    }
+
+    /// Does what is due.
+    pub(crate) fn tick(&mut self, turn: &mut Turn<'_>) {
+        match &mut self.membership {
+            Membership::Classic(group) => group.tick(turn),
+            Membership::Consumer(group) => group.tick(turn.now),
+        }
+        self.notice_emptiness(turn.now);
+    }
+
+    /// When [`Group::tick`] has something to do next.
+    pub(crate) fn next_deadline(&self) -> Option<i64> {
+        match &self.membership {
+            Membership::Classic(group) => group.next_deadline(),
+            Membership::Consumer(group) => group.next_deadline(),
+        }
+    }
+
+    /// Loses the members, as in a crash.
+    fn crash(&mut self) {
+        self.membership = match &self.membership {
+            Membership::Classic(group) => Membership::Classic(group.after_crash()),
+            Membership::Consumer(group) => Membership::Consumer(group.after_crash()),
+        };
+        self.empty_since = None;
     }
 }
 
@@ -180,25 +246,38 @@ impl Groups {
         self.groups.get(id)
     }
 
+    pub(crate) fn get_with_id(&self, id: &str) -> Option<(&Arc<str>, &Group)> {
+        self.groups.get_key_value(id)
+    }
+
     pub(crate) fn get_mut(&mut self, id: &str) -> Option<&mut Group> {
         self.groups.get_mut(id)
+    }
+
+    /// The members of this group, if it is of the classic protocol.
+    pub(crate) fn classic(&mut self, id: &str) -> Option<&mut ClassicGroup> {
+        self.get_mut(id)?.classic()
     }
 
     pub(crate) fn get_or_create(&mut self, id: &Arc<str>) -> &mut Group {
         self.groups.entry(id.clone()).or_insert_with(|| Group::new(id.clone()))
     }
 
-    /// Deletes a group without members, with its offsets.
-    pub(crate) fn delete(&mut self, id: &str) -> Result<(), ErrorCode> {
+    /// Whether a group can be deleted, with its offsets: it must have no members.
+    pub(crate) fn check_delete(&self, id: &str) -> Result<(), ErrorCode> {
         if id.is_empty() {
             return Err(ErrorCode::InvalidGroupId);
         }
         let group = self.groups.get(id).ok_or(ErrorCode::GroupIdNotFound)?;
-        if group.state != GroupState::Empty {
+        if !group.is_empty() {
             return Err(ErrorCode::NonEmptyGroup);
         }
-        self.groups.remove(id);
         Ok(())
+    }
+
+    /// Keeps only the groups for which this holds.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&mut Group) -> bool) {
+        self.groups.retain(|_, group| keep(group));
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Group> {
@@ -212,7 +291,7 @@ impl Groups {
     /// Loses everything that a crash loses.
     pub(crate) fn crash(&mut self) {
         for group in self.groups.values_mut() {
-            *group = group.after_crash();
+            group.crash();
         }
     }
 }

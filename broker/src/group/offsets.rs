@@ -6,16 +6,15 @@
 
 use std::collections::BTreeMap;
 
-use super::Group;
-use crate::api::{
-    CommittedOffset, FetchedOffset, GroupState, MemberClaim, OffsetCommitPartition, TopicPartition,
-};
+use crate::api::{CommittedOffset, FetchedOffset, OffsetCommitPartition, TopicPartition};
 use crate::batch::MarkerKind;
 use crate::error::ErrorCode;
 
 #[derive(Clone, Debug)]
 struct Kept {
     committed: CommittedOffset,
+    /// When.
+    at_ms: i64,
     /// Place among all commits of the group.
     order: u64,
 }
@@ -38,18 +37,18 @@ pub(crate) struct CommitCheck {
 }
 
 impl Offsets {
-    fn keep(&mut self, committed: CommittedOffset) -> Kept {
+    fn keep(&mut self, committed: CommittedOffset, at_ms: i64) -> Kept {
         self.commits += 1;
-        Kept { committed, order: self.commits }
+        Kept { committed, at_ms, order: self.commits }
     }
 
-    pub(crate) fn commit(&mut self, offset: &OffsetCommitPartition) {
-        let kept = self.keep(offset.committed.clone());
+    pub(crate) fn commit(&mut self, offset: &OffsetCommitPartition, now: i64) {
+        let kept = self.keep(offset.committed.clone(), now);
         self.committed.insert(offset.at.clone(), kept);
     }
 
-    pub(crate) fn commit_pending(&mut self, producer_id: i64, offset: &OffsetCommitPartition) {
-        let kept = self.keep(offset.committed.clone());
+    pub(crate) fn commit_pending(&mut self, producer_id: i64, offset: &OffsetCommitPartition, now: i64) {
+        let kept = self.keep(offset.committed.clone(), now);
         self.pending.entry(producer_id).or_default().insert(offset.at.clone(), kept);
     }
 
@@ -73,6 +72,32 @@ impl Offsets {
         }
     }
 
+    /// Deletes an offset, and what waits to become one.
+    pub(crate) fn delete(&mut self, at: &TopicPartition) {
+        self.committed.remove(at);
+        for pending in self.pending.values_mut() {
+            pending.remove(at);
+        }
+    }
+
+    /// Forgets offsets that are due, by topic and time of commit; undecided ones stay.
+    pub(super) fn expire(&mut self, is_due: impl Fn(&str, i64) -> bool) {
+        let due: Vec<TopicPartition> = self
+            .committed
+            .iter()
+            .filter(|(at, kept)| is_due(&at.topic, kept.at_ms) && !self.is_unstable(at))
+            .map(|(at, _)| at.clone())
+            .collect();
+        for at in due {
+            self.committed.remove(&at);
+        }
+    }
+
+    /// Whether there are neither committed nor undecided ones.
+    pub(super) fn is_empty(&self) -> bool {
+        self.committed.is_empty() && self.pending.values().all(BTreeMap::is_empty)
+    }
+
     pub(crate) fn is_unstable(&self, at: &TopicPartition) -> bool {
         self.pending.values().any(|pending| pending.contains_key(at))
     }
@@ -90,6 +115,20 @@ impl Offsets {
         self.pending.iter().flat_map(of)
     }
 
+    /// All that was committed and still counts, in the order of the commits: producer of the transaction that
+    /// is not decided, if there is one, partition and offset, time.
+    pub(crate) fn history(&self) -> Vec<(Option<i64>, OffsetCommitPartition, i64)> {
+        let pending =
+            self.pending.iter().flat_map(|(id, pending)| pending.iter().map(|kept| (Some(*id), kept)));
+        let mut all: Vec<_> = self.committed.iter().map(|kept| (None, kept)).chain(pending).collect();
+        all.sort_by_key(|(_, (_, kept))| kept.order);
+        let owned = |(producer_id, (at, kept)): (Option<i64>, (&TopicPartition, &Kept))| {
+            let offset = OffsetCommitPartition { at: at.clone(), committed: kept.committed.clone() };
+            (producer_id, offset, kept.at_ms)
+        };
+        all.into_iter().map(owned).collect()
+    }
+
     /// Partitions with a committed or a pending offset, in order.
     pub(crate) fn partitions(&self) -> Vec<TopicPartition> {
         let pending = self.pending.values().flat_map(BTreeMap::keys);
@@ -105,31 +144,5 @@ impl Offsets {
         }
         let committed = self.committed(&at).cloned();
         FetchedOffset { at, error: ErrorCode::None, committed }
-    }
-}
-
-impl Group {
-    /// Whether who claims to be `member` may commit (KIP-447 for transactional commits).
-    pub(crate) fn check_commit(&self, member: &MemberClaim, check: CommitCheck) -> Result<(), ErrorCode> {
-        let claims_nothing =
-            member.generation < 0 && member.member_id.is_empty() && member.group_instance_id.is_none();
-        if member.generation < 0 && self.state == GroupState::Empty || check.accept_stale_generation {
-            return Ok(());
-        }
-        if !claims_nothing {
-            self.check_generation(member)?;
-        } else if !check.transactional {
-            // A transactional commit without a claim is let through, as in Kafka.
-            return Err(ErrorCode::UnknownMemberId);
-        }
-        if !check.transactional && self.state == GroupState::CompletingRebalance {
-            return Err(ErrorCode::RebalanceInProgress);
-        }
-        Ok(())
-    }
-
-    /// A commit is a sign of life.
-    pub(crate) fn committed_by(&mut self, member: &MemberClaim, now: i64) {
-        self.refresh(&member.member_id, now);
     }
 }

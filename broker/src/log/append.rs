@@ -1,15 +1,17 @@
 //! Appending: a client's batch is checked, placed and kept; a marker is written by the broker itself.
 
+use std::ops::RangeInclusive;
+
 use bytes::{Bytes, BytesMut};
 
 use super::producers::Sequence;
-use super::{Entry, PartitionLog};
+use super::{PartitionLog, storage_code};
 use crate::batch::{self, Batch, BatchError, BatchHeader, Compression, Marker, TimestampType};
 use crate::error::ErrorCode;
-use crate::storage::{Storage, StoredBatch};
+use crate::storage::{KeepRules, Storage, StoredBatch};
 
 /// What a batch has to obey, from the topic's settings and the transaction coordinator.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct AppendRules {
     pub(crate) max_bytes: usize,
     pub(crate) timestamp_type: TimestampType,
@@ -18,7 +20,9 @@ pub(crate) struct AppendRules {
     /// Whether the partition belongs to the producer's ongoing transaction. Asked of transactional batches
     /// only.
     pub(crate) in_transaction: Result<(), ErrorCode>,
-    pub(crate) now: i64,
+    /// Oldest and latest time that a record may have; of the producer's time stamps only.
+    pub(crate) times: RangeInclusive<i64>,
+    pub(crate) keep: KeepRules,
 }
 
 /// Where a batch went.
@@ -52,11 +56,11 @@ impl PartitionLog {
         // Copies only when somebody else still holds the bytes.
         let mut placed = bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(shared.as_ref()));
         if rules.timestamp_type == TimestampType::LogAppendTime {
-            batch::restamp_append_time(&mut placed, rules.now);
+            batch::restamp_append_time(&mut placed, rules.keep.now);
         }
         let base_offset = self.end;
-        self.keep(storage, placed)?;
-        self.producers.touch(header.producer_id, rules.now);
+        self.keep(storage, placed, &rules.keep)?;
+        self.producers.touch(header.producer_id, rules.keep.now);
         Ok(Appended { base_offset, duplicate: false })
     }
 
@@ -65,30 +69,41 @@ impl PartitionLog {
         &mut self,
         storage: &mut dyn Storage,
         marker: &Marker,
+        rules: &KeepRules,
     ) -> Result<(), ErrorCode> {
-        self.keep(storage, BytesMut::from(marker.encode().as_slice()))
+        self.keep(storage, BytesMut::from(marker.encode().as_slice()), rules)
     }
 
-    fn keep(&mut self, storage: &mut dyn Storage, mut placed: BytesMut) -> Result<(), ErrorCode> {
+    fn keep(
+        &mut self,
+        storage: &mut dyn Storage,
+        mut placed: BytesMut,
+        rules: &KeepRules,
+    ) -> Result<(), ErrorCode> {
         batch::set_placement(&mut placed, self.end, self.leader_epoch);
         let bytes = placed.freeze();
-        let stored = StoredBatch { base_offset: self.end, bytes: bytes.clone() };
-        storage.append(self.id, stored).map_err(|_| ErrorCode::KafkaStorageError)?;
-        self.note(&Batch::parse(&bytes).expect("a batch that was checked or built here parses"));
+        let header = BatchHeader::parse(&bytes).expect("a batch that was checked or built here parses");
+        let stored = StoredBatch { header, bytes: bytes.clone() };
+        let new_segment = storage.append(self.id, stored, rules).map_err(|error| storage_code(&error))?;
+        if new_segment {
+            // Without it a restart has more to read, and that is all.
+            let _ = storage.save_snapshot(self.id, self.end, &self.snapshot());
+        }
+        self.note(&header, &bytes);
         Ok(())
     }
 
-    /// Takes a batch at the end of the log into index, producers and transactions.
-    pub(super) fn note(&mut self, batch: &Batch<'_>) {
-        let header = batch.header();
-        self.entries.push_back(Entry::of(header));
+    /// Takes a batch at the end of the log into epochs, producers and transactions. The bytes are looked at
+    /// if it is a control batch.
+    pub(super) fn note(&mut self, header: &BatchHeader, bytes: &[u8]) {
+        self.epochs.note(header.leader_epoch, header.base_offset);
         self.end = header.next_offset();
         if !header.has_producer() {
             return;
         }
         if header.is_control() {
             self.producers.note_marker(header);
-            if let Some(marker) = Marker::decode(batch) {
+            if let Some(marker) = Batch::parse(bytes).ok().and_then(|batch| Marker::decode(&batch)) {
                 self.transactions.end(header.producer_id, marker.kind, header.base_offset);
             }
             return;
@@ -115,17 +130,41 @@ fn check_batch(bytes: &[u8], rules: &AppendRules) -> Result<BatchHeader, ErrorCo
     let counts_agree = header.records_count > 0 && header.last_offset_delta == header.records_count - 1;
     let producer_fits = header.has_producer() || !header.is_transactional();
     let sequence_fits = !header.has_producer() || header.base_sequence >= 0 && header.producer_epoch >= 0;
-    if header.is_control() || !counts_agree || !producer_fits || !sequence_fits {
+    let codec_known = header.compression() != Compression::Unknown;
+    if header.is_control() || !counts_agree || !producer_fits || !sequence_fits || !codec_known {
         return Err(ErrorCode::InvalidRecord);
     }
-    if rules.keys_required && header.compression() == Compression::None {
-        for record in batch.records() {
-            if record.map_err(code_of)?.key.is_none() {
-                return Err(ErrorCode::InvalidRecord);
-            }
+    check_records(&batch, rules)?;
+    Ok(header)
+}
+
+/// What each record has to be; nobody looks at them when there is nothing to check. Those of a batch that is
+/// compressed with a codec that this build lacks are taken as they are.
+fn check_records(batch: &Batch<'_>, rules: &AppendRules) -> Result<(), ErrorCode> {
+    let by_broker = rules.timestamp_type == TimestampType::LogAppendTime;
+    let any_time = by_broker || rules.times == (i64::MIN..=i64::MAX);
+    if any_time && !rules.keys_required {
+        return Ok(());
+    }
+    if !any_time && !rules.times.contains(&batch.header().max_timestamp) {
+        return Err(ErrorCode::InvalidTimestamp);
+    }
+    let mut room = Vec::new();
+    let records = match batch.open(&mut room) {
+        Ok(records) => records,
+        Err(BatchError::Compressed) => return Ok(()),
+        Err(error) => return Err(code_of(error)),
+    };
+    for record in records {
+        let record = record.map_err(code_of)?;
+        if rules.keys_required && record.key.is_none() {
+            return Err(ErrorCode::InvalidRecord);
+        }
+        if !any_time && !rules.times.contains(&record.timestamp) {
+            return Err(ErrorCode::InvalidTimestamp);
         }
     }
-    Ok(header)
+    Ok(())
 }
 
 fn code_of(error: BatchError) -> ErrorCode {

@@ -4,57 +4,35 @@
 //!    stamp, under `LogAppendTime`).
 //! 2. There is one replica, so the high watermark is the end of the log.
 //! 3. The last stable offset is the first offset of the oldest open transaction, or the high watermark.
-//! 4. Index, producers and open transactions follow from the batches alone: recovery reads them
-//!    back after a crash.
+//! 4. Producers, open transactions and leader epochs follow from the batches alone: they are read back from
+//!    them after a crash, from the last snapshot on. Where batches lie is storage's to know.
 
 mod append;
 mod compact;
+mod epochs;
 mod producers;
 mod read;
 mod recover;
+mod snapshot;
 mod trim;
 mod unstable;
 
-use std::collections::VecDeque;
-
-use bytes::Bytes;
+use std::io;
 
 pub use compact::CompactionReport;
+pub use producers::ProducerView;
 
 pub(crate) use append::AppendRules;
-pub(crate) use compact::CompactionRules;
+pub(crate) use compact::{CompactionRules, Progress};
 pub(crate) use read::{FetchSpec, Fetched};
 pub(crate) use trim::RetentionRules;
 
-use crate::batch::BatchHeader;
+use crate::batch::Marker;
 use crate::error::ErrorCode;
-use crate::storage::{LogId, Storage};
+use crate::storage::LogId;
+use epochs::Epochs;
 use producers::Producers;
 use unstable::Transactions;
-
-/// What the index knows about a batch without reading it.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    base_offset: i64,
-    last_offset: i64,
-    max_timestamp: i64,
-    leader_epoch: i32,
-    size: usize,
-    control: bool,
-}
-
-impl Entry {
-    fn of(header: &BatchHeader) -> Self {
-        Self {
-            base_offset: header.base_offset,
-            last_offset: header.last_offset(),
-            max_timestamp: header.max_timestamp,
-            leader_epoch: header.leader_epoch,
-            size: header.size(),
-            control: header.is_control(),
-        }
-    }
-}
 
 /// The log of one partition.
 #[derive(Debug)]
@@ -63,21 +41,27 @@ pub(crate) struct PartitionLog {
     leader_epoch: i32,
     start: i64,
     end: i64,
-    entries: VecDeque<Entry>,
+    epochs: Epochs,
     producers: Producers,
     transactions: Transactions,
+    /// Up to where it was compacted.
+    cleaned: i64,
+    compaction: Option<compact::Job>,
 }
 
 impl PartitionLog {
-    pub(crate) fn new(id: LogId) -> Self {
+    /// An empty log, as long as storage has not opened it.
+    fn new(id: LogId) -> Self {
         Self {
             id,
             leader_epoch: 0,
             start: 0,
             end: 0,
-            entries: VecDeque::new(),
+            epochs: Epochs::default(),
             producers: Producers::default(),
             transactions: Transactions::default(),
+            cleaned: 0,
+            compaction: None,
         }
     }
 
@@ -101,14 +85,23 @@ impl PartitionLog {
         self.transactions.first_open().map_or(self.end, |first| first.max(self.start))
     }
 
-    /// Bytes of all batches.
-    pub(crate) fn size(&self) -> usize {
-        self.entries.iter().map(|entry| entry.size).sum()
-    }
-
     /// Producers with an open transaction and its first offset.
     pub(crate) fn open_transactions(&self) -> impl Iterator<Item = (i64, i64)> {
         self.transactions.open()
+    }
+
+    /// The producers that the partition remembers.
+    pub(crate) fn producers(&self) -> impl Iterator<Item = ProducerView> {
+        let open = |id| self.transactions.open().find(|(open, _)| *open == id).map(|(_, first)| first);
+        self.producers
+            .views()
+            .map(move |view| ProducerView { transaction_start: open(view.producer.id), ..view })
+    }
+
+    /// Whether this marker, or one like it, stands here already and nothing is open.
+    pub(crate) fn has_marker(&self, marker: &Marker) -> bool {
+        let id = marker.producer_id;
+        !self.transactions.is_open(id) && self.producers.has_ended(id, marker.producer_epoch)
     }
 
     /// Refuses clients whose idea of the leader is older or newer than ours.
@@ -120,24 +113,16 @@ impl PartitionLog {
         }
     }
 
-    /// Index of the first batch that ends at or after `offset`.
-    fn position(&self, offset: i64) -> usize {
-        self.entries.partition_point(|entry| entry.last_offset < offset)
-    }
-
-    fn read_batch(&self, storage: &dyn Storage, entry: &Entry) -> Result<Bytes, ErrorCode> {
-        let range = entry.base_offset..entry.base_offset + 1;
-        let found = storage.read(self.id, range, 0).map_err(|_| ErrorCode::KafkaStorageError)?;
-        found.into_iter().next().ok_or(ErrorCode::KafkaStorageError)
-    }
-
-    /// All batches of the log.
-    pub(crate) fn read_all(&self, storage: &dyn Storage) -> Result<Vec<Bytes>, ErrorCode> {
-        storage.read(self.id, i64::MIN..i64::MAX, usize::MAX).map_err(|_| ErrorCode::KafkaStorageError)
-    }
-
     /// Aborted transactions of the whole log: producer and first offset.
     pub(crate) fn aborted(&self) -> Vec<(i64, i64)> {
         self.transactions.aborted_between(self.start, self.end)
+    }
+}
+
+/// What a client hears when storage fails.
+fn storage_code(error: &io::Error) -> ErrorCode {
+    match error.kind() {
+        io::ErrorKind::InvalidData => ErrorCode::CorruptMessage,
+        _ => ErrorCode::KafkaStorageError,
     }
 }

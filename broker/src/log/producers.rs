@@ -12,6 +12,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::snapshot::{Numbers, Take};
+use crate::api::ProducerStamp;
 use crate::batch::{BatchHeader, advance_sequence};
 use crate::error::ErrorCode;
 
@@ -36,6 +38,19 @@ struct Producer {
     marker: Option<i64>,
     /// When it last wrote; unknown after a crash.
     seen_ms: Option<i64>,
+}
+
+/// A producer as a partition knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerView {
+    /// Which producer.
+    pub producer: ProducerStamp,
+    /// Sequence number of its last record, if it has written in this epoch.
+    pub last_sequence: Option<i32>,
+    /// When it last wrote; unknown after a restart.
+    pub last_timestamp: Option<i64>,
+    /// Where its open transaction begins in the partition.
+    pub transaction_start: Option<i64>,
 }
 
 /// What a batch's sequence number says.
@@ -105,6 +120,16 @@ impl Producers {
         });
     }
 
+    /// What is known of them, by id.
+    pub(super) fn views(&self) -> impl Iterator<Item = ProducerView> {
+        self.by_id.iter().map(|(&id, producer)| ProducerView {
+            producer: ProducerStamp { id, epoch: producer.epoch },
+            last_sequence: producer.batches.back().map(|newest| newest.last),
+            last_timestamp: producer.seen_ms,
+            transaction_start: None,
+        })
+    }
+
     fn at_epoch(&mut self, header: &BatchHeader) -> &mut Producer {
         let epoch = header.producer_epoch;
         let producer = self.by_id.entry(header.producer_id).or_insert_with(|| Producer {
@@ -118,6 +143,52 @@ impl Producers {
             producer.batches.clear();
         }
         producer
+    }
+
+    /// Whether the last that a producer of this epoch has written here is a marker.
+    pub(super) fn has_ended(&self, id: i64, epoch: i16) -> bool {
+        let Some(known) = self.by_id.get(&id).filter(|known| known.epoch == epoch) else { return false };
+        let last = known.batches.back().map_or(-1, |batch| batch.last_offset);
+        known.marker.is_some_and(|marker| marker > last)
+    }
+
+    pub(super) fn save(&self, out: &mut Numbers) {
+        out.put_len(self.by_id.len());
+        for (id, producer) in &self.by_id {
+            out.put(*id);
+            out.put(producer.epoch);
+            out.put(producer.marker.unwrap_or(-1));
+            out.put(producer.seen_ms.unwrap_or(i64::MIN));
+            out.put_len(producer.batches.len());
+            for batch in &producer.batches {
+                out.put(batch.first);
+                out.put(batch.last);
+                out.put(batch.base_offset);
+                out.put(batch.last_offset);
+            }
+        }
+    }
+
+    pub(super) fn load(from: &mut Take<'_>) -> Option<Self> {
+        let mut by_id = BTreeMap::new();
+        for _ in 0..from.take()? {
+            let id = from.take()?;
+            let epoch = from.take_as()?;
+            let marker = from.take().map(|marker| Some(marker).filter(|marker| *marker >= 0))?;
+            let seen_ms = from.take().map(|seen| Some(seen).filter(|seen| *seen > i64::MIN))?;
+            let mut batches = VecDeque::new();
+            for _ in 0..from.take()? {
+                let (first, last) = (from.take_as()?, from.take_as()?);
+                batches.push_back(SequenceRange {
+                    first,
+                    last,
+                    base_offset: from.take()?,
+                    last_offset: from.take()?,
+                });
+            }
+            by_id.insert(id, Producer { epoch, batches, marker, seen_ms });
+        }
+        Some(Self { by_id })
     }
 
     /// Whether compaction has to leave this batch's header, because a crash would else lose what it says

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::PartitionLog;
+use super::{PartitionLog, storage_code};
 use crate::api::{AbortedTransaction, Isolation, OffsetSpec};
-use crate::batch::{Batch, BatchHeader, Compression};
+use crate::batch::{Batch, BatchError, BatchHeader};
 use crate::error::ErrorCode;
 use crate::storage::Storage;
 
@@ -38,24 +38,39 @@ impl PartitionLog {
             return Err(ErrorCode::OffsetOutOfRange);
         }
         let end = self.end_for(spec.isolation);
-        let first = match self.entries.get(self.position(spec.offset)) {
-            Some(entry) if entry.base_offset < end => entry.base_offset,
-            _ => return Ok(Fetched::default()),
-        };
-        let batches =
-            storage.read(self.id, first..end, spec.max_bytes).map_err(|_| ErrorCode::KafkaStorageError)?;
-        let aborted = match (spec.isolation, batches.last()) {
-            (Isolation::ReadCommitted, Some(last)) => self.aborted_up_to(first, last),
+        // Who has read everything asks again and again: that costs nothing.
+        if spec.offset >= end {
+            return Ok(Fetched::default());
+        }
+        let batches = storage.read(self.id, spec.offset..end, spec.max_bytes);
+        let batches = batches.map_err(|error| storage_code(&error))?;
+        let aborted = match (spec.isolation, batches.first(), batches.last()) {
+            (Isolation::ReadCommitted, Some(first), Some(last)) => self.aborted_within(first, last),
             _ => Vec::new(),
         };
         Ok(Fetched { batches, aborted })
     }
 
-    fn aborted_up_to(&self, first: i64, last: &Bytes) -> Vec<AbortedTransaction> {
-        let header = BatchHeader::parse(last).expect("stored batches parse");
-        let found = self.transactions.aborted_between(first, header.last_offset());
+    fn aborted_within(&self, first: &Bytes, last: &Bytes) -> Vec<AbortedTransaction> {
+        let header = |bytes| BatchHeader::parse(bytes).expect("stored batches parse");
+        let (first, last) = (header(first).base_offset, header(last).last_offset());
+        let found = self.transactions.aborted_between(first, last);
         let name = |(producer_id, first_offset)| AbortedTransaction { producer_id, first_offset };
         found.into_iter().map(name).collect()
+    }
+
+    /// All batches of the log.
+    pub(crate) fn read_all(&self, storage: &dyn Storage) -> Result<Vec<Bytes>, ErrorCode> {
+        let mut all: Vec<Bytes> = Vec::new();
+        let mut next = self.start;
+        while next < self.end {
+            let batches = storage.read(self.id, next..self.end, usize::MAX);
+            let batches = batches.map_err(|error| storage_code(&error))?;
+            let Some(last) = batches.last() else { break };
+            next = BatchHeader::parse(last).expect("stored batches parse").next_offset();
+            all.extend(batches);
+        }
+        Ok(all)
     }
 
     /// Offset, time stamp (-1 unless searched for) and leader epoch; `None` when no record qualifies.
@@ -70,9 +85,8 @@ impl PartitionLog {
             OffsetSpec::Latest => Ok(Some((self.end_for(isolation), -1, self.leader_epoch))),
             OffsetSpec::Timestamp(wanted) => self.find_timestamp(storage, wanted, isolation),
             OffsetSpec::MaxTimestamp => {
-                let end = self.end_for(isolation);
-                let data = self.entries.iter().filter(|entry| !entry.control && entry.last_offset < end);
-                match data.map(|entry| entry.max_timestamp).max() {
+                let newest = storage.newest_time(self.id, self.end_for(isolation));
+                match newest.map_err(|error| storage_code(&error))? {
                     Some(largest) => self.find_timestamp(storage, largest, isolation),
                     None => Ok(None),
                 }
@@ -80,8 +94,8 @@ impl PartitionLog {
         }
     }
 
-    /// The first record at or after a time. Markers are no records; the records of a compressed batch cannot
-    /// be read, so the batch's start stands for them.
+    /// The first record at or after a time. Markers are no records. The records of a batch that is compressed
+    /// with a codec that this build lacks cannot be read, so the batch's start stands for them.
     fn find_timestamp(
         &self,
         storage: &dyn Storage,
@@ -89,26 +103,35 @@ impl PartitionLog {
         isolation: Isolation,
     ) -> Result<Option<(i64, i64, i32)>, ErrorCode> {
         let end = self.end_for(isolation);
-        let below_end = self.entries.iter().take_while(|entry| entry.base_offset < end);
-        for entry in below_end.filter(|entry| !entry.control && entry.max_timestamp >= wanted) {
-            let bytes = self.read_batch(storage, entry)?;
+        let mut from = self.start;
+        while from < end {
+            let found = storage.find_time(self.id, from..end, wanted);
+            let Some(bytes) = found.map_err(|error| storage_code(&error))? else { return Ok(None) };
             let batch = Batch::parse(&bytes).map_err(|_| ErrorCode::CorruptMessage)?;
-            if batch.header().compression() != Compression::None {
-                let offset = entry.base_offset.max(self.start);
-                return Ok(Some((offset, entry.max_timestamp, entry.leader_epoch)));
-            }
-            for record in batch.records() {
+            let header = batch.header();
+            let mut room = Vec::new();
+            let records = match batch.open(&mut room) {
+                Ok(records) => records,
+                Err(BatchError::Compressed) => {
+                    let offset = header.base_offset.max(self.start);
+                    return Ok(Some((offset, header.max_timestamp, header.leader_epoch)));
+                }
+                Err(_) => return Err(ErrorCode::CorruptMessage),
+            };
+            for record in records {
                 let record = record.map_err(|_| ErrorCode::CorruptMessage)?;
                 if record.timestamp >= wanted && record.offset >= self.start {
-                    return Ok(Some((record.offset, record.timestamp, entry.leader_epoch)));
+                    return Ok(Some((record.offset, record.timestamp, header.leader_epoch)));
                 }
             }
+            from = header.next_offset();
         }
         Ok(None)
     }
 
     fn epoch_at(&self, offset: i64) -> i32 {
-        self.entries.get(self.position(offset)).map_or(self.leader_epoch, |entry| entry.leader_epoch)
+        let known = if offset < self.end { self.epochs.at(offset) } else { None };
+        known.unwrap_or(self.leader_epoch)
     }
 
     /// The largest epoch up to `wanted`, and where it ended.
@@ -116,9 +139,6 @@ impl PartitionLog {
         if wanted == self.leader_epoch {
             return Some((self.leader_epoch, self.end));
         }
-        let after = self.entries.partition_point(|entry| entry.leader_epoch <= wanted);
-        let last = self.entries.get(after.checked_sub(1)?)?;
-        let end = self.entries.get(after).map_or(self.end, |next| next.base_offset);
-        Some((last.leader_epoch, end))
+        self.epochs.end_of(wanted, self.end)
     }
 }

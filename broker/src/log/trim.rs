@@ -1,14 +1,14 @@
 //! Trimming: moving the log's start forward, on request (`DeleteRecords`) or by age and size (retention).
 
-use super::PartitionLog;
+use super::{PartitionLog, storage_code};
 use crate::error::ErrorCode;
-use crate::storage::Storage;
+use crate::storage::{Storage, Unit};
 
 /// What the topic's `retention.*` settings say; `None` is no limit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RetentionRules {
     pub(crate) max_age_ms: Option<i64>,
-    pub(crate) max_bytes: Option<usize>,
+    pub(crate) max_bytes: Option<u64>,
     pub(crate) now: i64,
     /// Whether age counts from the newest record, where that is older than now.
     pub(crate) by_newest: bool,
@@ -31,32 +31,39 @@ impl PartitionLog {
         Ok(self.start)
     }
 
-    /// Removes the oldest batches while they are too old or the log is too large; whole batches, and never
-    /// beyond the last stable offset. Returns whether the start moved.
+    /// Removes the oldest units of storage while they are too old or the log is too large; whole units, and
+    /// never beyond the last stable offset. Returns whether the start moved.
     pub(crate) fn retain(
         &mut self,
         storage: &mut dyn Storage,
         rules: &RetentionRules,
     ) -> Result<bool, ErrorCode> {
-        let stable = self.last_stable_offset();
-        let data = self.entries.iter().filter(|entry| rules.by_newest && !entry.control);
-        let now =
-            data.map(|entry| entry.max_timestamp).max().map_or(rules.now, |newest| newest.min(rules.now));
-        let mut size = self.size();
-        let mut start = self.start;
-        for entry in self.entries.iter().take_while(|entry| entry.last_offset < stable) {
-            // A marker has the time of the clock; it goes with what stands before it.
-            let too_old = (rules.by_newest && entry.control && rules.max_age_ms.is_some())
-                || rules.max_age_ms.is_some_and(|age| entry.max_timestamp.saturating_add(age) < now);
-            // Kafka keeps a segment when the rest alone would be smaller than the limit.
-            let too_large = rules.max_bytes.is_some_and(|limit| size - entry.size >= limit);
-            if !too_old && !too_large {
-                break;
-            }
-            size -= entry.size;
-            start = entry.last_offset + 1;
+        if rules.max_age_ms.is_none() && rules.max_bytes.is_none() {
+            return Ok(false);
         }
-        if start == self.start {
+        let stable = self.last_stable_offset();
+        let newest = match rules.by_newest {
+            true => storage.newest_time(self.id, self.end).map_err(|error| storage_code(&error))?,
+            false => None,
+        };
+        let now = newest.map_or(rules.now, |newest| newest.min(rules.now));
+        let mut size = storage.size(self.id);
+        let mut start = self.start;
+        let mut visit = |unit: &Unit| {
+            // A marker has the time of the clock; it goes with what stands before it.
+            let too_old = (rules.by_newest && unit.control && rules.max_age_ms.is_some())
+                || rules.max_age_ms.is_some_and(|age| unit.newest_ms.saturating_add(age) < now);
+            // Kafka keeps a segment when the rest alone would be smaller than the limit.
+            let too_large = rules.max_bytes.is_some_and(|limit| size - unit.bytes >= limit);
+            let goes = unit.end_offset <= stable && (too_old || too_large);
+            if goes {
+                size -= unit.bytes;
+                start = unit.end_offset;
+            }
+            goes
+        };
+        storage.units(self.id, &mut visit).map_err(|error| storage_code(&error))?;
+        if start <= self.start {
             return Ok(false);
         }
         self.move_start(storage, start)?;
@@ -69,12 +76,19 @@ impl PartitionLog {
     }
 
     fn move_start(&mut self, storage: &mut dyn Storage, start: i64) -> Result<(), ErrorCode> {
-        let gone = self.position(start);
-        let first_kept = self.entries.get(gone).map_or(self.end, |entry| entry.base_offset);
-        storage.truncate_front(self.id, start, first_kept).map_err(|_| ErrorCode::KafkaStorageError)?;
-        self.entries.drain(..gone);
+        // What is being compacted may be gone by then.
+        self.abort_compaction(storage);
+        if start >= self.end {
+            // All batches go, also those behind the last snapshot: a start from that one would know producers as
+            // they were before, and refuse what they send next.
+            storage
+                .save_snapshot(self.id, self.end, &self.snapshot())
+                .map_err(|error| storage_code(&error))?;
+        }
+        storage.truncate_front(self.id, start).map_err(|error| storage_code(&error))?;
         self.start = start;
         self.transactions.forget_aborted(|marker_offset| marker_offset < start);
+        self.epochs.forget_below(start, self.end);
         Ok(())
     }
 }

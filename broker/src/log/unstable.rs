@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::snapshot::{Numbers, Take};
 use crate::batch::MarkerKind;
 
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +57,32 @@ impl Transactions {
             .filter(|aborted| aborted.first_offset <= last)
             .map(|aborted| (aborted.producer_id, aborted.first_offset))
             .collect()
+    }
+
+    pub(super) fn save(&self, out: &mut Numbers) {
+        out.put_len(self.open.len());
+        for (producer_id, first_offset) in self.open() {
+            out.put(producer_id);
+            out.put(first_offset);
+        }
+        out.put_len(self.aborted.len());
+        for aborted in &self.aborted {
+            out.put(aborted.producer_id);
+            out.put(aborted.first_offset);
+            out.put(aborted.marker_offset);
+        }
+    }
+
+    pub(super) fn load(from: &mut Take<'_>) -> Option<Self> {
+        let mut loaded = Self::default();
+        for _ in 0..from.take()? {
+            loaded.open.insert(from.take()?, from.take()?);
+        }
+        for _ in 0..from.take()? {
+            let (producer_id, first_offset) = (from.take()?, from.take()?);
+            loaded.aborted.push(Aborted { producer_id, first_offset, marker_offset: from.take()? });
+        }
+        Some(loaded)
     }
 
     /// Forgets aborted transactions whose marker is gone from the log.

@@ -1,12 +1,17 @@
 //! Settings of a topic: Kafka's names, defaults and rules. Names outside the table are refused.
 //!
-//! Settings that mean nothing to a single node (compression, flushing, segments, replicas) are accepted and
-//! shown, so that a topic can be described as in Kafka, and have no effect.
+//! Settings that mean nothing to a single node (compression by the broker, replicas, tiers) are accepted and
+//! shown, so that a topic can be described as in Kafka, and have no effect; in memory those about segments
+//! and flushing have none either.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 
-use crate::api::ConfigEntry;
+use crate::api::{ConfigEntry, ConfigKind};
 use crate::batch::TimestampType;
+use crate::log::CompactionRules;
+use crate::storage::KeepRules;
 
 /// What values a setting takes.
 #[derive(Clone, Copy, Debug)]
@@ -71,24 +76,48 @@ const TABLE: &[(&str, &str, Rule)] = &[
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SettingsError(pub(crate) String);
 
+/// What holds for topics that do not set it themselves, where that is not Kafka's own default.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Defaults(Arc<BTreeMap<&'static str, String>>);
+
+impl Defaults {
+    pub(crate) fn new(configs: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
+        let changes = configs.iter().map(|(name, value)| (name.as_str(), Some(value.as_str())));
+        change(BTreeMap::new(), changes).map(|set| Self(Arc::new(set)))
+    }
+}
+
 /// The settings of one topic: what was set, and what the broker acts on.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
     set: BTreeMap<&'static str, String>,
+    defaults: Defaults,
     pub(crate) compacted: bool,
     pub(crate) deleted: bool,
     pub(crate) delete_retention_ms: i64,
     pub(crate) max_message_bytes: usize,
     pub(crate) timestamp_type: TimestampType,
+    /// Oldest and latest time of a producer's record, relative to now.
+    timestamps: (i64, i64),
     pub(crate) min_compaction_lag_ms: i64,
+    pub(crate) max_compaction_lag_ms: i64,
+    pub(crate) min_cleanable_dirty_ratio: f64,
+    segment_bytes: u64,
+    segment_ms: i64,
+    index_interval_bytes: u64,
+    flush_messages: i64,
+    flush_ms: i64,
     pub(crate) retention_ms: Option<i64>,
-    pub(crate) retention_bytes: Option<usize>,
+    pub(crate) retention_bytes: Option<u64>,
 }
 
 impl Settings {
-    pub(crate) fn new(configs: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
+    pub(crate) fn new(
+        configs: &BTreeMap<String, String>,
+        defaults: &Defaults,
+    ) -> Result<Self, SettingsError> {
         let changes = configs.iter().map(|(name, value)| (name.as_str(), Some(value.as_str())));
-        Self::read(BTreeMap::new()).changed(changes)
+        change(BTreeMap::new(), changes).map(|set| Self::read(set, defaults.clone()))
     }
 
     /// The same settings with some set anew, or back to their default.
@@ -96,30 +125,13 @@ impl Settings {
         &self,
         changes: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
     ) -> Result<Self, SettingsError> {
-        let mut set = self.set.clone();
-        for (name, value) in changes {
-            let at = TABLE
-                .binary_search_by(|(known, ..)| (*known).cmp(name))
-                .map_err(|_| SettingsError(format!("unknown topic config {name}")))?;
-            let (name, _, rule) = TABLE[at];
-            match value {
-                None => {
-                    set.remove(name);
-                }
-                Some(value) if rule.admits(value) => {
-                    set.insert(name, value.to_owned());
-                }
-                Some(value) => {
-                    return Err(SettingsError(format!("invalid value {value} for topic config {name}")));
-                }
-            }
-        }
-        Ok(Self::read(set))
+        change(self.set.clone(), changes).map(|set| Self::read(set, self.defaults.clone()))
     }
 
-    fn read(set: BTreeMap<&'static str, String>) -> Self {
+    fn read(set: BTreeMap<&'static str, String>, defaults: Defaults) -> Self {
         let text = |name: &str| {
-            set.get(name).map(String::as_str).unwrap_or_else(|| default_of(name)).trim().to_owned()
+            let set = set.get(name).or_else(|| defaults.0.get(name)).map(String::as_str);
+            set.unwrap_or_else(|| default_of(name)).trim().to_owned()
         };
         let number =
             |name: &str| text(name).parse::<i64>().expect("the rule of the setting admits integers only");
@@ -133,22 +145,104 @@ impl Settings {
             delete_retention_ms: number("delete.retention.ms"),
             max_message_bytes: usize::try_from(number("max.message.bytes")).unwrap_or(usize::MAX),
             timestamp_type: if by_broker { TimestampType::LogAppendTime } else { TimestampType::CreateTime },
+            timestamps: (number("message.timestamp.before.max.ms"), number("message.timestamp.after.max.ms")),
             min_compaction_lag_ms: number("min.compaction.lag.ms"),
+            max_compaction_lag_ms: number("max.compaction.lag.ms"),
+            min_cleanable_dirty_ratio: text("min.cleanable.dirty.ratio")
+                .parse()
+                .expect("the rule of the setting admits fractions only"),
+            segment_bytes: number("segment.bytes").unsigned_abs(),
+            segment_ms: number("segment.ms"),
+            index_interval_bytes: number("index.interval.bytes").unsigned_abs(),
+            flush_messages: number("flush.messages"),
+            flush_ms: number("flush.ms"),
             retention_ms: limit("retention.ms"),
-            retention_bytes: limit("retention.bytes").and_then(|bytes| usize::try_from(bytes).ok()),
+            retention_bytes: limit("retention.bytes").and_then(|bytes| u64::try_from(bytes).ok()),
             set,
+            defaults,
+        }
+    }
+
+    /// What was set.
+    pub(crate) fn configs(&self) -> BTreeMap<String, String> {
+        self.set.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+    }
+
+    /// How batches are kept.
+    pub(crate) fn keep_rules(&self, now: i64) -> KeepRules {
+        // As Kafka: a record of a compacted topic must not wait for ever in a segment that nobody closes.
+        let longest = if self.compacted { self.max_compaction_lag_ms } else { i64::MAX };
+        KeepRules {
+            segment_bytes: self.segment_bytes,
+            segment_ms: self.segment_ms.min(longest),
+            index_interval_bytes: self.index_interval_bytes,
+            flush_messages: self.flush_messages,
+            flush_ms: self.flush_ms,
+            now,
+        }
+    }
+
+    /// What times the records of producers may have.
+    pub(crate) fn allowed_times(&self, now: i64) -> RangeInclusive<i64> {
+        let (before, after) = self.timestamps;
+        let first = if before == ANY { i64::MIN } else { now.saturating_sub(before) };
+        let last = if after == ANY { i64::MAX } else { now.saturating_add(after) };
+        first..=last
+    }
+
+    pub(crate) fn compaction_rules(&self, by_hand: bool, now: i64) -> CompactionRules {
+        CompactionRules {
+            delete_retention_ms: self.delete_retention_ms,
+            min_lag_ms: self.min_compaction_lag_ms,
+            max_lag_ms: self.max_compaction_lag_ms,
+            min_dirty_ratio: self.min_cleanable_dirty_ratio,
+            segment_bytes: self.segment_bytes,
+            by_hand,
+            now,
         }
     }
 
     /// All settings, by name.
     pub(crate) fn entries(&self) -> Vec<ConfigEntry> {
-        let entry = |&(name, default, _): &(&'static str, &str, Rule)| {
-            let set = self.set.get(name);
-            let value = set.cloned().unwrap_or_else(|| default.to_owned());
-            ConfigEntry { name, value, is_default: set.is_none() }
+        let entry = |&(name, default, rule): &(&'static str, &str, Rule)| {
+            let (set, brokers) = (self.set.get(name), self.defaults.0.get(name));
+            let value = set.or(brokers).cloned().unwrap_or_else(|| default.to_owned());
+            let is_default = set.is_none();
+            ConfigEntry {
+                name,
+                value,
+                is_default,
+                is_brokers: is_default && brokers.is_some(),
+                kind: rule.kind(),
+            }
         };
         TABLE.iter().map(entry).collect()
     }
+}
+
+/// Sets some anew, or back to their default.
+fn change<'a>(
+    mut set: BTreeMap<&'static str, String>,
+    changes: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
+) -> Result<BTreeMap<&'static str, String>, SettingsError> {
+    for (name, value) in changes {
+        let at = TABLE
+            .binary_search_by(|(known, ..)| (*known).cmp(name))
+            .map_err(|_| SettingsError(format!("unknown topic config {name}")))?;
+        let (name, _, rule) = TABLE[at];
+        match value {
+            None => {
+                set.remove(name);
+            }
+            Some(value) if rule.admits(value) => {
+                set.insert(name, value.to_owned());
+            }
+            Some(value) => {
+                return Err(SettingsError(format!("invalid value {value} for topic config {name}")));
+            }
+        }
+    }
+    Ok(set)
 }
 
 fn default_of(name: &str) -> &'static str {
@@ -156,6 +250,17 @@ fn default_of(name: &str) -> &'static str {
 }
 
 impl Rule {
+    fn kind(self) -> ConfigKind {
+        match self {
+            Self::Integer { most: INT, .. } => ConfigKind::Integer,
+            Self::Integer { .. } => ConfigKind::Long,
+            Self::Fraction => ConfigKind::Double,
+            Self::Choice(choices) if choices.contains(&"true") => ConfigKind::Boolean,
+            Self::Choice(_) | Self::Text => ConfigKind::Text,
+            Self::List(_) => ConfigKind::List,
+        }
+    }
+
     fn admits(self, value: &str) -> bool {
         let value = value.trim();
         match self {
@@ -176,7 +281,7 @@ mod tests {
     fn settings(configs: &[(&str, &str)]) -> Result<Settings, String> {
         let configs: BTreeMap<String, String> =
             configs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Settings::new(&configs).map_err(|error| error.0)
+        Settings::new(&configs, &super::Defaults::default()).map_err(|error| error.0)
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Coordinator {
         self.complete_if_written(&written.transactional_id);
     }
 
-    fn complete_if_written(&mut self, transactional_id: &Arc<str>) {
+    pub(super) fn complete_if_written(&mut self, transactional_id: &Arc<str>) {
         let Some(transaction) = self.transactions.get_mut(transactional_id) else { return };
         if transaction.state.is_ending() && transaction.markers.is_empty() {
             let commits = transaction.state == TransactionState::PrepareCommit;

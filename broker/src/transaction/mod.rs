@@ -14,6 +14,7 @@
 //!    that are committed while the last stable offset of a changelog still lags.
 
 mod add;
+mod durable;
 mod end;
 mod init;
 
@@ -24,6 +25,7 @@ use crate::api::{ProducerStamp, TopicPartition};
 use crate::batch::{MarkerKind, NO_PRODUCER_EPOCH};
 use crate::error::ErrorCode;
 
+pub(crate) use durable::TransactionFact;
 pub(crate) use end::{DueMarker, MarkerSchedule, MarkerTarget};
 pub(crate) use init::Initialised;
 
@@ -45,6 +47,16 @@ pub enum TransactionState {
 }
 
 impl TransactionState {
+    /// Every state.
+    pub const ALL: [Self; 6] = [
+        Self::Empty,
+        Self::Ongoing,
+        Self::PrepareCommit,
+        Self::PrepareAbort,
+        Self::CompleteCommit,
+        Self::CompleteAbort,
+    ];
+
     /// Kafka's name for it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -112,6 +124,15 @@ impl Transaction {
 
     pub(crate) fn groups(&self) -> &BTreeSet<Arc<str>> {
         &self.groups
+    }
+
+    pub(crate) fn timeout_ms(&self) -> i64 {
+        self.timeout_ms
+    }
+
+    /// When the transaction began that is open or being ended.
+    pub(crate) fn started_at(&self) -> Option<i64> {
+        (self.state == TransactionState::Ongoing || self.state.is_ending()).then_some(self.started_at)
     }
 
     fn deadline(&self) -> i64 {

@@ -2,21 +2,25 @@
 #![allow(clippy::unwrap_used, reason = "a failed step ends the test")]
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses its own part of the rig")]
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use headwater_broker::api::{
     AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
-    CommittedOffset, CreateTopicsRequest, CreateTopicsResponse, EndTxnRequest, EndTxnResponse,
-    FetchPartition, FetchRequest, FetchResponse, FetchedPartition, HeartbeatRequest, HeartbeatResponse,
-    InitProducerIdRequest, InitProducerIdResponse, Isolation, JoinGroupRequest, JoinGroupResponse,
-    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListedOffset, MemberAssignment,
-    MemberClaim, NewTopic, OffsetCommitPartition, OffsetCommitRequest, OffsetCommitResponse,
-    OffsetFetchRequest, OffsetFetchResponse, OffsetSpec, ProducePartition, ProduceRequest, ProduceResponse,
-    ProducedPartition, ProducerStamp, Protocol, SyncGroupRequest, SyncGroupResponse, TxnOffsetCommitRequest,
-    TxnOffsetCommitResponse,
+    AlterConfigsRequest, AlterConfigsResponse, AlteredTopic, CommittedOffset, CreateTopicsRequest,
+    CreateTopicsResponse, EndTxnRequest, EndTxnResponse, FetchPartition, FetchRequest, FetchResponse,
+    FetchedPartition, HeartbeatRequest, HeartbeatResponse, InitProducerIdRequest, InitProducerIdResponse,
+    Isolation, JoinGroupRequest, JoinGroupResponse, ListOffsetsPartition, ListOffsetsRequest,
+    ListOffsetsResponse, ListedOffset, MemberAssignment, MemberClaim, NewTopic, OffsetCommitPartition,
+    OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, OffsetSpec,
+    ProducePartition, ProduceRequest, ProduceResponse, ProducedPartition, ProducerStamp, Protocol,
+    SyncGroupRequest, SyncGroupResponse, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
 };
 use headwater_broker::batch::{self, Batch, BatchOptions, CommittedFilter, Record};
+use headwater_broker::storage::files::{DiskFaults, FileOptions, FileStorage};
 use headwater_broker::{
     Broker, BrokerConfig, ClientId, ErrorCode, Request, Response, Ticket, TopicPartition,
 };
@@ -28,6 +32,37 @@ pub const TXN_TIMEOUT_MS: i64 = 30_000;
 pub struct Rig {
     pub broker: Broker,
     pub now: i64,
+    faults: DiskFaults,
+    folder: Option<Folder>,
+}
+
+/// A folder that goes with its owner.
+#[derive(Debug)]
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let suite = module_path!().replace("::", "-");
+        // Tests of a crash need no disk that survives one: in memory `fsync` costs nothing.
+        let memory = PathBuf::from("/dev/shm");
+        let place = if memory.is_dir() { memory } else { std::env::temp_dir() };
+        let path = place.join(format!("headwater-{suite}-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The suites of the test binary `in_files` run on files, all others in memory.
+pub fn in_files() -> bool {
+    module_path!().starts_with("in_files")
 }
 
 /// A record as the tables write it: `key=value`, `key` alone for a tombstone, `=value` for a null key.
@@ -74,7 +109,51 @@ impl Rig {
     }
 
     pub fn with(config: BrokerConfig) -> Self {
-        Self { broker: Broker::new(config), now: 1_000_000 }
+        if !in_files() {
+            let faults = DiskFaults::default();
+            return Self { broker: Broker::new(config), now: 1_000_000, faults, folder: None };
+        }
+        Self::in_folder(config, DiskFaults::default())
+    }
+
+    /// A rig with storage in files of a folder of its own.
+    pub fn in_folder(config: BrokerConfig, faults: DiskFaults) -> Self {
+        let folder = Folder::new();
+        // Few files may be open, so that handles come and go.
+        let options = FileOptions { open_files: 3, faults: faults.clone(), ..FileOptions::default() };
+        let storage = FileStorage::open(&folder.0, options).unwrap();
+        let broker = Broker::with_storage(config, Box::new(storage));
+        Self { broker, now: 1_000_000, faults, folder: Some(folder) }
+    }
+
+    /// The path of a file of partition 0.
+    pub fn file(&self, topic: &str, name: &str) -> PathBuf {
+        let folder = self.folder.as_ref().expect("the rig has files");
+        folder.0.join(format!("{topic}-0")).join(name)
+    }
+
+    /// The files of partition 0 with this extension.
+    pub fn files(&self, topic: &str, extension: &str) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.file(topic, "")).unwrap();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|known| known == extension));
+        paths.sort();
+        paths
+    }
+
+    /// Another broker takes the files over; the one before is gone without a word.
+    pub fn reopen(&mut self) {
+        let config = self.broker.config().clone();
+        self.broker = Broker::new(config.clone());
+        let folder = self.folder.as_ref().expect("the rig has files");
+        let options = FileOptions { open_files: 3, faults: self.faults.clone(), ..FileOptions::default() };
+        let storage = FileStorage::open(&folder.0, options).unwrap();
+        self.broker = Broker::open(config, Box::new(storage), self.now).unwrap();
+    }
+
+    pub fn crash(&mut self) {
+        self.broker.crash(self.now);
+        self.broker.restart(self.now).unwrap();
     }
 
     /// A rig with one topic of one partition.
@@ -103,9 +182,21 @@ impl Rig {
         self.broker.tick(self.now);
     }
 
-    pub fn topic(&mut self, topic: NewTopic) {
+    /// Makes a topic. In files every batch gets a segment of its own, as in memory it is a unit of its own,
+    /// unless the topic says otherwise.
+    pub fn topic(&mut self, mut topic: NewTopic) {
+        if in_files() {
+            topic.configs.entry("segment.bytes".to_owned()).or_insert_with(|| "14".to_owned());
+        }
         let answer: CreateTopicsResponse = self.ask(CreateTopicsRequest::new(vec![topic]));
         assert_eq!(answer.topics[0].error, ErrorCode::None, "{}", answer.topics[0].message);
+    }
+
+    pub fn alter(&mut self, topic: &str, name: &str, value: &str) {
+        let changes = BTreeMap::from([(name.to_owned(), Some(value.to_owned()))]);
+        let topics = vec![AlteredTopic { name: Arc::from(topic), changes }];
+        let request = AlterConfigsRequest { topics, validate_only: false };
+        assert_eq!(self.ask::<AlterConfigsResponse>(request).topics[0].error, ErrorCode::None);
     }
 
     pub fn produce_bytes(&mut self, topic: &str, batch: Bytes) -> ProducedPartition {
@@ -129,9 +220,19 @@ impl Rig {
     }
 
     pub fn fetch(&mut self, topic: &str, offset: i64, isolation: Isolation) -> FetchedPartition {
+        self.fetch_bytes(topic, offset, isolation, usize::MAX)
+    }
+
+    pub fn fetch_bytes(
+        &mut self,
+        topic: &str,
+        offset: i64,
+        isolation: Isolation,
+        max_bytes: usize,
+    ) -> FetchedPartition {
         let at = TopicPartition::new(topic, 0);
-        let partition = FetchPartition { at, offset, max_bytes: usize::MAX, current_leader_epoch: None };
-        let request = FetchRequest { isolation, max_bytes: usize::MAX, partitions: vec![partition] };
+        let partition = FetchPartition { at, offset, max_bytes, current_leader_epoch: None };
+        let request = FetchRequest { isolation, max_bytes, partitions: vec![partition] };
         let mut answer: FetchResponse = self.ask(request);
         answer.partitions.remove(0)
     }
@@ -210,7 +311,8 @@ impl Rig {
 
     pub fn fetch_offset(&mut self, group: &str, topic: &str, require_stable: bool) -> Result<i64, ErrorCode> {
         let partitions = Some(vec![TopicPartition::new(topic, 0)]);
-        let request = OffsetFetchRequest { group_id: Arc::from(group), partitions, require_stable };
+        let (group_id, member) = (Arc::from(group), MemberClaim::none());
+        let request = OffsetFetchRequest { group_id, member, partitions, require_stable };
         let found = self.ask::<OffsetFetchResponse>(request).partitions.remove(0);
         found.error.check().map(|()| found.committed.map_or(-1, |committed| committed.offset))
     }
@@ -275,6 +377,7 @@ pub fn join_request(group: &str, member_id: &str) -> JoinGroupRequest {
         session_timeout_ms: SESSION_MS,
         rebalance_timeout_ms: REBALANCE_MS,
         member_id_required: false,
+        knows_skip_assignment: false,
     }
 }
 

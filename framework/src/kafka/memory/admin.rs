@@ -7,8 +7,9 @@ use headwater_broker::api::{
     DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse, DescribeConfigsRequest,
     DescribeConfigsResponse, DescribeGroupsRequest, DescribeGroupsResponse, LeaveGroupRequest,
     LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse, ListOffsetsPartition, ListOffsetsRequest,
-    ListOffsetsResponse, MetadataRequest, MetadataResponse, OffsetCommitRequest, OffsetCommitResponse,
-    OffsetFetchRequest, OffsetFetchResponse, OffsetSpec, TopicConfigs, TopicMetadata, TopicResult,
+    ListOffsetsResponse, MemberClaim, MetadataRequest, MetadataResponse, OffsetCommitRequest,
+    OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, OffsetSpec, TopicConfigs, TopicMetadata,
+    TopicResult,
 };
 use headwater_broker::{ErrorCode, Response, api};
 
@@ -157,7 +158,12 @@ impl Admin for MemoryAdmin {
     }
 
     fn group_offsets(&mut self, group: &str, now_ms: i64) -> Answer<Vec<OffsetCommit>> {
-        let request = OffsetFetchRequest { group_id: group.into(), partitions: None, require_stable: true };
+        let request = OffsetFetchRequest {
+            group_id: group.into(),
+            member: MemberClaim::none(),
+            partitions: None,
+            require_stable: true,
+        };
         let offsets = ready!(self.ask(
             0,
             request,

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use headwater_broker::api::ProduceResponse;
 use headwater_broker::api::{CreateTopicsRequest, CreateTopicsResponse, ProducePartition, ProduceRequest};
 use headwater_broker::batch::{BatchBuilder, BatchOptions};
-use headwater_broker::{Broker, BrokerConfig, ErrorCode, Request, Response};
+use headwater_broker::{Broker, BrokerConfig, BrokerGuard, ErrorCode, Request, Response, SharedBroker};
 
 use super::admin::{self, MemoryAdmin};
 use super::consumer::MemoryConsumer;
-use super::door::{BrokerGuard, Door, Shared};
+use super::door::{Door, Shared};
 use super::member::MemoryMember;
 use super::outbox::with_record;
 use super::place;
@@ -79,13 +79,32 @@ impl MemoryCluster {
     /// A cluster around this broker; by default a broker keeps everything.
     #[must_use]
     pub fn with_broker(broker: Broker) -> Self {
-        Self { shared: Arc::new(Shared::new(broker)) }
+        Self { shared: Arc::new(Shared::new(SharedBroker::new(broker))) }
     }
 
     /// The broker itself, to plant faults or to look inside. No port may be used before the guard is dropped.
     #[must_use]
     pub fn broker(&self) -> BrokerGuard<'_> {
         self.shared.broker()
+    }
+
+    /// Serves the same broker at a TCP port, for any Kafka client, until what this returns is dropped: port 0 takes a free
+    /// one.
+    ///
+    /// ```
+    /// use headwater::kafka::memory::MemoryCluster;
+    ///
+    /// let cluster = MemoryCluster::new();
+    /// let server = cluster.serve("127.0.0.1:0")?;
+    /// println!("kcat -b {} -L", server.address());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the address cannot be listened at.
+    #[cfg(feature = "embedded")]
+    pub fn serve(&self, address: &str) -> std::io::Result<headwater_broker::server::Server> {
+        Broker::builder().listen(address).serve(self.shared.shared().clone())
     }
 
     /// Makes a topic; one that exists already is no error.

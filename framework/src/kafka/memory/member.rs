@@ -10,7 +10,7 @@ use std::task::Poll;
 
 use headwater_broker::ErrorCode;
 use headwater_broker::api::{
-    HeartbeatRequest, HeartbeatResponse, JoinGroupResponse, LeaveGroupRequest, LeavingMember,
+    HeartbeatRequest, HeartbeatResponse, JoinGroupResponse, LeaveGroupRequest, LeavingMember, MemberClaim,
     MetadataResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
     SyncGroupResponse,
 };
@@ -360,6 +360,7 @@ impl Membership for MemoryMember {
     ) -> Answer<Vec<Option<CommittedOffset>>> {
         let request = OffsetFetchRequest {
             group_id: self.options.group.as_str().into(),
+            member: MemberClaim::none(),
             partitions: Some(partitions.iter().map(place::at).collect()),
             require_stable: true,
         };

@@ -25,4 +25,8 @@ mod transaction;
 mod verdict;
 
 pub use cluster::MemoryCluster;
-pub use door::BrokerGuard;
+/// The broker itself, locked: for tests and simulations that plant faults or look inside. No port may be used while
+/// it is held.
+pub use headwater_broker::BrokerGuard;
+#[cfg(feature = "embedded")]
+pub use headwater_broker::server::Server;

@@ -128,6 +128,7 @@ pub(super) fn join(options: &MemberOptions, member: &Arc<str>, topics: &[TopicNa
         session_timeout_ms: options.session_timeout_ms,
         rebalance_timeout_ms: options.max_poll_interval_ms,
         member_id_required: true,
+        knows_skip_assignment: false,
     };
     Errand::new(request, patience_ms(options))
 }

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Group, Turn, Waiting};
-use crate::api::{
-    GroupState, HeartbeatRequest, MemberAssignment, SyncGroupRequest, SyncGroupResponse, Ticket,
-};
+use super::{ClassicGroup, Phase, Turn, Waiting};
+use crate::api::{HeartbeatRequest, MemberAssignment, SyncGroupRequest, SyncGroupResponse, Ticket};
 use crate::error::ErrorCode;
 
 /// The answer to a member that gets no assignment.
@@ -20,7 +18,7 @@ pub(crate) fn unassigned(error: ErrorCode) -> SyncGroupResponse {
     }
 }
 
-impl Group {
+impl ClassicGroup {
     /// Takes a SyncGroup; it is answered now or when the leader has come.
     pub(crate) fn sync(&mut self, request: SyncGroupRequest, ticket: Ticket, turn: &mut Turn<'_>) {
         if let Err(error) = self.check_sync(&request) {
@@ -29,7 +27,7 @@ impl Group {
         }
         let member_id = request.member.member_id;
         self.unsynced.remove(&member_id);
-        if self.state == GroupState::Stable {
+        if self.state == Phase::Stable {
             self.refresh(&member_id, turn.now);
             let answer = self.assigned(&member_id);
             turn.answer(ticket, answer);
@@ -53,9 +51,9 @@ impl Group {
             return Err(ErrorCode::InconsistentGroupProtocol);
         }
         match self.state {
-            GroupState::CompletingRebalance | GroupState::Stable => Ok(()),
-            GroupState::PreparingRebalance => Err(ErrorCode::RebalanceInProgress),
-            GroupState::Empty | GroupState::Dead => Err(ErrorCode::UnknownMemberId),
+            Phase::CompletingRebalance | Phase::Stable => Ok(()),
+            Phase::PreparingRebalance => Err(ErrorCode::RebalanceInProgress),
+            Phase::Empty => Err(ErrorCode::UnknownMemberId),
         }
     }
 
@@ -65,7 +63,7 @@ impl Group {
                 member.assignment = given.assignment;
             }
         }
-        self.state = GroupState::Stable;
+        self.state = Phase::Stable;
         let ids: Vec<Arc<str>> = self.members.keys().cloned().collect();
         for id in ids {
             let answer = self.assigned(&id);
@@ -98,9 +96,9 @@ impl Group {
         }
         self.refresh(&request.member.member_id, now);
         match self.state {
-            GroupState::PreparingRebalance => ErrorCode::RebalanceInProgress,
-            GroupState::CompletingRebalance | GroupState::Stable => ErrorCode::None,
-            GroupState::Empty | GroupState::Dead => ErrorCode::UnknownMemberId,
+            Phase::PreparingRebalance => ErrorCode::RebalanceInProgress,
+            Phase::CompletingRebalance | Phase::Stable => ErrorCode::None,
+            Phase::Empty => ErrorCode::UnknownMemberId,
         }
     }
 

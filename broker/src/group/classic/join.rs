@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Caller, Group, Member, Turn, Waiting};
-use crate::api::{GroupState, JoinGroupRequest, JoinGroupResponse, JoinedMember, MemberClaim, Ticket};
+use super::{Caller, ClassicGroup, Member, Phase, Turn, Waiting};
+use crate::api::{JoinGroupRequest, JoinGroupResponse, JoinedMember, MemberClaim, Ticket};
 use crate::error::ErrorCode;
 
 /// The answer to a member that is not let in.
@@ -17,23 +17,47 @@ pub(crate) fn refused(error: ErrorCode, member_id: &Arc<str>) -> JoinGroupRespon
         protocol_name: Arc::from(""),
         leader: Arc::from(""),
         member_id: member_id.clone(),
+        skip_assignment: false,
         members: Vec::new(),
     }
 }
 
-impl Group {
+impl ClassicGroup {
     /// Takes a JoinGroup; it is answered now or when the rebalance is complete.
     pub(crate) fn join(&mut self, request: &JoinGroupRequest, caller: Caller<'_>, turn: &mut Turn<'_>) {
-        let outcome = self.check_protocols(request).and_then(|()| {
-            if request.member_id.is_empty() {
-                self.join_new(request, caller, turn)
-            } else {
-                self.join_known(request, caller, turn)
+        let outcome =
+            self.check_room(request, turn).and_then(|()| self.check_protocols(request)).and_then(|()| {
+                if request.member_id.is_empty() {
+                    self.join_new(request, caller, turn)
+                } else {
+                    self.join_known(request, caller, turn)
+                }
+            });
+        match outcome {
+            Err(ErrorCode::GroupMaxSizeReached) => {
+                turn.answer(caller.ticket, refused(ErrorCode::GroupMaxSizeReached, &Arc::from("")));
             }
-        });
-        if let Err(error) = outcome {
-            turn.answer(caller.ticket, refused(error, &request.member_id));
+            Err(error) => turn.answer(caller.ticket, refused(error, &request.member_id)),
+            Ok(()) => {}
         }
+    }
+
+    /// `group.max.size`. Of a group that is too large already those stay that join again first.
+    fn check_room(&mut self, request: &JoinGroupRequest, turn: &mut Turn<'_>) -> Result<(), ErrorCode> {
+        let known = self.members.get(&request.member_id);
+        let (is_in, members) = match self.state {
+            Phase::Empty => return Ok(()),
+            Phase::PreparingRebalance => {
+                let joining = self.members.values().filter(|member| member.is_joining()).count();
+                (known.is_some_and(Member::is_joining), joining)
+            }
+            Phase::CompletingRebalance | Phase::Stable => (known.is_some(), self.members.len()),
+        };
+        if is_in || members < turn.rules.group_max_size {
+            return Ok(());
+        }
+        self.remove_member(&request.member_id, turn);
+        Err(ErrorCode::GroupMaxSizeReached)
     }
 
     fn check_protocols(&self, request: &JoinGroupRequest) -> Result<(), ErrorCode> {
@@ -100,14 +124,14 @@ impl Group {
         let changed = member.protocols != request.protocols;
         let is_leader = self.leader.as_ref() == Some(&request.member_id);
         let rebalances = match self.state {
-            GroupState::PreparingRebalance => false,
+            Phase::PreparingRebalance => false,
             // The answer to the first JoinGroup was lost: give it again.
-            GroupState::CompletingRebalance => changed,
+            Phase::CompletingRebalance => changed,
             // The leader joins again when it wants a new assignment.
-            GroupState::Stable => changed || is_leader,
-            GroupState::Empty | GroupState::Dead => return Err(ErrorCode::UnknownMemberId),
+            Phase::Stable => changed || is_leader,
+            Phase::Empty => return Err(ErrorCode::UnknownMemberId),
         };
-        if self.state != GroupState::PreparingRebalance && !rebalances {
+        if self.state != Phase::PreparingRebalance && !rebalances {
             let answer = self.current_answer(&request.member_id);
             self.refresh(&request.member_id, turn.now);
             turn.answer(caller.ticket, answer);
@@ -138,6 +162,7 @@ impl Group {
         let member = Member {
             instance_id: request.group_instance_id.clone(),
             client_id: Arc::from(caller.client.as_str()),
+            client_host: Arc::from(caller.client.host()),
             session_timeout_ms: request.session_timeout_ms,
             rebalance_timeout_ms: request.rebalance_timeout_ms,
             protocols: request.protocols.clone(),
@@ -147,7 +172,7 @@ impl Group {
         };
         self.members.insert(member_id.clone(), member);
         self.leader.get_or_insert(member_id);
-        if self.state == GroupState::PreparingRebalance {
+        if self.state == Phase::PreparingRebalance {
             self.extend_initial_delay(turn);
             self.complete_join_if_all_joined(turn);
         } else {
@@ -181,21 +206,25 @@ impl Group {
         if self.unsynced.remove(&old) {
             self.unsynced.insert(new.clone());
         }
-        // The answer names the old id as leader: the returning member must not think that it has to assign.
-        let named_leader = self.leader.clone().unwrap_or_else(|| Arc::from(""));
+        let old_leader = self.leader.clone().unwrap_or_else(|| Arc::from(""));
         if self.leader.as_ref() == Some(&old) {
             self.leader = Some(new.clone());
         }
         self.update_member(request, &new, ticket);
-        let keeps = self.state == GroupState::Stable && self.choose_protocol() == self.protocol_name;
+        let keeps = self.state == Phase::Stable && self.choose_protocol() == self.protocol_name;
         if keeps {
             let member = self.members.get_mut(&new).expect("it was inserted above");
             member.waiting = Waiting::Nothing;
             member.refresh(turn.now);
-            let answer =
-                JoinGroupResponse { leader: named_leader, members: Vec::new(), ..self.current_answer(&new) };
+            let mut answer = self.current_answer(&new);
+            if request.knows_skip_assignment {
+                answer.skip_assignment = self.leader.as_ref() == Some(&new);
+            } else {
+                // It must not think that it has to assign: the old id is named as the leader.
+                answer = JoinGroupResponse { leader: old_leader, members: Vec::new(), ..answer };
+            }
             turn.answer(ticket, answer);
-        } else if self.state == GroupState::PreparingRebalance {
+        } else if self.state == Phase::PreparingRebalance {
             self.complete_join_if_all_joined(turn);
         } else {
             self.prepare_rebalance(turn);
@@ -217,6 +246,7 @@ impl Group {
             protocol_name: self.protocol_name.clone(),
             leader: self.leader.clone().unwrap_or_else(|| Arc::from("")),
             member_id: member_id.clone(),
+            skip_assignment: false,
             members: if is_leader { self.members.iter().map(joined).collect() } else { Vec::new() },
         }
     }

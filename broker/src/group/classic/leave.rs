@@ -1,10 +1,10 @@
 //! Leaving: members go by their own wish, or by an operator's.
 
-use super::{Group, Turn};
+use super::{ClassicGroup, Turn};
 use crate::api::LeavingMember;
 use crate::error::ErrorCode;
 
-impl Group {
+impl ClassicGroup {
     /// Takes one member out.
     pub(crate) fn leave(&mut self, leaving: &LeavingMember, turn: &mut Turn<'_>) -> ErrorCode {
         let mut member_id = leaving.member_id.clone();

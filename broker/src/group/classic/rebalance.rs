@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use super::join::refused;
 use super::sync::unassigned;
-use super::{Group, Turn, Waiting};
-use crate::api::GroupState;
+use super::{ClassicGroup, Phase, Turn, Waiting};
 use crate::error::ErrorCode;
 
-impl Group {
+impl ClassicGroup {
     /// Asks everybody to join again.
     pub(super) fn prepare_rebalance(&mut self, turn: &mut Turn<'_>) {
         let ids: Vec<Arc<str>> = self.members.keys().cloned().collect();
@@ -21,8 +20,8 @@ impl Group {
                 turn.answer(ticket, unassigned(ErrorCode::RebalanceInProgress));
             }
         }
-        let was_empty = self.state == GroupState::Empty;
-        self.state = GroupState::PreparingRebalance;
+        let was_empty = self.state == Phase::Empty;
+        self.state = Phase::PreparingRebalance;
         self.unsynced.clear();
         self.deadline = Some(turn.now.saturating_add(self.longest_rebalance_ms()));
         self.not_before = None;
@@ -47,7 +46,7 @@ impl Group {
     pub(super) fn complete_join_if_all_joined(&mut self, turn: &mut Turn<'_>) {
         let all_joined = self.promised.is_empty() && self.members.values().all(super::Member::is_joining);
         let late_enough = self.not_before.is_none_or(|time| turn.now >= time);
-        if self.state == GroupState::PreparingRebalance && all_joined && late_enough {
+        if self.state == Phase::PreparingRebalance && all_joined && late_enough {
             self.complete_join(turn);
         }
     }
@@ -72,7 +71,7 @@ impl Group {
             self.leader = joined.next().map(|(id, _)| id.clone());
         }
         self.protocol_name = self.choose_protocol();
-        self.state = GroupState::CompletingRebalance;
+        self.state = Phase::CompletingRebalance;
         self.deadline = Some(turn.now.saturating_add(self.longest_rebalance_ms()));
         self.unsynced = self.members.keys().cloned().collect();
         let ids: Vec<Arc<str>> = self.members.keys().cloned().collect();
@@ -89,7 +88,7 @@ impl Group {
     }
 
     pub(super) fn become_empty(&mut self) {
-        self.state = GroupState::Empty;
+        self.state = Phase::Empty;
         self.protocol_name = Arc::from("");
         self.leader = None;
         self.deadline = None;
@@ -128,9 +127,9 @@ impl Group {
             self.leader = self.members.keys().next().cloned();
         }
         match self.state {
-            GroupState::Stable | GroupState::CompletingRebalance => self.prepare_rebalance(turn),
-            GroupState::PreparingRebalance => self.complete_join_if_all_joined(turn),
-            GroupState::Empty | GroupState::Dead => {}
+            Phase::Stable | Phase::CompletingRebalance => self.prepare_rebalance(turn),
+            Phase::PreparingRebalance => self.complete_join_if_all_joined(turn),
+            Phase::Empty => {}
         }
     }
 

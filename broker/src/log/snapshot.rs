@@ -1,0 +1,70 @@
+//! Snapshots: producers, transactions and epochs as bytes, so that a start need not read all batches.
+//!
+//! The bytes belong to one version of this file; any other is as good as none.
+
+use super::{PartitionLog, epochs::Epochs, producers::Producers, unstable::Transactions};
+use crate::storage::LogId;
+
+const VERSION: i64 = 1;
+
+/// Bytes that numbers are put into.
+#[derive(Debug, Default)]
+pub(super) struct Numbers(Vec<u8>);
+
+impl Numbers {
+    pub(super) fn put(&mut self, number: impl Into<i64>) {
+        self.0.extend_from_slice(&number.into().to_be_bytes());
+    }
+
+    pub(super) fn put_len(&mut self, len: usize) {
+        self.put(i64::try_from(len).expect("lengths fit into 63 bits"));
+    }
+}
+
+/// Numbers that are taken from bytes.
+#[derive(Debug)]
+pub(super) struct Take<'a>(&'a [u8]);
+
+impl Take<'_> {
+    pub(super) fn take(&mut self) -> Option<i64> {
+        let (number, rest) = self.0.split_at_checked(8)?;
+        self.0 = rest;
+        Some(i64::from_be_bytes(number.try_into().ok()?))
+    }
+
+    pub(super) fn take_as<T: TryFrom<i64>>(&mut self) -> Option<T> {
+        T::try_from(self.take()?).ok()
+    }
+}
+
+impl PartitionLog {
+    /// What is known about everything below the end.
+    pub(super) fn snapshot(&self) -> Vec<u8> {
+        let mut out = Numbers::default();
+        out.put(VERSION);
+        out.put_len(self.epochs.all().len());
+        for (epoch, first_offset) in self.epochs.all() {
+            out.put(epoch);
+            out.put(first_offset);
+        }
+        self.producers.save(&mut out);
+        self.transactions.save(&mut out);
+        out.0
+    }
+
+    /// A log that has been read up to this offset.
+    pub(super) fn from_snapshot(id: LogId, offset: i64, state: &[u8]) -> Option<Self> {
+        let mut from = Take(state);
+        if from.take()? != VERSION {
+            return None;
+        }
+        let mut epochs = Epochs::default();
+        for _ in 0..from.take()? {
+            epochs.note(from.take_as()?, from.take()?);
+        }
+        let producers = Producers::load(&mut from)?;
+        let transactions = Transactions::load(&mut from)?;
+        let log = Self { end: offset, epochs, producers, transactions, ..Self::new(id) };
+        from.0.is_empty().then_some(log)
+    }
+}

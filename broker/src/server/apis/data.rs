@@ -1,0 +1,216 @@
+//! Produce, ListOffsets, DeleteRecords, OffsetForLeaderEpoch.
+
+use std::sync::Arc;
+
+use kafka_protocol::messages::delete_records_response::{
+    DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
+};
+use kafka_protocol::messages::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+};
+use kafka_protocol::messages::offset_for_leader_epoch_response::{
+    EpochEndOffset, OffsetForLeaderTopicResult,
+};
+use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use kafka_protocol::messages::{
+    DeleteRecordsRequest, DeleteRecordsResponse, ListOffsetsRequest, ListOffsetsResponse,
+    OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceRequest, ProduceResponse,
+};
+use uuid::Uuid;
+
+use crate::api::{self, Isolation, OffsetSpec, ProducedPartition, TopicPartition};
+use crate::error::ErrorCode;
+use crate::server::exchange::{Exchange, Hangup, by_topic, topic};
+use crate::wire;
+
+/// From this version on topics are known by their ids.
+const PRODUCE_BY_ID: i16 = 13;
+
+/// Kafka's numbers for offsets that are not found by a time.
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+/// The earliest on this broker's disk: all is there.
+const EARLIEST_LOCAL: i64 = -4;
+/// The last in remote storage, of which there is none.
+const LATEST_TIERED: i64 = -5;
+
+pub(super) fn isolation(level: i8) -> Isolation {
+    if level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted }
+}
+
+/// A leader epoch, unless it is unknown.
+pub(super) fn epoch(epoch: i32) -> Option<i32> {
+    Some(epoch).filter(|epoch| *epoch >= 0)
+}
+
+pub(super) async fn produce(
+    exchange: &Exchange<'_>,
+    request: ProduceRequest,
+) -> Result<Option<ProduceResponse>, Hangup> {
+    let acks = request.acks;
+    if !(-1..=1).contains(&acks) {
+        return Err(Hangup::Malformed(format!("acks={acks}")));
+    }
+    let by_id = exchange.version >= PRODUCE_BY_ID;
+    let mut ids = Vec::new();
+    let mut partitions = Vec::new();
+    for data in request.topic_data {
+        let name = if by_id { exchange.name_of(data.topic_id) } else { wire::name(&data.name.0) };
+        for partition in data.partition_data {
+            ids.push(data.topic_id);
+            let at = TopicPartition { topic: name.clone(), partition: partition.index };
+            partitions.push(api::ProducePartition { at, batch: partition.records.unwrap_or_default() });
+        }
+    }
+    let transactional_id = request.transactional_id.map(|id| wire::name(&id.0));
+    let asked = api::ProduceRequest { transactional_id, partitions };
+    let response: api::ProduceResponse = exchange.ask(asked).await?;
+    if acks == 0 {
+        // KIP-98: the client learns of a refusal by the end of its connection.
+        let refused = response.partitions.iter().find(|produced| produced.error != ErrorCode::None);
+        return refused.map_or(Ok(None), |produced| Err(Hangup::Failed(produced.error)));
+    }
+    let answers = response.partitions.into_iter().zip(ids);
+    let topics = by_topic(answers, |(produced, _)| &produced.at.topic).into_iter();
+    let responses = topics.map(|(name, answers)| produced_topic(exchange.version, &name, answers));
+    Ok(Some(ProduceResponse::default().with_responses(responses.collect())))
+}
+
+fn produced_topic(
+    version: i16,
+    name: &Arc<str>,
+    answers: Vec<(ProducedPartition, Uuid)>,
+) -> TopicProduceResponse {
+    let mut response = TopicProduceResponse::default();
+    if version >= PRODUCE_BY_ID {
+        response.topic_id = answers.first().map_or(Uuid::nil(), |(_, id)| *id);
+    } else {
+        response.name = topic(name);
+    }
+    let partition = |(produced, _): (ProducedPartition, Uuid)| {
+        let mut response = PartitionProduceResponse::default()
+            .with_index(produced.at.partition)
+            .with_error_code(known_by_id(produced.error, version >= PRODUCE_BY_ID).code())
+            .with_base_offset(produced.base_offset)
+            .with_log_append_time_ms(produced.log_append_time);
+        if version >= 5 {
+            response.log_start_offset = produced.log_start_offset;
+        }
+        response
+    };
+    response.partition_responses = answers.into_iter().map(partition).collect();
+    response
+}
+
+/// Whoever knows topics by their ids is told of an id that is not known.
+pub(super) fn known_by_id(error: ErrorCode, by_id: bool) -> ErrorCode {
+    match error {
+        ErrorCode::UnknownTopicOrPartition if by_id => ErrorCode::UnknownTopicId,
+        other => other,
+    }
+}
+
+pub(super) async fn list_offsets(
+    exchange: &Exchange<'_>,
+    request: ListOffsetsRequest,
+) -> Result<Option<ListOffsetsResponse>, Hangup> {
+    let mut partitions = Vec::new();
+    let mut tiered = Vec::new();
+    for wanted in &request.topics {
+        let name = wire::name(&wanted.name.0);
+        for partition in &wanted.partitions {
+            let spec = match partition.timestamp {
+                LATEST => OffsetSpec::Latest,
+                EARLIEST | EARLIEST_LOCAL | LATEST_TIERED => OffsetSpec::Earliest,
+                MAX_TIMESTAMP => OffsetSpec::MaxTimestamp,
+                time => OffsetSpec::Timestamp(time),
+            };
+            tiered.push(partition.timestamp == LATEST_TIERED);
+            partitions.push(api::ListOffsetsPartition {
+                at: TopicPartition { topic: name.clone(), partition: partition.partition_index },
+                spec,
+                current_leader_epoch: epoch(partition.current_leader_epoch),
+            });
+        }
+    }
+    let asked = api::ListOffsetsRequest { isolation: isolation(request.isolation_level), partitions };
+    let response: api::ListOffsetsResponse = exchange.ask(asked).await?;
+    let version = exchange.version;
+    let partition = |(listed, tiered): (api::ListedOffset, bool)| {
+        let mut response = ListOffsetsPartitionResponse::default()
+            .with_partition_index(listed.at.partition)
+            .with_error_code(listed.error.code())
+            .with_timestamp(listed.timestamp)
+            .with_offset(if tiered { -1 } else { listed.offset });
+        if version >= 4 {
+            response.leader_epoch = if tiered { -1 } else { listed.leader_epoch };
+        }
+        response
+    };
+    let answers = response.partitions.into_iter().zip(tiered);
+    let topics = by_topic(answers, |(listed, _)| &listed.at.topic).into_iter().map(|(name, answers)| {
+        ListOffsetsTopicResponse::default()
+            .with_name(topic(&name))
+            .with_partitions(answers.into_iter().map(partition).collect())
+    });
+    Ok(Some(ListOffsetsResponse::default().with_topics(topics.collect())))
+}
+
+pub(super) async fn delete_records(
+    exchange: &Exchange<'_>,
+    request: DeleteRecordsRequest,
+) -> Result<Option<DeleteRecordsResponse>, Hangup> {
+    let mut partitions = Vec::new();
+    for wanted in &request.topics {
+        let name = wire::name(&wanted.name.0);
+        partitions.extend(wanted.partitions.iter().map(|partition| api::DeleteRecordsPartition {
+            at: TopicPartition { topic: name.clone(), partition: partition.partition_index },
+            before_offset: partition.offset,
+        }));
+    }
+    let response: api::DeleteRecordsResponse = exchange.ask(api::DeleteRecordsRequest { partitions }).await?;
+    let partition = |trimmed: api::TrimmedPartition| {
+        DeleteRecordsPartitionResult::default()
+            .with_partition_index(trimmed.at.partition)
+            .with_low_watermark(trimmed.low_watermark)
+            .with_error_code(trimmed.error.code())
+    };
+    let topics = by_topic(response.partitions, |trimmed| &trimmed.at.topic).into_iter();
+    let topics = topics.map(|(name, answers)| {
+        DeleteRecordsTopicResult::default()
+            .with_name(topic(&name))
+            .with_partitions(answers.into_iter().map(partition).collect())
+    });
+    Ok(Some(DeleteRecordsResponse::default().with_topics(topics.collect())))
+}
+
+pub(super) async fn offset_for_leader_epoch(
+    exchange: &Exchange<'_>,
+    request: OffsetForLeaderEpochRequest,
+) -> Result<Option<OffsetForLeaderEpochResponse>, Hangup> {
+    let mut partitions = Vec::new();
+    for wanted in &request.topics {
+        let name = wire::name(&wanted.topic.0);
+        partitions.extend(wanted.partitions.iter().map(|partition| api::EpochQuery {
+            at: TopicPartition { topic: name.clone(), partition: partition.partition },
+            current_leader_epoch: epoch(partition.current_leader_epoch),
+            leader_epoch: partition.leader_epoch,
+        }));
+    }
+    let asked = api::OffsetForLeaderEpochRequest { partitions };
+    let response: api::OffsetForLeaderEpochResponse = exchange.ask(asked).await?;
+    let partition = |end: api::EpochEnd| {
+        EpochEndOffset::default()
+            .with_error_code(end.error.code())
+            .with_partition(end.at.partition)
+            .with_leader_epoch(end.leader_epoch)
+            .with_end_offset(end.end_offset)
+    };
+    let topics = by_topic(response.partitions, |end| &end.at.topic).into_iter().map(|(name, answers)| {
+        OffsetForLeaderTopicResult::default()
+            .with_topic(topic(&name))
+            .with_partitions(answers.into_iter().map(partition).collect())
+    });
+    Ok(Some(OffsetForLeaderEpochResponse::default().with_topics(topics.collect())))
+}
