@@ -9,6 +9,7 @@
 #   make soak      the long forms: 1,000 seeds of the simulation (SEEDS=n), half an hour on a real Kafka (MINUTES=30), kept under tests/results/
 #   make chaos     kill instances with -9 on a real Kafka and compare every record (KILLS=200)
 #   make kafka     start Apache Kafka on this machine, in the background (KAFKA="--brokers 3"); make kafka-stop ends it
+#   make clients   foreign Kafka clients in six languages on a broker: is each of them served? (BOOTSTRAP=127.0.0.1:9092)
 #   make data      get the whole year of flights (the repository ships January)
 #   make help      this list
 #
@@ -17,7 +18,7 @@
 
 CARGO ?= cargo
 # The demo is built without default features, so that it never needs a C++ compiler.
-DEMO_FLAGS := --release --package headwater-examples --no-default-features
+DEMO_FLAGS := --release --package headwater-examples --no-default-features --features embedded
 # The boards lie where cargo builds: outside of the clone if CARGO_TARGET_DIR says so.
 BOARDS := $(or $(CARGO_TARGET_DIR),target)/leaderboard-boards.jsonl
 SEEDS ?= 1000
@@ -31,7 +32,7 @@ BENCH ?=
 # Debian's folder of compilers behind a cache; where it is not there nothing changes.
 export PATH := /usr/lib/ccache:$(PATH)
 
-.PHONY: help setup demo demo-kafka test trials bench soak chaos kafka kafka-stop data
+.PHONY: help setup demo demo-kafka test trials bench soak chaos kafka kafka-stop clients data
 
 help:
 	@awk '/^# ?Headwater/ { on = 1 } on && !/^#/ { exit } on { sub(/^# ?/, ""); print }' $(MAKEFILE_LIST)
@@ -81,6 +82,10 @@ chaos: setup
 	@tests/setup kafka
 	$(CARGO) build --quiet --release --package headwater-tests --bin chaos
 	tests/chaos/run --kills $(KILLS)
+
+clients:
+	@[ -n "$(BOOTSTRAP)" ] || { echo "name a broker that runs: make clients BOOTSTRAP=127.0.0.1:9092" >&2; exit 2; }
+	tests/clients/run $(BOOTSTRAP)
 
 data:
 	$(MAKE) -C examples/leaderboard data
