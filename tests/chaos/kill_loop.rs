@@ -16,6 +16,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use headwater::TopicPartition;
 use headwater::commit::Window;
 use headwater::kafka::Isolation;
 
@@ -216,11 +217,13 @@ impl<'a> Loop<'a> {
         let died_ms = self.kafka.now_ms();
         let topics = check::written(&self.application);
         let until = self.kafka.ends(&topics, Isolation::ReadUncommitted)?;
-        let before = (self.instances[number].diary()?, self.changelog_ends()?);
+        let before = self.instances[number].diary()?;
         self.instances[number].start(None)?;
         self.until_running(number)?;
         let is_own = self.kafka.now_ms() - died_ms < OWN_MS;
-        let restored = self.restored(number, before, is_own)?;
+        let ends =
+            if is_own { until.clone() } else { self.kafka.ends(&topics, Isolation::ReadUncommitted)? };
+        let restored = self.restored(number, &before, (&topics, ends))?;
         let decided = check::decided(&mut self.kafka, &topics, &until, DECIDED_MS)?;
         println!(
             "kill {}/{}: instance {number} {how}; {restored}; all decided after {decided} ms",
@@ -230,14 +233,16 @@ impl<'a> Loop<'a> {
         Ok(())
     }
 
-    /// Every fourth kill a broker is killed before, the next one each time, and started again two kills later.
+    /// Every fourth kill a broker is killed before, the next one each time, and started again two kills later; at once if
+    /// it is the only one.
     fn broker(&mut self, kill: usize) -> Fallible<()> {
         match (kill % 4, self.broker_down) {
             (0, None) => {
                 let number = kill / 4 % self.arguments.brokers + 1;
                 self.disturb("kill", number)?;
                 self.broker_down = Some(number);
-                Ok(())
+                // Nothing goes on without the only one.
+                if self.arguments.brokers == 1 { self.restart_broker(number) } else { Ok(()) }
             }
             (2, Some(number)) => self.restart_broker(number),
             _ => Ok(()),
@@ -278,22 +283,23 @@ impl<'a> Loop<'a> {
         instance.kill()
     }
 
-    fn changelog_ends(&mut self) -> Fallible<HashMap<String, i64>> {
-        let changelogs = CHANGELOGS.map(|changelog| named(&self.application, changelog));
-        let ends = self.kafka.ends(&changelogs, Isolation::ReadUncommitted)?;
-        let partitions = changelogs.iter().flat_map(|changelog| self.kafka.all(changelog));
-        Ok(partitions.map(|partition| partition.to_string()).zip(ends).collect())
-    }
-
-    /// What was restored, which is no more than was not on disk: of its own tasks by the ends that they had when it died, of
-    /// others' by those that they have now.
+    /// What was restored, which is no more than was not on disk, by these ends of topics: of its own tasks those that they had
+    /// when it died, of others' those that they have now.
     fn restored(
         &mut self,
         number: usize,
-        (before, ends): (Diary, HashMap<String, i64>),
-        is_own: bool,
+        before: &Diary,
+        (topics, ends): (&[String], Vec<i64>),
     ) -> Fallible<String> {
-        let ends = if is_own { ends } else { self.changelog_ends()? };
+        let partitions = topics.iter().flat_map(|topic| self.kafka.all(topic));
+        let changelogs = CHANGELOGS.map(|changelog| named(&self.application, changelog));
+        let is_changelog =
+            |partition: &TopicPartition| changelogs.iter().any(|one| **one == *partition.topic);
+        let ends: HashMap<_, _> = partitions
+            .zip(ends)
+            .filter(|(partition, _)| is_changelog(partition))
+            .map(|(partition, end)| (partition.to_string(), end))
+            .collect();
         let restored = self.instances[number].diary()?.restored;
         let (mut all, mut most) = (0, 0);
         for (partition, records) in &restored {

@@ -138,8 +138,9 @@ impl<'a> Soak<'a> {
     fn keep(&self) -> Fallible<()> {
         match &self.arguments.out {
             Some(out) => {
-                let note = self.arguments.note.iter().map(|note| format!("# {note}\n"));
-                Ok(std::fs::write(out, note.collect::<String>() + &csv(&self.lines))?)
+                let note =
+                    self.arguments.note.as_ref().map_or_else(String::new, |note| format!("# {note}\n"));
+                Ok(std::fs::write(out, note + &csv(&self.lines))?)
             }
             None => Ok(()),
         }
