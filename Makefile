@@ -27,7 +27,7 @@ MINUTES ?= 30
 KAFKA ?=
 INSTANCES ?= 3
 KILLS ?= 200
-# Arguments of tests/bench/kafka/run.
+# Nothing, or `--smoke`: an argument of both benches that start brokers.
 BENCH ?=
 # Debian's folder of compilers behind a cache; where it is not there nothing changes.
 export PATH := /usr/lib/ccache:$(PATH)
@@ -63,6 +63,7 @@ bench:
 	@tests/setup peers
 	tests/bench/run
 	tests/bench/kafka/run $(BENCH)
+	tests/bench/broker/run $(BENCH)
 
 soak: setup
 	$(CARGO) run --release --package headwater-tests --bin simulation -- --seeds $(SEEDS) --out tests/results

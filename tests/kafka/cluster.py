@@ -1,4 +1,4 @@
-"""A cluster of Kafka brokers on this machine: what they are told, how they start, and how they end.
+"""A cluster of Kafka brokers on this machine, Apache's or headwater-broker: what they are told, how they start, and how they end.
 
 The folder of a cluster holds `cluster.json` (what it was started with), and per broker a folder with its number:
 `server.properties`, `data/`, `log` and `pid`. A process counts as the cluster's only if its command line names the
@@ -27,6 +27,7 @@ from jars import Problem
 DEFAULT = jars.CACHE / "kafka-data"
 # From format to the first answer: 6 s on a quiet machine of two cores, 15 s for three brokers.
 START_S = 120
+POLL_S = 0.01
 # Three brokers that end together cannot agree on it any more and would take minutes.
 STOP_S = 15
 # Below the ports that systems hand to outgoing connections, so that none of these takes the port of a broker while
@@ -80,9 +81,9 @@ class Node:
         with self.log.open("ab") as log:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
-    def start(self, class_path, heap):
-        """Starts it in a session of its own, so that it outlives this command."""
-        command = [java(), *heap, *LOGGING, "-cp", class_path, "kafka.Kafka", self.properties]
+    def start(self, program):
+        """Starts it in a session of its own, so that it outlives this command. `program` takes a file of properties."""
+        command = [*program, self.properties]
         with self.log.open("ab") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
                                        start_new_session=True)
@@ -120,20 +121,22 @@ class Cluster:
 
     def describe(self):
         told = json.loads(self.file.read_text())
-        text = f"Kafka {told['version']}, {told['brokers']} broker(s), in {self.folder}"
+        name = "headwater-broker" if told["headwater"] else f"Kafka {told['version']}, {told['brokers']} broker(s)"
+        text = f"{name}, in {self.folder}"
         return text + (secure.describe(self.folder, told["secure"]) if told["secure"] else "")
 
-    def create(self, version, count, port, settings, is_secure):
-        """Starts a new cluster, without anything that an earlier one left in the folder."""
+    def create(self, kind, port, settings, is_secure):
+        """Starts a new cluster, without anything that an earlier one left in the folder. `kind` is what is kept of it: the
+        version of Apache Kafka (of its tools where the broker is headwater's), the number of brokers, headwater's program."""
+        count = kind["brokers"]
         running = [node.number for node in self.nodes() if node.pid()]
         if running:
             raise Problem(f"{len(running)} broker(s) run in {self.folder}; end them first: tests/kafka/stop --dir {self.folder}")
-        java()
-        class_path = jars.broker_class_path(version)
+        program(kind)
         self.remove()
         self.folder.mkdir(parents=True, exist_ok=True)
         ports = Ports(port, count)
-        told = {"version": version, "brokers": count, "secure": secure.ports(ports, count) if is_secure else None}
+        told = kind | {"secure": secure.ports(ports, count) if is_secure else None}
         self.file.write_text(json.dumps(told) + "\n")
         nodes = self.nodes()
         security = secure.prepare(self.folder) if is_secure else {}
@@ -143,23 +146,25 @@ class Cluster:
             lines = properties(node, ports.broker(node.number), controllers, told) | security | settings
             node.properties.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
         try:
-            self.format(nodes, class_path, secure.USERS_AT_FORMAT if is_secure else [])
-            self.start(nodes, class_path)
+            if not kind["headwater"]:
+                self.format(nodes, secure.USERS_AT_FORMAT if is_secure else [])
+            self.start(nodes)
         except BaseException:
             self.stop(signal.SIGKILL)
             raise
 
-    def format(self, nodes, class_path, arguments):
+    def format(self, nodes, arguments):
+        class_path = self.class_path()
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         formatting = [node.format(class_path, cluster_id, arguments) for node in nodes]
         for node, process in zip(nodes, formatting):
             if process.wait() != 0:
                 raise Problem(f"broker {node.number} cannot be made; its log ends:\n{node.tail()}")
 
-    def start(self, nodes, class_path):
+    def start(self, nodes):
         """Starts these brokers and waits until each knows all of them."""
-        heap = os.environ.get("KAFKA_HEAP_OPTS") or ("-Xms1g -Xmx1g" if len(self.nodes()) == 1 else "-Xmx512m")
-        processes = [node.start(class_path, shlex.split(heap)) for node in nodes]
+        told = program(json.loads(self.file.read_text()))
+        processes = [node.start(told) for node in nodes]
         numbers = {node.number for node in nodes}
         deadline = time.monotonic() + START_S
         for node, process in zip(nodes, processes):
@@ -171,12 +176,12 @@ class Cluster:
                 if time.monotonic() > deadline:
                     raise Problem(f"broker {node.number} does not answer after {START_S} s; its log ends:\n"
                                   + node.tail())
-                time.sleep(0.1)
+                time.sleep(POLL_S)
 
     def restart(self, node):
         if node.pid():
             raise Problem(f"broker {node.number} runs already; `tests/kafka/broker kill {node.number}` ends it")
-        self.start([node], self.class_path())
+        self.start([node])
 
     def stop(self, which=signal.SIGTERM):
         """Ends all brokers that run, in order if they do so in time."""
@@ -193,6 +198,24 @@ class Cluster:
             shutil.rmtree(self.folder)
         elif self.folder.exists() and any(self.folder.iterdir()):
             raise Problem(f"{self.folder} is neither empty nor a cluster's folder; name another one by --dir")
+
+
+def program(told):
+    """What starts a broker of a cluster that was told so; it takes a file of properties."""
+    if told["headwater"]:
+        return [told["headwater"], "--config"]
+    heap = os.environ.get("KAFKA_HEAP_OPTS") or ("-Xms1g -Xmx1g" if told["brokers"] == 1 else "-Xmx512m")
+    return [java(), *shlex.split(heap), *LOGGING, "-cp", jars.broker_class_path(told["version"]), "kafka.Kafka"]
+
+
+def headwater():
+    """The program of headwater's broker: what HEADWATER_BROKER names, or what a release build left."""
+    given = os.environ.get("HEADWATER_BROKER")
+    target = Path(os.environ.get("CARGO_TARGET_DIR") or Path(__file__).parents[2] / "target")
+    path = Path(given) if given else target / "release/headwater-broker"
+    if not path.exists():
+        raise Problem(f"{path} is missing: `cargo build --release --package headwater-broker --features program` makes it")
+    return str(path.resolve())
 
 
 class Ports:

@@ -5,9 +5,10 @@
 use std::io::{Read, Write, stdout};
 use std::net::TcpStream;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cpu_time::ProcessTime;
+use headwater::time::{Clock, SystemClock};
 
 use super::{Ends, Fallible};
 
@@ -26,7 +27,7 @@ const RECORDS_AT: usize = 61;
 /// Errors of a topic that was made a moment ago: the broker does not know it yet, or not yet that it leads it.
 const NOT_YET: [i16; 3] = [3, 5, 6];
 /// How long a topic may take to be ready.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE_US: u64 = 30_000_000;
 /// Bit of a batch's attributes: markers of transactions, which are no records.
 const CONTROL: i16 = 1 << 5;
 
@@ -357,17 +358,18 @@ impl Pipe<'_> {
     }
 
     /// Takes the answer to the batch under way, which is sent again if its partition is not ready.
+    #[expect(clippy::disallowed_methods, reason = "a real broker is waited for")]
     fn acknowledged(&mut self) -> Fallible<()> {
         if !std::mem::take(&mut self.unanswered) {
             return Ok(());
         }
-        let begin = Instant::now();
+        let clock = SystemClock::new();
         loop {
             let mut answer = self.output.receive()?;
             let (_, _, _, _) = (answer.i32()?, answer.text()?, answer.i32()?, answer.i32()?);
             match answer.i16()? {
                 0 => return Ok(()),
-                err if NOT_YET.contains(&err) && begin.elapsed() < PATIENCE => {
+                err if NOT_YET.contains(&err) && clock.elapsed_us() < PATIENCE_US => {
                     sleep(Duration::from_millis(50));
                     self.output.send()?;
                 }
