@@ -172,6 +172,8 @@ impl Broker {
             self.coordinator.undo(transactional_id, before);
             return Err(ErrorCode::CoordinatorNotAvailable);
         }
+        let state = self.coordinator.get(transactional_id).map(crate::transaction::Transaction::state);
+        self.figures.count_change(known.map(|known| known.state), state);
         result
     }
 

@@ -14,6 +14,7 @@ mod crash;
 mod data;
 mod door;
 mod durable;
+mod figures;
 mod groups;
 mod inspect;
 mod offsets;
@@ -34,6 +35,7 @@ use crate::transaction::Coordinator;
 
 #[cfg(feature = "server")]
 pub(crate) use admin::MOST_NEW_PARTITIONS;
+pub use figures::Figures;
 pub use inspect::{OwnedRecord, PartitionView, PendingOffset, RecordState, TransactionView};
 
 use door::{Claim, Late};
@@ -187,6 +189,7 @@ pub struct Broker {
     groups: Groups,
     coordinator: Coordinator,
     faults: Faults,
+    figures: Figures,
     ids: IdSource,
     /// How often the broker has started before on this storage.
     start: u32,
@@ -277,6 +280,7 @@ impl Broker {
             groups: Groups::default(),
             coordinator: Coordinator::default(),
             faults: Faults::default(),
+            figures: Figures::default(),
             ids: IdSource::new(config.seed),
             start: 0,
             noted: BTreeMap::new(),
