@@ -29,6 +29,7 @@ impl Broker {
     }
 
     fn append(&mut self, at: &TopicPartition, batch: bytes::Bytes) -> Result<(i64, i64, i64), ErrorCode> {
+        self.say_start()?;
         let header = BatchHeader::parse(&batch);
         let in_transaction = match header {
             Ok(header) if header.is_transactional() => {

@@ -193,6 +193,8 @@ pub struct Broker {
     ids: IdSource,
     /// How often the broker has started before on this storage.
     start: u32,
+    /// Whether the journal does not say so yet.
+    start_unsaid: bool,
     /// Type and number of each group as the journal has them.
     noted: BTreeMap<Arc<str>, (GroupType, i32)>,
     /// Producer ids below this one may be given out without writing it down.
@@ -283,6 +285,7 @@ impl Broker {
             figures: Figures::default(),
             ids: IdSource::new(config.seed),
             start: 0,
+            start_unsaid: false,
             noted: BTreeMap::new(),
             reserved_producer_ids: 0,
             stalled_until: i64::MIN,
