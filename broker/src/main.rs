@@ -10,6 +10,8 @@ use headwater_broker::server::Builder;
 use java_properties::{LineContent, PropertiesIter};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// What holds unless it is set: Kafka's defaults, where a broker that is embedded in a test has others.
 const DEFAULTS: &[(&str, &str)] = &[
@@ -20,12 +22,15 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("offsets.retention.check.interval.ms", "600000"),
 ];
 
+const ENVIRONMENT: &str = "RUST_LOG says what is logged, to standard error: `info` unless it is set, `debug` for each request that is refused,
+`headwater_broker::server=debug` for those of one module.";
+
 /// A Kafka broker of one node, for development, tests and demos.
 ///
 /// It has no replicas, and without a folder it keeps nothing when it ends. Whoever outgrows it points bootstrap.servers at a
 /// cluster of Apache Kafka and changes nothing else.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = ENVIRONMENT)]
 struct Arguments {
     /// Address to listen at, 127.0.0.1:9092 by default; port 0 takes a free one, which is printed.
     #[arg(long, value_name = "ADDRESS")]
@@ -36,6 +41,9 @@ struct Arguments {
     /// A file of Kafka's properties, as `server.properties`.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Serves metrics for Prometheus, and health for probes, over HTTP; without an address at 127.0.0.1:9465.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = Builder::METRICS)]
+    metrics: Option<String>,
 }
 
 fn main() {
@@ -46,7 +54,8 @@ fn main() {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let filter = filter(std::env::var("RUST_LOG").unwrap_or_default())?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let mut builder = Broker::builder();
     for (name, value) in DEFAULTS {
@@ -61,6 +70,10 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     if let Some(folder) = &arguments.dir {
         builder = builder.dir(folder);
     }
+    if let Some(address) = &arguments.metrics {
+        builder = builder.metrics(address);
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "the broker starts");
     if !builder.without_effect().is_empty() {
         let names = builder.without_effect().join(", ");
         tracing::info!(names, "properties that mean nothing to a broker of one node have no effect");
@@ -72,9 +85,22 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             println!("{name}: bootstrap.servers={address}");
         }
     }
+    if let Some(address) = server.metrics_address() {
+        println!("metrics: http://{address}/metrics");
+    }
     let signal = signals.forever().next();
     tracing::info!(signal, "the broker ends");
+    drop(server);
+    tracing::info!("the broker has ended");
     Ok(())
+}
+
+/// What is logged.
+fn filter(wanted: String) -> Result<EnvFilter, String> {
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
+    filter.parse(&wanted).map_err(|error| {
+        format!("RUST_LOG cannot be `{wanted}`: {error}; allowed: a level, or <module>=<level> and more of them behind commas")
+    })
 }
 
 /// Sets what stands in a file of properties.

@@ -297,6 +297,41 @@ fn what_cannot_be_written_is_refused_and_has_not_happened() {
 }
 
 #[test]
+fn a_start_on_a_full_disk_serves_what_is_there_and_goes_on_when_there_is_room() {
+    let faults = DiskFaults::default();
+    let mut rig = files(&faults);
+    rig.topic(NewTopic::new("t", 1));
+    rig.produce("t", &["a=1"]);
+    rig.commit_offset("g", MemberClaim::none(), "t", 1);
+    let x = rig.init("x");
+    rig.add("x", x, &["t"]);
+    let epoch = |rig: &Rig| rig.broker.partition("t", 0).unwrap().leader_epoch;
+    for start in 1..=3 {
+        faults.leave_room(Some(0));
+        for _ in 0..2 {
+            take_over(&mut rig, false);
+            assert_eq!(epoch(&rig), start, "a start that is not written down yet");
+            assert_eq!(rig.fetch_offset("g", "t", true), Ok(1));
+            let coordinator = ErrorCode::CoordinatorNotAvailable;
+            assert_eq!(rig.commit_offset("g", MemberClaim::none(), "t", 2), coordinator);
+            assert_eq!(rig.end("x", x, true), coordinator);
+            let ticket = rig.join("members", "client", "");
+            let joined = rig.joined(ticket);
+            assert_eq!((joined.error, &*joined.member_id), (coordinator, ""));
+            let refused = rig.produce_as("t", &BatchOptions::default(), &["b=2"]);
+            assert_eq!(refused, Err(ErrorCode::KafkaStorageError));
+            assert_eq!(rig.committed("t").len(), usize::try_from(start).unwrap());
+        }
+        faults.leave_room(None);
+        assert_eq!(rig.produce("t", &["b=2"]), i64::from(start));
+    }
+    assert_eq!(rig.end("x", x, true), ErrorCode::None);
+    take_over(&mut rig, true);
+    assert_eq!((epoch(&rig), rig.committed("t").len()), (4, 4));
+    assert_eq!(rig.broker.take_damages(), []);
+}
+
+#[test]
 fn a_journal_that_grows_is_written_anew() {
     let mut rig = files(&DiskFaults::default());
     rig.topic(NewTopic::new("t", 1).with_config("retention.ms", "77"));

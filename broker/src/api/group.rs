@@ -338,6 +338,16 @@ pub enum GroupState {
 }
 
 impl GroupState {
+    /// Every state that a group can be in that exists.
+    pub const ALL: [Self; 6] = [
+        Self::Empty,
+        Self::PreparingRebalance,
+        Self::CompletingRebalance,
+        Self::Assigning,
+        Self::Reconciling,
+        Self::Stable,
+    ];
+
     /// Kafka's name for it.
     #[must_use]
     pub fn name(self) -> &'static str {

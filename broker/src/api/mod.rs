@@ -8,6 +8,7 @@ mod admin;
 mod consumer_group;
 mod data;
 mod group;
+mod told;
 mod transaction;
 
 use std::fmt;

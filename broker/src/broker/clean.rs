@@ -24,6 +24,7 @@ impl Broker {
         log.begin_compaction(storage, rules)?;
         loop {
             if let Progress::Done(report) = log.step_compaction(storage, STEP_BYTES)? {
+                self.figures.count_compaction(&report);
                 return Ok(report);
             }
         }
@@ -86,6 +87,9 @@ impl Broker {
             .catalogue
             .log_mut(&at)
             .and_then(|(log, _)| log.step_compaction(self.storage.as_mut(), STEP_BYTES));
+        if let Ok(Progress::Done(report)) = &stepped {
+            self.figures.count_compaction(report);
+        }
         if stepped != Ok(Progress::More) {
             self.compacting.remove(&at);
         }

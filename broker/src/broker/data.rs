@@ -29,7 +29,9 @@ impl Broker {
     }
 
     fn append(&mut self, at: &TopicPartition, batch: bytes::Bytes) -> Result<(i64, i64, i64), ErrorCode> {
-        let in_transaction = match BatchHeader::parse(&batch) {
+        self.say_start()?;
+        let header = BatchHeader::parse(&batch);
+        let in_transaction = match header {
             Ok(header) if header.is_transactional() => {
                 let producer = ProducerStamp { id: header.producer_id, epoch: header.producer_epoch };
                 self.coordinator.verify_partition(producer, at)
@@ -48,6 +50,10 @@ impl Broker {
         let appended = log.append(self.storage.as_mut(), batch, &rules)?;
         let start = log.start();
         if !appended.duplicate {
+            if let Ok(header) = header {
+                self.figures.appended_records += u64::try_from(header.records_count).unwrap_or(0);
+                self.figures.appended_bytes += header.size() as u64;
+            }
             self.data_changed();
         }
         let by_broker = rules.timestamp_type == TimestampType::LogAppendTime;

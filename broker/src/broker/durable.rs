@@ -90,7 +90,19 @@ impl Fact {
 impl Broker {
     /// Writes a fact; if that fails it has not happened.
     pub(super) fn note(&mut self, fact: &Fact) -> Result<(), ErrorCode> {
+        self.say_start()?;
         self.storage.journal_append(&fact.encode()).map_err(|_| ErrorCode::KafkaStorageError)
+    }
+
+    /// Writes down that the broker has started once more, if that could not be written yet. What is made of the number
+    /// of the start (leader epochs, ids) must not leave the broker before, or the next start would make the same again.
+    pub(super) fn say_start(&mut self) -> Result<(), ErrorCode> {
+        if self.start_unsaid {
+            let fact = Fact::Started(self.start).encode();
+            self.storage.journal_append(&fact).map_err(|_| ErrorCode::KafkaStorageError)?;
+            self.start_unsaid = false;
+        }
+        Ok(())
     }
 
     /// Storage refuses: what is due is left alone for a while.
@@ -172,6 +184,8 @@ impl Broker {
             self.coordinator.undo(transactional_id, before);
             return Err(ErrorCode::CoordinatorNotAvailable);
         }
+        let state = self.coordinator.get(transactional_id).map(crate::transaction::Transaction::state);
+        self.figures.count_change(known.map(|known| known.state), state);
         result
     }
 
@@ -226,9 +240,11 @@ impl Broker {
         if replayed.unknown {
             return Err(ErrorCode::KafkaStorageError);
         }
+        self.start_unsaid = replayed.any;
         if replayed.any {
             self.start = replayed.start + 1;
-            self.note(&Fact::Started(self.start))?;
+            // On a full disk it is written later, before anything else.
+            let _ = self.say_start();
         }
         self.ids = IdSource::of_start(self.config.seed, self.start);
         self.compacting.clear();

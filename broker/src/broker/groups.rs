@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 impl Broker {
     pub(super) fn join_group(&mut self, client: &ClientId, request: &JoinGroupRequest, ticket: Ticket) {
-        if let Err(error) = self.check_join(request) {
+        let may = self.say_start().map_err(|_| ErrorCode::CoordinatorNotAvailable);
+        if let Err(error) = may.and_then(|()| self.check_join(request)) {
             return self.answer(ticket, refused(error, &request.member_id).into());
         }
         self.with_group(&request.group_id, |groups, turn| {
@@ -107,7 +108,8 @@ impl Broker {
         client: &ClientId,
         request: &ConsumerGroupHeartbeatRequest,
     ) -> ConsumerGroupHeartbeatResponse {
-        let answered = Beat::read(request, client).and_then(|beat| {
+        let may = self.say_start().map_err(|_| (ErrorCode::CoordinatorNotAvailable, String::new()));
+        let answered = may.and_then(|()| Beat::read(request, client)).and_then(|beat| {
             self.with_group(&request.group_id, |groups, turn| {
                 let group = match groups.get_mut(&request.group_id) {
                     Some(group) => group,

@@ -14,6 +14,7 @@ mod crash;
 mod data;
 mod door;
 mod durable;
+mod figures;
 mod groups;
 mod inspect;
 mod offsets;
@@ -34,6 +35,7 @@ use crate::transaction::Coordinator;
 
 #[cfg(feature = "server")]
 pub(crate) use admin::MOST_NEW_PARTITIONS;
+pub use figures::Figures;
 pub use inspect::{OwnedRecord, PartitionView, PendingOffset, RecordState, TransactionView};
 
 use door::{Claim, Late};
@@ -187,9 +189,12 @@ pub struct Broker {
     groups: Groups,
     coordinator: Coordinator,
     faults: Faults,
+    figures: Figures,
     ids: IdSource,
     /// How often the broker has started before on this storage.
     start: u32,
+    /// Whether the journal does not say so yet.
+    start_unsaid: bool,
     /// Type and number of each group as the journal has them.
     noted: BTreeMap<Arc<str>, (GroupType, i32)>,
     /// Producer ids below this one may be given out without writing it down.
@@ -277,8 +282,10 @@ impl Broker {
             groups: Groups::default(),
             coordinator: Coordinator::default(),
             faults: Faults::default(),
+            figures: Figures::default(),
             ids: IdSource::new(config.seed),
             start: 0,
+            start_unsaid: false,
             noted: BTreeMap::new(),
             reserved_producer_ids: 0,
             stalled_until: i64::MIN,

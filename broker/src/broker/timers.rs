@@ -20,8 +20,9 @@ impl Broker {
         if self.now >= self.stalled_until {
             for transactional_id in self.coordinator.timed_out(self.now) {
                 // It was just listed, so it exists; what cannot be written is tried again.
-                if self.fence_and_abort(&transactional_id).is_err() {
-                    self.stall();
+                match self.fence_and_abort(&transactional_id) {
+                    Ok(()) => self.figures.timed_out += 1,
+                    Err(_) => self.stall(),
                 }
             }
             self.write_due_markers();

@@ -157,6 +157,9 @@ impl Broker {
 
     fn write_data_marker(&mut self, due: &DueMarker) -> bool {
         let MarkerTarget::Partition(at) = &due.target else { return true };
+        if self.say_start().is_err() {
+            return false;
+        }
         let Ok((log, settings)) = self.catalogue.log_mut(at) else { return true };
         let rules = settings.keep_rules(self.now);
         let written = log.append_marker(self.storage.as_mut(), &due.marker, &rules);

@@ -23,6 +23,12 @@ impl Clock {
         self.begin_ms.saturating_add(i64::try_from(elapsed).unwrap_or(i64::MAX))
     }
 
+    /// Nanoseconds since the clock was started.
+    #[expect(clippy::disallowed_methods, reason = "this is where the server reads the clock")]
+    pub(super) fn now_ns(&self) -> u64 {
+        u64::try_from(Instant::now().duration_since(self.begin).as_nanos()).unwrap_or(u64::MAX)
+    }
+
     /// How long it is until a time.
     pub(super) fn until(&self, time_ms: i64) -> Duration {
         Duration::from_millis(u64::try_from(time_ms.saturating_sub(self.now_ms())).unwrap_or(0))

@@ -11,8 +11,10 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::apis;
+use super::clock::Clock;
 use super::exchange::{Exchange, Hangup};
 use super::host::{Host, PERMIT_BYTES, Peer};
+use super::notices::TooMany;
 #[cfg(feature = "security")]
 use super::security;
 use crate::api::ClientId;
@@ -37,7 +39,7 @@ type Room = Option<OwnedSemaphorePermit>;
 pub(super) async fn serve(stream: TcpStream, host: Host, peer: Peer) {
     #[cfg(feature = "security")]
     if peer.entrance.protocol.is_encrypted() {
-        if let Some(stream) = security::encrypt(stream, &peer).await {
+        if let Some(stream) = security::encrypt(stream, &host, &peer).await {
             talk(stream, host, peer).await;
         }
         return;
@@ -51,7 +53,13 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: S, host: Host, peer: Pe
     if let Err(hangup) = connection.run().await {
         match hangup {
             Hangup::Idle => tracing::debug!(peer = %remote, "a connection is closed: it was idle"),
-            Hangup::Malformed(why) => tracing::warn!(peer = %remote, why, "a connection is closed"),
+            Hangup::Malformed(why) => {
+                connection.host.counters.malformed.add(1);
+                match connection.host.notices.malformed.admit(connection.host.clock.now_ms()) {
+                    Ok(untold) => tracing::warn!(peer = %remote, why, untold, "a connection is closed"),
+                    Err(TooMany) => tracing::debug!(peer = %remote, why, "a connection is closed"),
+                }
+            }
             Hangup::Failed(code) => tracing::debug!(peer = %remote, %code, "a connection is closed"),
         }
     }
@@ -95,12 +103,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                             ClientId::new(call.client_id.clone()).with_host(Arc::<str>::clone(&host));
                     }
                     let exchange = Exchange::new(&self.host, &self.peer, call.version);
-                    let answer = apis::serve(&exchange, &mut call);
-                    let Some(answer) = unless_gone(answer, &mut self.stream, &mut self.inbox).await else {
+                    let answer = timed(&self.host.clock, apis::serve(&exchange, &mut call));
+                    let Some((answer, took_ns)) =
+                        unless_gone(answer, &mut self.stream, &mut self.inbox).await
+                    else {
                         return Ok(());
                     };
                     held = exchange.held.take();
-                    answer?
+                    let answer = answer?;
+                    self.host.counters.count_request(call.key as i16, took_ns);
+                    answer
                 }
             };
             drop(room);
@@ -203,7 +215,44 @@ async fn unless_gone<S: AsyncRead + Unpin, T>(
     }
 }
 
+/// What a future comes to, and how long this thread has worked on it: what it waits for does not count.
+async fn timed<F: Future>(clock: &Clock, future: F) -> (F::Output, u64) {
+    let mut future = std::pin::pin!(future);
+    let mut took_ns = 0;
+    let output = std::future::poll_fn(|context| {
+        let begin = clock.now_ns();
+        let polled = future.as_mut().poll(context);
+        took_ns += clock.now_ns().saturating_sub(begin);
+        polled
+    });
+    (output.await, took_ns)
+}
+
 /// What a future says when it is asked once.
 async fn futures_now<F: Future>(mut future: std::pin::Pin<&mut F>) -> std::task::Poll<F::Output> {
     std::future::poll_fn(|context| std::task::Poll::Ready(future.as_mut().poll(context))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Clock, futures_now, timed};
+
+    #[tokio::test]
+    async fn what_a_request_waits_for_is_not_its_time() {
+        let clock = Clock::start();
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let mut served = std::pin::pin!(timed(&clock, receiver));
+        assert!(futures_now(served.as_mut()).await.is_pending());
+        let (begin, mut waited) = (clock.now_ns(), 0);
+        while waited < 1_000_000 {
+            waited = clock.now_ns() - begin;
+        }
+        sender.send(7).unwrap();
+        let (answer, took_ns) = served.await;
+        assert_eq!(answer, Ok(7));
+        assert!(
+            took_ns > 0 && took_ns + waited <= clock.now_ns(),
+            "{took_ns} ns, and {waited} ns of waiting"
+        );
+    }
 }

@@ -8,7 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::host::{Host, NODE_ID, PERMIT_BYTES, Peer};
-use crate::api::{Request, Response, Ticket, TopicId, TopicPartition};
+use crate::api::{ApiKey, Request, Response, Ticket, TopicId, TopicPartition};
 use crate::error::ErrorCode;
 use crate::shared::{BrokerGuard, SharedBroker};
 use crate::wire::{self, Malformed};
@@ -84,11 +84,28 @@ impl<'a> Exchange<'a> {
     where
         T: TryFrom<Response, Error = ErrorCode>,
     {
-        let response = match self.submit(request.into()) {
+        let request = request.into();
+        let api = request.api_key();
+        let response = match self.submit(request) {
             Ok(response) => response,
             Err(ticket) => self.wait(ticket).await,
         };
+        self.host.counters.count_errors(api, &response, |error| self.tell(api, error));
         T::try_from(response).map_err(Hangup::Failed)
+    }
+
+    /// An error goes out. That of storage is the operator's business.
+    fn tell(&self, api: ApiKey, error: ErrorCode) {
+        let (peer, client, error_name) = (self.peer.remote, self.peer.client.as_str(), error.name());
+        let of_storage = matches!(error, ErrorCode::KafkaStorageError | ErrorCode::CoordinatorNotAvailable);
+        if of_storage && let Ok(untold) = self.host.notices.storage.admit(self.now_ms()) {
+            tracing::warn!(
+                %peer, client, ?api, error = error_name, untold,
+                "what a client sent cannot be written; is the disk full? It goes on when there is room"
+            );
+        } else {
+            tracing::debug!(%peer, client, ?api, error = error_name, "a request is refused");
+        }
     }
 
     fn submit(&self, request: Request) -> Result<Response, Ticket> {

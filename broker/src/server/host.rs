@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 
 use super::clock::Clock;
+use super::counters::{Counters, Recovery};
 use super::listener::Entrance;
+use super::notices::Notices;
 use super::properties::Properties;
 use crate::api::ClientId;
 use crate::broker::BrokerConfig;
@@ -33,6 +35,8 @@ pub(super) struct Host {
     pub(super) room: Arc<Semaphore>,
     /// Bytes of answers that there is room for, as many as for requests, in pieces of [`PERMIT_BYTES`].
     pub(super) answer_room: Arc<Semaphore>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) notices: Arc<Notices>,
     pub(super) cluster_id: Arc<str>,
     /// The broker's settings, as it shows them.
     pub(super) settings: Arc<[(&'static str, String)]>,
@@ -54,7 +58,7 @@ pub(super) struct Limits {
 }
 
 impl Host {
-    pub(super) fn new(broker: SharedBroker, properties: &Properties) -> Self {
+    pub(super) fn new(broker: SharedBroker, properties: &Properties, recovery: Recovery) -> Self {
         let limits = Limits {
             request_bytes: properties.request_bytes,
             fetch_bytes: properties.fetch_bytes,
@@ -80,7 +84,23 @@ impl Host {
         };
         let clock = Clock::start();
         let (room, answer_room) = (Arc::new(Semaphore::new(room)), Arc::new(Semaphore::new(room)));
-        Self { broker, clock, answers, data, limits, room, answer_room, cluster_id, settings }
+        let counters = Arc::new(Counters::new(recovery));
+        // Until the thread runs it counts as one that has come round.
+        counters.came_round_ms.add(u64::try_from(clock.now_ms()).unwrap_or(0));
+        let notices = Arc::default();
+        Self {
+            broker,
+            clock,
+            answers,
+            data,
+            limits,
+            room,
+            answer_room,
+            counters,
+            notices,
+            cluster_id,
+            settings,
+        }
     }
 }
 

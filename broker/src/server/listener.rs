@@ -168,9 +168,19 @@ impl Listener {
     }
 }
 
-fn bind(address: &str) -> io::Result<TcpListener> {
-    let failed =
-        |error: io::Error| io::Error::new(error.kind(), format!("{address} cannot be listened at: {error}"));
+/// Takes a port.
+pub(super) fn bind(address: &str) -> io::Result<TcpListener> {
+    let failed = |error: io::Error| {
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "; end what listens there, or choose another port (0 takes a free one)"
+            }
+            io::ErrorKind::AddrNotAvailable => "; choose an address of this machine",
+            io::ErrorKind::PermissionDenied => "; choose a port from 1024 on",
+            _ => "; it has to be <host>:<port>",
+        };
+        io::Error::new(error.kind(), format!("{address} cannot be listened at: {error}{hint}"))
+    };
     let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(failed)?.collect();
     let socket = TcpListener::bind(&*addresses).map_err(failed)?;
     socket.set_nonblocking(true)?;

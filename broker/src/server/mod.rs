@@ -18,14 +18,19 @@
 //! 4. Requests have a largest size each (`socket.request.max.bytes`) and together (`queued.max.request.bytes`: who sends
 //!    more waits), connections a number (`max.connections`) and a time that they may be idle
 //!    (`connections.max.idle.ms`).
+//! 5. What it has counted is served on a thread of its own, if asked for ([`Builder::metrics`]).
 
 mod apis;
 mod clock;
 mod connection;
+mod counters;
 mod exchange;
 mod host;
 mod listener;
 mod listeners;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod notices;
 mod properties;
 #[cfg(feature = "security")]
 mod security;
@@ -45,8 +50,12 @@ use crate::broker::{Broker, BrokerConfig};
 use crate::shared::SharedBroker;
 use crate::storage::files::{FileOptions, FileStorage};
 use clock::Clock;
+use counters::Recovery;
 use host::{Host, Peer};
 use listener::{Entrance, Port};
+#[cfg(feature = "metrics")]
+use metrics::MetricsServer;
+use notices::TooMany;
 use properties::Properties;
 
 pub use listener::{Listener, Protocol};
@@ -126,14 +135,35 @@ impl Builder {
         self
     }
 
+    /// Serves `/metrics` for Prometheus, and `/health`, `/health/live` and `/health/ready` for probes, over HTTP at this
+    /// address (`metrics.address`); port 0 takes a free one. Whoever reaches it reads the names of topics, so give it
+    /// [`Builder::METRICS`] unless others shall.
+    ///
+    /// ```
+    /// let server = headwater_broker::Broker::builder().metrics("127.0.0.1:0").start()?;
+    /// println!("http://{}/metrics", server.metrics_address().expect("it was asked for"));
+    /// assert!(server.metrics_text().contains("headwater_broker_connections 0"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn metrics(mut self, address: impl Into<String>) -> Self {
+        self.properties.metrics = Some(address.into());
+        self
+    }
+
+    /// An address for metrics that only this machine reaches. An application's own are at port 9464.
+    #[cfg(feature = "metrics")]
+    pub const METRICS: &str = "127.0.0.1:9465";
+
     /// Starts a broker: a new one in memory, or the one that its folder holds.
     ///
     /// # Errors
     /// When the folder is used by another broker or cannot be read, when the address cannot be listened at, or no thread
     /// started.
     pub fn start(self) -> io::Result<Server> {
-        let broker = SharedBroker::new(open(&self.properties)?);
-        let mut server = self.serve(broker)?;
+        let (broker, recovery) = open(&self.properties)?;
+        let mut server = self.serve_recovered(SharedBroker::new(broker), recovery)?;
         server.owned = true;
         Ok(server)
     }
@@ -143,11 +173,25 @@ impl Builder {
     /// # Errors
     /// As [`Builder::start`].
     pub fn serve(self, broker: SharedBroker) -> io::Result<Server> {
+        self.serve_recovered(broker, Recovery::default())
+    }
+
+    fn serve_recovered(self, broker: SharedBroker, recovery: Recovery) -> io::Result<Server> {
         let ports = self.properties.listeners.open()?;
         // There is one at least.
         let address = ports[0].address;
         let addresses = ports.iter().map(|port| (port.entrance.name.clone(), port.address)).collect();
-        let host = Host::new(broker.clone(), &self.properties);
+        let host = Host::new(broker.clone(), &self.properties, recovery);
+        #[cfg(feature = "metrics")]
+        let (shown, metrics) = (host.clone(), serve_metrics(&self.properties, &host)?);
+        #[cfg(not(feature = "metrics"))]
+        if self.properties.metrics.is_some() {
+            let why = "`metrics.address` needs the feature `metrics`";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        }
+        for Port { address, entrance, .. } in &ports {
+            tracing::info!(%address, listener = entrance.name, protocol = %entrance.protocol, "clients are served");
+        }
         let stop = Arc::new(Notify::new());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let told = stop.clone();
@@ -156,33 +200,74 @@ impl Builder {
             local.block_on(&runtime, serve(ports, host, told));
         };
         let thread = std::thread::Builder::new().name("headwater-broker".to_owned()).spawn(run)?;
-        Ok(Server { address, addresses, broker, stop, thread: Some(thread), owned: false })
+        Ok(Server {
+            address,
+            addresses,
+            broker,
+            stop,
+            thread: Some(thread),
+            owned: false,
+            #[cfg(feature = "metrics")]
+            shown,
+            #[cfg(feature = "metrics")]
+            metrics,
+        })
     }
 }
 
+#[cfg(feature = "metrics")]
+fn serve_metrics(properties: &Properties, host: &Host) -> io::Result<Option<MetricsServer>> {
+    let Some(address) = &properties.metrics else { return Ok(None) };
+    listener::bind(address).and_then(|listener| MetricsServer::start(listener, host)).map(Some)
+}
+
 /// The broker that lies in a folder, or a new one.
-fn open(properties: &Properties) -> io::Result<Broker> {
+fn open(properties: &Properties) -> io::Result<(Broker, Recovery)> {
     let mut config = properties.broker.clone();
     let Some(dir) = &properties.dir else {
         if config.seed == 0 {
             // Topics that are made anew by another broker are other topics, and clients know them by their ids.
             config.seed = RandomState::new().hash_one(());
         }
-        return Ok(Broker::new(config));
+        return Ok((Broker::new(config), Recovery::default()));
     };
-    let failed = |error: &dyn std::fmt::Display| {
-        io::Error::other(format!("the broker's folder {dir} cannot be opened: {error}"))
+    let failed = |error: &dyn std::fmt::Display, kind| {
+        let hint = hint(kind);
+        io::Error::new(kind, format!("the broker's folder {dir} cannot be opened: {error}; {hint}"))
     };
     // Who wants each record to be durable wants that of offsets and transactions, too.
     let flush_journal = config.topic_defaults.get("flush.messages").is_some_and(|messages| messages == "1");
     let options = FileOptions { flush_journal, ..FileOptions::default() };
-    let storage = FileStorage::open(dir, options).map_err(|error| failed(&error))?;
-    let mut broker =
-        Broker::open(config, Box::new(storage), Clock::start().now_ms()).map_err(|error| failed(&error))?;
+    let clock = Clock::start();
+    let storage = FileStorage::open(dir, options).map_err(|error| failed(&error, error.kind()))?;
+    let broker = Broker::open(config, Box::new(storage), clock.now_ms());
+    let mut broker = broker.map_err(|error| failed(&error, io::ErrorKind::Other))?;
+    let mut recovery = Recovery { took_ns: clock.now_ns(), damaged_bytes: 0 };
     for damage in broker.take_damages() {
+        recovery.damaged_bytes += damage.bytes;
         tracing::warn!(%damage, "something is damaged");
     }
-    Ok(broker)
+    tracing::info!(
+        folder = dir,
+        topics = broker.topics().len(),
+        partitions = broker.partitions().count(),
+        damaged_bytes = recovery.damaged_bytes,
+        took_ms = recovery.took_ns / 1_000_000,
+        "the folder is taken up"
+    );
+    Ok((broker, recovery))
+}
+
+/// What to do where a folder cannot be opened.
+fn hint(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::ResourceBusy => "end that one, or choose another folder",
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => "it is a file: choose another name",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "choose a folder that this user may write to"
+        }
+        _ => "something in it cannot be read or written: look at its disk and at who may read its files",
+    }
 }
 
 /// A broker that is served. It ends when this is dropped: connections are closed, and the port is free.
@@ -195,6 +280,10 @@ pub struct Server {
     thread: Option<JoinHandle<()>>,
     /// Whether the broker ends with it.
     owned: bool,
+    #[cfg(feature = "metrics")]
+    shown: Host,
+    #[cfg(feature = "metrics")]
+    metrics: Option<MetricsServer>,
 }
 
 impl Server {
@@ -208,6 +297,20 @@ impl Server {
     #[must_use]
     pub fn addresses(&self) -> &BTreeMap<String, SocketAddr> {
         &self.addresses
+    }
+
+    /// Where metrics are served, if they are.
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(MetricsServer::address)
+    }
+
+    /// The text of `/metrics`, for a program that has an HTTP server already.
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        metrics::text(&self.shown)
     }
 
     /// The broker itself, to look inside or to plant faults.
@@ -258,7 +361,15 @@ async fn accept(
         match socket.accept().await {
             Ok((_, peer)) if places.available_permits() == 0 => {
                 let most = host.limits.connections;
-                tracing::warn!(%peer, "a connection is refused: `max.connections` is {most}");
+                host.counters.refused.add(1);
+                match host.notices.refused.admit(host.clock.now_ms()) {
+                    Ok(untold) => {
+                        tracing::warn!(%peer, untold, "a connection is refused: `max.connections` is {most}");
+                    }
+                    Err(TooMany) => {
+                        tracing::debug!(%peer, "a connection is refused: `max.connections` is {most}");
+                    }
+                }
             }
             Ok((stream, remote)) => {
                 let Ok(local) = stream.local_addr() else { continue };
@@ -267,14 +378,19 @@ async fn accept(
                 let client = ClientId::new("").with_host(format!("/{}", remote.ip()));
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
                 let peer = Peer { client, remote, local, entrance: entrance.clone() };
+                let counters = host.counters.clone();
+                counters.accepted.add(1);
                 let served = connection::serve(stream, host.clone(), peer);
                 tokio::task::spawn_local(async move {
                     served.await;
+                    counters.ended.add(1);
                     drop(place);
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, listener = entrance.name, "a connection could not be accepted");
+                if let Ok(untold) = host.notices.refused.admit(host.clock.now_ms()) {
+                    tracing::warn!(%error, untold, listener = entrance.name, "a connection could not be accepted");
+                }
                 tokio::time::sleep(std::time::Duration::from_millis(TICK_MS)).await;
             }
         }
@@ -283,13 +399,26 @@ async fn accept(
 
 /// Lets the broker do what is due.
 async fn tick(host: Host) {
+    let mut timed_out = host.broker.lock().figures().timed_out;
     loop {
         let now = host.clock.now_ms();
-        let deadline = {
+        let (deadline, damages, figures) = {
             let mut broker = host.broker.lock();
             broker.tick(now);
-            broker.next_deadline()
+            (broker.next_deadline(), broker.take_damages(), broker.figures())
         };
+        let came_round = &host.counters.came_round_ms;
+        came_round.add(u64::try_from(now).unwrap_or(0).saturating_sub(came_round.get()));
+        for damage in damages {
+            if let Ok(untold) = host.notices.damaged.admit(now) {
+                tracing::warn!(%damage, untold, "something is damaged");
+            }
+        }
+        if figures.timed_out > timed_out {
+            let transactions = figures.timed_out - timed_out;
+            tracing::debug!(transactions, "transactions are aborted: their time was up");
+            timed_out = figures.timed_out;
+        }
         let most = std::time::Duration::from_millis(TICK_MS);
         let pause = deadline.map_or(most, |deadline| host.clock.until(deadline).min(most));
         // A deadline that has passed and stays is looked at again soon, not at once.

@@ -20,6 +20,8 @@ pub(super) struct Properties {
     pub(super) listeners: Listeners,
     /// Folder of its data; in memory without one.
     pub(super) dir: Option<String>,
+    /// Where metrics are served, if at all.
+    pub(super) metrics: Option<String>,
     /// `socket.request.max.bytes`.
     pub(super) request_bytes: usize,
     /// `fetch.max.bytes`.
@@ -42,6 +44,7 @@ impl Default for Properties {
             broker: BrokerConfig::default(),
             listeners: Listeners::default(),
             dir: None,
+            metrics: None,
             request_bytes: 100 << 20,
             fetch_bytes: 55 << 20,
             connections: i32::MAX as usize,
@@ -201,6 +204,11 @@ const TABLE: &[(&str, Effect)] = &[
     ("max.connections", number(1, INT, |all, most| all.connections = size(most))),
     ("message.max.bytes", topic("max.message.bytes")),
     ("metadata.log.dir", Effect::Nothing),
+    ("metric.reporters", Effect::Nothing),
+    ("metrics.address", Effect::Text { allowed: "<host>:<port>", set: set_metrics }),
+    ("metrics.num.samples", Effect::Nothing),
+    ("metrics.recording.level", Effect::Nothing),
+    ("metrics.sample.window.ms", Effect::Nothing),
     ("min.insync.replicas", topic("min.insync.replicas")),
     ("node.id", Effect::Nothing),
     ("num.io.threads", Effect::Nothing),
@@ -255,6 +263,16 @@ fn secures(name: &str) -> bool {
         JAAS.iter().any(|mechanism| own.strip_prefix(mechanism) == Some(".sasl.jaas.config"))
             || TABLE.iter().any(|(known, effect)| *known == own && matches!(effect, Effect::Security))
     })
+}
+
+fn set_metrics(all: &mut Properties, value: &str) -> bool {
+    let address = value.trim();
+    let fits =
+        address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if fits {
+        all.metrics = Some(address.to_owned());
+    }
+    fits
 }
 
 fn set_dir(all: &mut Properties, value: &str) -> bool {
@@ -374,6 +392,8 @@ mod tests {
                 "`listeners` cannot be `HTTP:80`; allowed: <listener>://<host>:<port>, and more of them behind commas",
             ),
             ("log.dirs", "a,b", "`log.dirs` cannot be `a,b`; allowed: one folder"),
+            ("metrics.address", ":1", "`metrics.address` cannot be `:1`; allowed: <host>:<port>"),
+            ("metrics.address", "9465", "`metrics.address` cannot be `9465`; allowed: <host>:<port>"),
         ];
         for (name, value, expected) in cases {
             assert_eq!(Properties::default().set(name, value).unwrap_err().to_string(), expected);

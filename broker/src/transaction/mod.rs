@@ -156,6 +156,11 @@ impl Coordinator {
         self.transactions.get(transactional_id)
     }
 
+    /// The states of all transactional ids.
+    pub(crate) fn states(&self) -> impl Iterator<Item = TransactionState> {
+        self.transactions.values().map(Transaction::state)
+    }
+
     pub(crate) fn ids(&self) -> Vec<Arc<str>> {
         self.transactions.keys().cloned().collect()
     }

@@ -48,6 +48,8 @@ pub(super) async fn fetch(
         let late = exchange.now_ms() >= wanted.deadline_ms;
         if bytes >= wanted.min_bytes.min(max_bytes) || failed || late {
             exchange.hold(bytes);
+            let batches = response.partitions.iter().flat_map(|fetched| &fetched.batches);
+            exchange.host.counters.count_fetched(batches);
             return Ok(Some(told(exchange.version, response, wanted.ids)));
         }
         let ends = ends(&response, wanted.request.isolation);

@@ -90,6 +90,12 @@ pub(super) fn versions(key: ApiKey) -> Option<(i16, i16)> {
     SERVED.iter().find(|(served, ..)| *served == key).map(|(_, least, most)| (*least, *most))
 }
 
+/// Numbers and names of all APIs that are served.
+#[cfg(feature = "metrics")]
+pub(super) fn names() -> impl Iterator<Item = (i16, String)> {
+    SERVED.iter().map(|(key, ..)| (*key as i16, format!("{key:?}")))
+}
+
 /// An answer to a request.
 pub(super) fn encode<M>(call: &Call, answer: &M) -> Result<BytesMut, Hangup>
 where

@@ -17,7 +17,8 @@ use crate::error::ErrorCode;
 use crate::server::apis;
 use crate::server::connection::{Connection, FREE_BYTES, FrameLimit};
 use crate::server::exchange::{Exchange, Hangup};
-use crate::server::host::Peer;
+use crate::server::host::{Host, Peer};
+use crate::server::notices::TooMany;
 use crate::wire::{self, Call, Frame, LENGTH_BYTES};
 
 /// What has room always: nobody knows yet who sends it, and no token of the mechanisms here is as long.
@@ -36,13 +37,23 @@ enum Stand {
 }
 
 /// Encrypts a connection; `None` when that fails, which the log is told.
-pub(in crate::server) async fn encrypt(stream: TcpStream, peer: &Peer) -> Option<TlsStream<TcpStream>> {
+pub(in crate::server) async fn encrypt(
+    stream: TcpStream,
+    host: &Host,
+    peer: &Peer,
+) -> Option<TlsStream<TcpStream>> {
     let acceptor = peer.entrance.guard.tls.as_ref()?;
     let listener = peer.entrance.name.as_str();
-    tls::handshake(acceptor, stream)
-        .await
-        .inspect_err(|why| tracing::warn!(peer = %peer.remote, listener, why, "a connection is closed"))
-        .ok()
+    let failed = |why: &String| {
+        host.counters.failed_logins.add(1);
+        match host.notices.login.admit(host.clock.now_ms()) {
+            Ok(untold) => {
+                tracing::warn!(peer = %peer.remote, listener, why, untold, "a connection is closed");
+            }
+            Err(TooMany) => tracing::debug!(peer = %peer.remote, listener, why, "a connection is closed"),
+        }
+    };
+    tls::handshake(acceptor, stream).await.inspect_err(failed).ok()
 }
 
 /// Lets the client log in, where it has to; says whether it may go on.
@@ -68,7 +79,12 @@ pub(in crate::server) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
         }
         Stand::Refused(refusal) => {
             let user = Excerpt(refusal.user.as_deref().unwrap_or_default());
-            tracing::warn!(%peer, listener, ?user, why = refusal.why, "a login failed");
+            let (host, why) = (&connection.host, refusal.why);
+            host.counters.failed_logins.add(1);
+            match host.notices.login.admit(host.clock.now_ms()) {
+                Ok(untold) => tracing::warn!(%peer, listener, ?user, why, untold, "a login failed"),
+                Err(TooMany) => tracing::debug!(%peer, listener, ?user, why, "a login failed"),
+            }
             Ok(false)
         }
     }
@@ -172,6 +188,7 @@ mod tests {
     use crate::api::ClientId;
     use crate::broker::{Broker, BrokerConfig};
     use crate::server::connection;
+    use crate::server::counters::Recovery;
     use crate::server::host::{Host, Peer};
     use crate::server::listener::Listener;
     use crate::server::properties::Properties;
@@ -185,7 +202,7 @@ mod tests {
         let port = Listener::new("SASL_PLAINTEXT", "127.0.0.1:0").sasl(sasl).open().unwrap();
         let listener = tokio::net::TcpListener::from_std(port.socket).unwrap();
         let broker = SharedBroker::new(Broker::new(BrokerConfig::default()));
-        let host = Host::new(broker, &Properties::default());
+        let host = Host::new(broker, &Properties::default(), Recovery::default());
         // Silent from the beginning, in the middle of a frame, in the middle of a login.
         let handshake = b"\0\0\0\x13\0\x11\0\x01\0\0\0\x01\0\x02me\0\x05PLAIN";
         for said in [&b""[..], &handshake[..9], handshake] {

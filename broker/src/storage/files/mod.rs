@@ -92,10 +92,7 @@ impl FileStorage {
         let disk = Disk::new(options.faults);
         disk.make_folder(&root)?;
         let lock = disk.create(&root.join(LOCK))?;
-        lock.try_lock().map_err(|_| {
-            let what = format!("{} is used by another broker", root.display());
-            io::Error::new(io::ErrorKind::ResourceBusy, what)
-        })?;
+        lock.try_lock().map_err(|_| io::Error::new(io::ErrorKind::ResourceBusy, "another broker uses it"))?;
         let shelf = Shelf::new(disk, options.open_files);
         let clean = shelf.disk.size(&root.join(CLEAN_END)).is_ok();
         shelf.disk.remove(&root.join(CLEAN_END))?;
