@@ -94,10 +94,11 @@ pub struct PendingOffset {
 }
 
 impl Broker {
-    /// The cluster's id; it follows from the seed.
+    /// The cluster's id.
     #[must_use]
     pub fn cluster_id(&self) -> Arc<str> {
-        crate::identity::IdSource::new(!self.config.seed).cluster_id()
+        let own = || crate::identity::IdSource::new(!self.config.seed).cluster_id();
+        self.config.cluster_id.clone().unwrap_or_else(own)
     }
 
     /// Names of all topics, in order.

@@ -43,6 +43,8 @@ use door::{Claim, Late};
 pub struct BrokerConfig {
     /// Topic and member ids follow from it.
     pub seed: u64,
+    /// The cluster's id; without one it follows from the seed.
+    pub cluster_id: Option<Arc<str>>,
     /// `num.partitions`: for topics created without a number.
     pub default_partitions: i32,
     /// Settings of topics that do not set them themselves, by the names that topics have for them, where they are not
@@ -94,6 +96,7 @@ impl Default for BrokerConfig {
     fn default() -> Self {
         Self {
             seed: 0,
+            cluster_id: None,
             default_partitions: 1,
             topic_defaults: BTreeMap::new(),
             auto_create_topics: false,

@@ -42,6 +42,7 @@ use tokio::task::LocalSet;
 
 use crate::api::ClientId;
 use crate::broker::{Broker, BrokerConfig};
+use crate::identity::IdSource;
 use crate::shared::SharedBroker;
 use crate::storage::files::{FileOptions, FileStorage};
 use clock::Clock;
@@ -163,13 +164,12 @@ impl Builder {
 /// The broker that lies in a folder, or a new one.
 fn open(properties: &Properties) -> io::Result<Broker> {
     let mut config = properties.broker.clone();
-    let Some(dir) = &properties.dir else {
-        if config.seed == 0 {
-            // Topics that are made anew by another broker are other topics, and clients know them by their ids.
-            config.seed = RandomState::new().hash_one(());
-        }
-        return Ok(Broker::new(config));
-    };
+    let random = || RandomState::new().hash_one(());
+    if config.seed == 0 {
+        // Topics that are made anew by another broker are other topics, and clients know them by their ids.
+        config.seed = random();
+    }
+    let Some(dir) = &properties.dir else { return Ok(Broker::new(config)) };
     let failed = |error: &dyn std::fmt::Display| {
         io::Error::other(format!("the broker's folder {dir} cannot be opened: {error}"))
     };
@@ -177,6 +177,9 @@ fn open(properties: &Properties) -> io::Result<Broker> {
     let flush_journal = config.topic_defaults.get("flush.messages").is_some_and(|messages| messages == "1");
     let options = FileOptions { flush_journal, ..FileOptions::default() };
     let storage = FileStorage::open(dir, options).map_err(|error| failed(&error))?;
+    let cluster_id =
+        storage.cluster_id(&IdSource::new(random()).cluster_id()).map_err(|error| failed(&error))?;
+    config.cluster_id = Some(cluster_id);
     let mut broker =
         Broker::open(config, Box::new(storage), Clock::start().now_ms()).map_err(|error| failed(&error))?;
     for damage in broker.take_damages() {

@@ -14,6 +14,7 @@
 //! in memory by the dozen, and one 48 KiB index at most stands for the active segment of each partition.
 
 mod append;
+mod cluster;
 mod disk;
 mod folder;
 mod handles;
