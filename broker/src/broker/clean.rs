@@ -72,9 +72,6 @@ impl Broker {
         if due(&mut self.next_retention, self.config.retention_interval_ms, self.now) {
             for at in self.all_partitions() {
                 let _ = self.apply_retention(&at.topic, at.partition, self.now);
-                if let Ok((log, _)) = self.catalogue.log_mut(&at) {
-                    log.expire_producers(self.now);
-                }
             }
         }
     }

@@ -31,6 +31,10 @@ impl Broker {
         self.advance(now);
         self.recover()?;
         self.down = false;
+        if self.config.producer_id_expiration_check_interval_ms.is_some() {
+            // Those of whom is not known when they wrote last count from now.
+            self.expire_producers(self.now);
+        }
         self.data_changed();
         Ok(())
     }

@@ -51,6 +51,7 @@ impl Replayed {
                 self.deleted.push((name, id, partitions));
             }
             Fact::Transaction(transaction) => self.coordinator.restore(transaction),
+            Fact::TransactionForgotten(id) => self.coordinator.forget(&id),
             Fact::ProducerIds(next) => self.coordinator.skip_producer_ids(next),
             fact => fact.apply_to_groups(&mut self.groups),
         }
@@ -165,9 +166,12 @@ impl Broker {
         let before = self.coordinator.before(transactional_id);
         let known = self.coordinator.fact(transactional_id);
         let result = act(&mut self.coordinator);
-        let now = self.coordinator.fact(transactional_id).filter(|now| known.as_ref() != Some(now));
-        if let Some(now) = now
-            && self.note(&Fact::Transaction(now)).is_err()
+        if self.coordinator.fact(transactional_id) == known {
+            return result;
+        }
+        self.coordinator.touch(transactional_id, self.now);
+        if let Some(changed) = self.coordinator.fact(transactional_id)
+            && self.note(&Fact::Transaction(changed)).is_err()
         {
             self.coordinator.undo(transactional_id, before);
             return Err(ErrorCode::CoordinatorNotAvailable);

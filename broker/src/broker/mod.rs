@@ -14,6 +14,7 @@ mod crash;
 mod data;
 mod door;
 mod durable;
+mod expiry;
 mod groups;
 mod inspect;
 mod offsets;
@@ -81,6 +82,15 @@ pub struct BrokerConfig {
     pub offsets_retention_check_interval_ms: Option<i64>,
     /// `transaction.max.timeout.ms`.
     pub transaction_max_timeout_ms: i64,
+    /// `transactional.id.expiration.ms`.
+    pub transactional_id_expiration_ms: i64,
+    /// `transaction.remove.expired.transaction.cleanup.interval.ms`; `None` leaves it to
+    /// [`Broker::expire_transactional_ids`].
+    pub transactional_id_expiration_check_interval_ms: Option<i64>,
+    /// `producer.id.expiration.ms`.
+    pub producer_id_expiration_ms: i64,
+    /// `producer.id.expiration.check.interval.ms`; `None` leaves it to [`Broker::expire_producers`].
+    pub producer_id_expiration_check_interval_ms: Option<i64>,
     /// `offset.metadata.max.bytes`.
     pub offset_metadata_max_bytes: usize,
     /// How often [`Broker::tick`] compacts; `None` leaves it to [`Broker::compact`].
@@ -114,6 +124,10 @@ impl Default for BrokerConfig {
             offsets_retention_ms: 7 * 24 * 3_600_000,
             offsets_retention_check_interval_ms: None,
             transaction_max_timeout_ms: 900_000,
+            transactional_id_expiration_ms: 7 * 24 * 3_600_000,
+            transactional_id_expiration_check_interval_ms: None,
+            producer_id_expiration_ms: 24 * 3_600_000,
+            producer_id_expiration_check_interval_ms: None,
             offset_metadata_max_bytes: 4_096,
             compaction_interval_ms: None,
             retention_interval_ms: None,
@@ -215,6 +229,8 @@ pub struct Broker {
     next_compaction: Option<i64>,
     next_retention: Option<i64>,
     next_offset_expiry: Option<i64>,
+    next_producer_expiry: Option<i64>,
+    next_transactional_id_expiry: Option<i64>,
     /// Partitions that are being compacted by the clock.
     compacting: BTreeSet<TopicPartition>,
 }
@@ -298,6 +314,8 @@ impl Broker {
             next_compaction: None,
             next_retention: None,
             next_offset_expiry: None,
+            next_producer_expiry: None,
+            next_transactional_id_expiry: None,
             compacting: BTreeSet::new(),
             config,
         }

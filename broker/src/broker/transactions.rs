@@ -137,6 +137,7 @@ impl Broker {
             }
             let id = &due.transactional_id;
             self.coordinator.marker_written(&due);
+            self.coordinator.touch(id, self.now);
             if let Some(fact) = self.coordinator.fact(id).filter(|fact| fact.partitions.is_empty()) {
                 // All is written. Who does not know it after a crash looks, and finds the markers.
                 let _ = self.note(&Fact::Transaction(fact));

@@ -18,8 +18,11 @@ const ENDED: u8 = 5;
 const OFFSETS_DELETED: u8 = 6;
 const GROUP: u8 = 7;
 const GROUP_DELETED: u8 = 8;
-const TRANSACTION: u8 = 9;
+/// Without the time of its last change, as journals have it that were written before that was kept.
+const TRANSACTION_OLD: u8 = 9;
 const PRODUCER_IDS: u8 = 10;
+const TRANSACTION: u8 = 11;
+const TRANSACTION_FORGOTTEN: u8 = 12;
 
 const STATES: [TransactionState; 6] = [
     TransactionState::Empty,
@@ -94,6 +97,7 @@ impl Put {
         self.number(transaction.started_at);
         self.list(&transaction.partitions, Self::partition);
         self.list(&transaction.groups, |put, group| put.text(group));
+        self.number(transaction.updated_at.unwrap_or(i64::MIN));
     }
 }
 
@@ -154,6 +158,12 @@ impl Take<'_> {
     }
 
     fn transaction(&mut self) -> Option<TransactionFact> {
+        let old = self.old_transaction()?;
+        let updated_at = self.number().map(|time: i64| Some(time).filter(|time| *time > i64::MIN))?;
+        Some(TransactionFact { updated_at, ..old })
+    }
+
+    fn old_transaction(&mut self) -> Option<TransactionFact> {
         Some(TransactionFact {
             id: self.text()?,
             producer: ProducerStamp { id: self.number()?, epoch: self.number()? },
@@ -161,6 +171,7 @@ impl Take<'_> {
             timeout_ms: self.number()?,
             state: *STATES.get(self.number::<usize>()?)?,
             started_at: self.number()?,
+            updated_at: None,
             partitions: self.list(Self::partition)?,
             groups: self.list(Self::text)?,
         })
@@ -197,6 +208,8 @@ impl Take<'_> {
             }),
             GROUP_DELETED => Fact::GroupDeleted(self.text()?),
             TRANSACTION => Fact::Transaction(self.transaction()?),
+            TRANSACTION_OLD => Fact::Transaction(self.old_transaction()?),
+            TRANSACTION_FORGOTTEN => Fact::TransactionForgotten(self.text()?),
             PRODUCER_IDS => Fact::ProducerIds(self.number()?),
             _ => return None,
         })
@@ -253,6 +266,10 @@ impl Fact {
             Self::Transaction(transaction) => {
                 out.0.push(TRANSACTION);
                 out.transaction(transaction);
+            }
+            Self::TransactionForgotten(id) => {
+                out.0.push(TRANSACTION_FORGOTTEN);
+                out.text(id);
             }
             Self::ProducerIds(next) => {
                 out.0.push(PRODUCER_IDS);

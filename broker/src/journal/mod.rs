@@ -37,6 +37,8 @@ pub(crate) enum Fact {
     GroupDeleted(Arc<str>),
     /// A transactional id is now like this.
     Transaction(TransactionFact),
+    /// A transactional id is not known any more.
+    TransactionForgotten(Arc<str>),
     /// Producer ids below this one may have been given out.
     ProducerIds(i64),
 }
@@ -85,9 +87,11 @@ mod tests {
                 timeout_ms: 60_000,
                 state: TransactionState::PrepareAbort,
                 started_at: 77,
+                updated_at: Some(78),
                 partitions: vec![at],
                 groups: vec![group],
             }),
+            Fact::TransactionForgotten(Arc::from("x")),
             Fact::ProducerIds(1_000),
         ]
     }

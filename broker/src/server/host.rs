@@ -97,9 +97,11 @@ fn settings(config: &BrokerConfig, limits: &Limits) -> Arc<[(&'static str, Strin
         ("node.id", NODE_ID.to_string()),
         ("num.partitions", config.default_partitions.to_string()),
         ("offset.metadata.max.bytes", config.offset_metadata_max_bytes.to_string()),
+        ("producer.id.expiration.ms", config.producer_id_expiration_ms.to_string()),
         ("queued.max.request.bytes", limits.queued_bytes.to_string()),
         ("socket.request.max.bytes", limits.request_bytes.to_string()),
         ("transaction.max.timeout.ms", config.transaction_max_timeout_ms.to_string()),
+        ("transactional.id.expiration.ms", config.transactional_id_expiration_ms.to_string()),
     ]
     .into()
 }
