@@ -24,10 +24,10 @@ mod transactions;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::api::{ClientId, GroupType, Request, Response, Ticket, TopicPartition};
+use crate::api::{ClientId, Request, Response, Ticket, TopicPartition};
 use crate::error::ErrorCode;
 use crate::faults::Faults;
-use crate::group::{GroupRules, Groups};
+use crate::group::{GroupRules, Groups, Noted};
 use crate::identity::IdSource;
 use crate::storage::{MemoryStorage, Storage};
 use crate::topic::{Catalogue, Defaults};
@@ -207,8 +207,8 @@ pub struct Broker {
     ids: IdSource,
     /// How often the broker has started before on this storage.
     start: u32,
-    /// Type and number of each group as the journal has them.
-    noted: BTreeMap<Arc<str>, (GroupType, i32)>,
+    /// What the journal has of each group.
+    noted: BTreeMap<Arc<str>, Noted>,
     /// Producer ids below this one may be given out without writing it down.
     reserved_producer_ids: i64,
     /// What storage has refused is not tried again before this time.
