@@ -94,11 +94,12 @@ impl PartitionLog {
             let _ = storage.save_snapshot(self.id, self.end, &self.snapshot());
         }
         self.note(&header, &bytes);
+        self.note_producer(&header);
         Ok(())
     }
 
-    /// Takes a batch at the end of the log into epochs, producers and transactions. The bytes are looked at
-    /// if it is a control batch.
+    /// Takes a batch at the end of the log into epochs and transactions. The bytes are looked at if it is a control
+    /// batch.
     pub(super) fn note(&mut self, header: &BatchHeader, bytes: &[u8]) {
         self.epochs.note(header.leader_epoch, header.base_offset);
         self.end = header.next_offset();
@@ -106,16 +107,23 @@ impl PartitionLog {
             return;
         }
         if header.is_control() {
-            self.producers.note_marker(header);
             if let Some(marker) = Batch::parse(bytes).ok().and_then(|batch| Marker::decode(&batch)) {
                 self.transactions.end(header.producer_id, marker.kind, header.base_offset);
             }
             return;
         }
-        self.producers.note_data(header);
         // What compaction emptied was decided long ago and must not open a transaction again.
         if header.is_transactional() && header.records_count > 0 {
             self.transactions.begin(header.producer_id, header.base_offset);
+        }
+    }
+
+    /// Takes a batch at the end of the log into producers.
+    pub(super) fn note_producer(&mut self, header: &BatchHeader) {
+        match (header.has_producer(), header.is_control()) {
+            (false, _) => {}
+            (true, true) => self.producers.note_marker(header),
+            (true, false) => self.producers.note_data(header),
         }
     }
 }

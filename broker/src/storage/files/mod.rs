@@ -219,9 +219,9 @@ impl Storage for FileStorage {
         partition.rewrite(shelf, &batches)
     }
 
-    fn commit_rewrite(&mut self, log: LogId) -> io::Result<()> {
+    fn commit_rewrite(&mut self, log: LogId, snapshot: (i64, &[u8])) -> io::Result<()> {
         let (partition, shelf) = self.change(log)?;
-        partition.commit_rewrite(shelf)
+        partition.commit_rewrite(shelf, snapshot)
     }
 
     fn abort_rewrite(&mut self, log: LogId) {
