@@ -49,7 +49,7 @@ impl Broker {
         let moved = log.retain(self.storage.as_mut(), &rules)?;
         let start = log.start();
         if moved {
-            self.data_changed();
+            self.data_changed(Some(&TopicPartition::new(topic, partition)));
         }
         Ok(start)
     }

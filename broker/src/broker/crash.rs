@@ -34,7 +34,7 @@ impl Broker {
             // Those of whom is not known when they wrote last count from now.
             self.expire_producers(self.now);
         }
-        self.data_changed();
+        self.data_changed(None);
         Ok(())
     }
 

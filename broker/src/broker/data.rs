@@ -48,7 +48,7 @@ impl Broker {
         let appended = log.append(self.storage.as_mut(), batch, &rules)?;
         let start = log.start();
         if !appended.duplicate {
-            self.data_changed();
+            self.data_changed(Some(at));
         }
         let by_broker = rules.timestamp_type == TimestampType::LogAppendTime;
         Ok((appended.base_offset, if by_broker { self.now } else { -1 }, start))
@@ -108,7 +108,7 @@ impl Broker {
             let log = self.catalogue.log_mut(&wanted.at);
             let trimmed = log.and_then(|(log, _)| log.delete_records(storage, wanted.before_offset));
             if trimmed.is_ok() {
-                self.data_changed();
+                self.data_changed(Some(&wanted.at));
             }
             let error = ErrorCode::of(&trimmed);
             partitions.push(TrimmedPartition { at: wanted.at, error, low_watermark: trimmed.unwrap_or(-1) });

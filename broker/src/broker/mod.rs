@@ -146,6 +146,29 @@ impl BrokerConfig {
     }
 }
 
+/// Partitions to which data came, or that lost some, or whose last stable offset moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// These.
+    These(BTreeSet<TopicPartition>),
+    /// Whichever there are, and some that there were.
+    All,
+}
+
+impl Default for Moved {
+    fn default() -> Self {
+        Self::These(BTreeSet::new())
+    }
+}
+
+impl Moved {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::These(these) if these.is_empty())
+    }
+}
+
 /// A broker of one node.
 ///
 /// ```
@@ -216,6 +239,7 @@ pub struct Broker {
     now: i64,
     version: u64,
     data_version: u64,
+    moved: Moved,
     asked: u64,
     down: bool,
     next_ticket: u64,
@@ -304,6 +328,7 @@ impl Broker {
             now: i64::MIN,
             version: 0,
             data_version: 0,
+            moved: Moved::default(),
             asked: 0,
             down: false,
             next_ticket: 0,
@@ -359,9 +384,20 @@ impl Broker {
         self.data_version + self.asked
     }
 
-    fn data_changed(&mut self) {
+    /// The partitions that [`Broker::data_version`] has risen for since the last call.
+    pub fn take_moved(&mut self) -> Moved {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// Something has happened to a partition, or to all of them.
+    fn data_changed(&mut self, at: Option<&TopicPartition>) {
         self.data_version += 1;
         self.version += 1;
+        match (at, &mut self.moved) {
+            (None, moved) => *moved = Moved::All,
+            (Some(at), Moved::These(these)) if !these.contains(at) => drop(these.insert(at.clone())),
+            _ => {}
+        }
     }
 
     /// Applies a request. Parked requests are answered later.

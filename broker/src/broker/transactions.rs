@@ -161,7 +161,7 @@ impl Broker {
         let Ok((log, settings)) = self.catalogue.log_mut(at) else { return true };
         let rules = settings.keep_rules(self.now);
         let written = log.append_marker(self.storage.as_mut(), &due.marker, &rules);
-        self.data_changed();
+        self.data_changed(Some(at));
         written.is_ok()
     }
 }

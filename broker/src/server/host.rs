@@ -9,6 +9,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::clock::Clock;
 use super::listener::Entrance;
 use super::properties::Properties;
+use super::waiting::Waiting;
 use crate::api::ClientId;
 use crate::broker::BrokerConfig;
 use crate::shared::SharedBroker;
@@ -26,8 +27,8 @@ pub(super) struct Host {
     pub(super) clock: Clock,
     /// Somebody's answer is ready.
     pub(super) answers: Arc<Notify>,
-    /// There is data, or a last stable offset has moved.
-    pub(super) data: Arc<Notify>,
+    /// Fetches that wait for data, or for a last stable offset.
+    pub(super) waiting: Arc<Waiting>,
     pub(super) limits: Limits,
     /// Bytes of requests that there is room for, in pieces of [`PERMIT_BYTES`].
     pub(super) room: Arc<Semaphore>,
@@ -64,15 +65,13 @@ impl Host {
             idle: Duration::from_millis(u64::try_from(properties.idle_ms).unwrap_or(u64::MAX)),
         };
         let room = (limits.queued_bytes / PERMIT_BYTES).min(Semaphore::MAX_PERMITS);
-        let (answers, data) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let (tell_answers, tell_data) = (answers.clone(), data.clone());
-        broker.listen(move |change| {
+        let (answers, waiting) = (Arc::new(Notify::new()), Arc::new(Waiting::default()));
+        let (tell_answers, tell_waiting) = (answers.clone(), waiting.clone());
+        broker.listen_closely(move |change, moved| {
             if change.answers {
                 tell_answers.notify_waiters();
             }
-            if change.data {
-                tell_data.notify_waiters();
-            }
+            tell_waiting.wake(moved);
         });
         let (cluster_id, settings) = {
             let broker = broker.lock();
@@ -80,7 +79,7 @@ impl Host {
         };
         let clock = Clock::start();
         let (room, answer_room) = (Arc::new(Semaphore::new(room)), Arc::new(Semaphore::new(room)));
-        Self { broker, clock, answers, data, limits, room, answer_room, cluster_id, settings }
+        Self { broker, clock, answers, waiting, limits, room, answer_room, cluster_id, settings }
     }
 }
 

@@ -29,6 +29,7 @@ mod listeners;
 mod properties;
 #[cfg(feature = "security")]
 mod security;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
