@@ -20,6 +20,8 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("log.cleaner.backoff.ms", "15000"),
     ("log.retention.check.interval.ms", "300000"),
     ("offsets.retention.check.interval.ms", "600000"),
+    ("producer.id.expiration.check.interval.ms", "600000"),
+    ("transaction.remove.expired.transaction.cleanup.interval.ms", "3600000"),
 ];
 
 const ENVIRONMENT: &str = "RUST_LOG says what is logged, to standard error: `info` unless it is set, `debug` for each request that is refused,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, Moved};
 
 /// What has changed while somebody had the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct Change {
     pub news: bool,
 }
 
-type Listener = Box<dyn Fn(Change) + Send + Sync>;
+type Listener = Box<dyn Fn(Change, &Moved) + Send + Sync>;
 
 struct Inside {
     broker: Mutex<Broker>,
@@ -41,6 +41,11 @@ impl SharedBroker {
     /// Has `listener` called whenever there is news or answers are ready. It is called by the thread that made the
     /// change, after it has let the broker go; it must not wait for anything.
     pub fn listen(&self, listener: impl Fn(Change) + Send + Sync + 'static) {
+        self.listen_closely(move |change, _| listener(change));
+    }
+
+    /// The same for who wants to know which partitions moved.
+    pub fn listen_closely(&self, listener: impl Fn(Change, &Moved) + Send + Sync + 'static) {
         self.inside.listeners.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(listener));
     }
 
@@ -54,9 +59,9 @@ impl SharedBroker {
         BrokerGuard { broker: Some(broker), known, shared: self }
     }
 
-    fn tell(&self, change: Change) {
+    fn tell(&self, change: Change, moved: &Moved) {
         for listener in &*self.inside.listeners.read().unwrap_or_else(PoisonError::into_inner) {
-            listener(change);
+            listener(change, moved);
         }
     }
 }
@@ -91,15 +96,16 @@ impl DerefMut for BrokerGuard<'_> {
 
 impl Drop for BrokerGuard<'_> {
     fn drop(&mut self) {
-        let Some(broker) = self.broker.take() else { return };
+        let Some(mut broker) = self.broker.take() else { return };
         let change = Change {
             data: broker.data_version() != self.known.0,
             answers: broker.has_answers(),
             news: broker.news() != self.known.1,
         };
+        let moved = if change.data { broker.take_moved() } else { Moved::default() };
         drop(broker);
         if change.news || change.answers {
-            self.shared.tell(change);
+            self.shared.tell(change, &moved);
         }
     }
 }

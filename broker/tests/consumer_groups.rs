@@ -580,19 +580,23 @@ fn time_outs_are_kept_within_their_limits() {
     );
 }
 
-/// Members are lost, epochs are not.
 #[test]
-fn a_crash_loses_members_and_no_epochs() {
+fn a_crash_loses_neither_members_nor_epochs() {
     check(
         "topic t 2
          a joins t -> a@1 t01
          b joins t -> b@2 nothing
          crash
-         group -> Empty 2/2
-         a beats -> UNKNOWN_MEMBER_ID
-         a commits -> UNKNOWN_MEMBER_ID
-         a joins t -> a@3 t01
-         a commits with 2 -> STALE_MEMBER_EPOCH
+         group -> Reconciling 2/2
+         a commits -> NONE
+         a beats -> a@1 t0
+         b beats -> b@2
+         crash
+         a beats -> a@2
+         crash
+         b beats -> b@2 t1
+         group -> Stable 2/2
+         a commits with 1 -> STALE_MEMBER_EPOCH
          a commits -> NONE",
     );
 }

@@ -1,5 +1,6 @@
 //! A random walk of a consumer group against what must always hold: members join, leave, fall silent, lose answers,
-//! are slow to give up what they shall, change their minds; topics come, grow and go; the broker crashes.
+//! are slow to give up what they shall, change their minds; topics come, grow and go; the broker crashes, or its disk is
+//! full for a moment.
 //!
 //! 1. No partition is held by two members, as members see it.
 //! 2. Epochs never go back.
@@ -17,6 +18,7 @@ use headwater_broker::api::{
     CreatePartitionsResponse, DeleteTopicsRequest, DeleteTopicsResponse, DescribedConsumerGroup, GroupState,
     NewPartitions, NewTopic, TopicId, TopicIdPartitions,
 };
+use headwater_broker::storage::files::DiskFaults;
 use headwater_broker::{BrokerConfig, ErrorCode};
 use rig::{REBALANCE_MS, Rig};
 
@@ -52,6 +54,7 @@ struct Client {
 
 struct Walk {
     rig: Rig,
+    faults: DiskFaults,
     dice: Dice,
     assignor: Option<Arc<str>>,
     /// All want the same topics.
@@ -80,11 +83,13 @@ fn held(named: &[TopicIdPartitions]) -> Held {
 
 impl Walk {
     fn new(seed: u64) -> Self {
-        let mut rig = Rig::with(BrokerConfig { seed, ..BrokerConfig::default() });
+        let faults = DiskFaults::default();
+        let mut rig = Rig::in_folder(BrokerConfig { seed, ..BrokerConfig::default() }, faults.clone());
         rig.topic(NewTopic::new("a", 3));
         let assignor = (seed % 4 == 3).then(|| Arc::from("range"));
         let alike = seed.is_multiple_of(2);
-        Self { rig, dice: Dice(seed), assignor, alike, clients: vec![], names: 0, group_epoch: 0 }
+        let clients = vec![];
+        Self { rig, faults, dice: Dice(seed), assignor, alike, clients, names: 0, group_epoch: 0 }
     }
 
     fn some_topics(&mut self) -> Vec<&'static str> {
@@ -164,6 +169,8 @@ impl Walk {
                 client.told.clear();
                 client.epoch = 0;
             }
+            // Nothing has happened: it tells everything once more.
+            ErrorCode::CoordinatorNotAvailable => client.missed = true,
             // It gives everything up. The broker still knows it, so it leaves to join again.
             ErrorCode::FencedMemberEpoch | ErrorCode::UnreleasedInstanceId => self.leave(who),
             other => panic!("{other}"),
@@ -245,9 +252,17 @@ impl Walk {
                 // It is killed: nobody tells the broker.
                 self.clients.remove(who);
             }
-            95 => {
+            95 | 96 => {
+                let before = self.group();
                 self.rig.broker.crash(self.rig.now);
                 self.rig.broker.restart(self.rig.now).unwrap();
+                assert_eq!(self.group(), before, "all is as it was");
+            }
+            97 => {
+                // The disk is full for a moment.
+                self.faults.leave_room(Some(0));
+                self.beat(who, true);
+                self.faults.leave_room(None);
             }
             _ => self.rig.pass(1_000),
         }

@@ -90,6 +90,41 @@ fn a_compaction_may_be_cut_off_after_any_change_of_the_disk() {
     }
 }
 
+/// Of what the producer has written a compaction leaves an empty batch, the last one.
+#[test]
+fn producers_are_known_wherever_a_compaction_was_cut_off() {
+    let with = |sequence| BatchOptions::idempotent(7, 0, sequence);
+    let mut changes = 0;
+    loop {
+        let faults = DiskFaults::default();
+        let mut rig = files(&faults);
+        rig.topic(compacted(14));
+        for sequence in 0..7 {
+            assert_eq!(rig.produce_as("t", &with(sequence), &["a=1"]), Ok(i64::from(sequence)));
+        }
+        rig.produce("t", &["a=2"]);
+        rig.produce("t", &["b=1"]);
+        faults.stop_after(Some(changes));
+        let compacted = rig.broker.compact("t", 0, rig.now);
+        let done = compacted.is_ok() && faults.changes() <= changes;
+        faults.stop_after(None);
+        rig.reopen();
+        for sequence in 2..7 {
+            let again = rig.produce_as("t", &with(sequence), &["a=1"]);
+            assert_eq!(again, Ok(i64::from(sequence)), "a duplicate, stopped after {changes}");
+        }
+        assert_eq!(rig.produce_as("t", &with(8), &["a=3"]), Err(ErrorCode::OutOfOrderSequenceNumber));
+        assert_eq!(rig.produce_as("t", &with(7), &["a=3"]), Ok(9), "stopped after {changes}");
+        rig.reopen();
+        assert_eq!(rig.produce_as("t", &with(7), &["a=3"]), Ok(9), "stopped after {changes}");
+        if done {
+            break;
+        }
+        changes += 1;
+    }
+    assert!(changes > 5, "{changes}");
+}
+
 #[test]
 fn a_disk_that_fails_under_a_compaction_changes_nothing() {
     let faults = DiskFaults::default();

@@ -574,3 +574,32 @@ fn waiting_ends_with_news() {
     cluster.wait(60_000);
     writes.join().unwrap();
 }
+
+/// As clients of other languages do through a port.
+#[cfg(feature = "embedded")]
+#[test]
+fn records_that_somebody_has_compressed_are_read() {
+    use headwater_broker::api::{ProducePartition, ProduceRequest, ProduceResponse};
+    use headwater_broker::batch::{BatchOptions, Compression, Record, codec, encode};
+
+    let cluster = cluster("t");
+    let at = TopicPartition::new("t", 0);
+    for (number, codec) in
+        [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd].into_iter().enumerate()
+    {
+        let values = [format!("{number}a"), format!("{number}b")];
+        let records = values.iter().map(|value| Record::new(0, None, Some(value.as_bytes())));
+        let batch = codec::pack_batch(encode(&BatchOptions::default(), records), codec).unwrap();
+        let to = headwater_broker::TopicPartition::new("t", 0);
+        let partitions = vec![ProducePartition { at: to, batch: batch.into() }];
+        let request = ProduceRequest { transactional_id: None, partitions };
+        let client = headwater_broker::ClientId::new("foreign");
+        let answer = cluster.broker().call(&client, request, 0).unwrap();
+        assert_eq!(ProduceResponse::try_from(answer).unwrap().partitions[0].error, ErrorCode::None);
+    }
+    assert_eq!(values(&cluster, &at, Isolation::ReadCommitted), "0a 0b 1a 1b 2a 2b 3a 3b");
+    let mut consumer = cluster.consumer("reader", Isolation::ReadCommitted);
+    consumer.add(&at, 3);
+    let fetched = consumer.fetch(&at, 1 << 20, 0).unwrap().unwrap();
+    assert_eq!(fetched.records.get(0).value, Some(&b"1b"[..]), "from the middle of a batch");
+}

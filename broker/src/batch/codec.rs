@@ -73,7 +73,10 @@ mod real {
             }),
             Compression::Unknown => return Err(BatchError::Compressed),
         };
-        unpacked.map_err(|_| BatchError::MalformedRecord)
+        unpacked.map_err(|error| match error.kind() {
+            io::ErrorKind::FileTooLarge => BatchError::TooLarge,
+            _ => BatchError::MalformedRecord,
+        })
     }
 
     fn read_all(from: impl Read, room: &mut Vec<u8>) -> io::Result<()> {
@@ -82,7 +85,7 @@ mod real {
     }
 
     fn too_large() -> io::Error {
-        io::Error::new(io::ErrorKind::InvalidData, "the batch is too large when it is unpacked")
+        io::ErrorKind::FileTooLarge.into()
     }
 
     fn unpack_snappy(packed: &[u8], room: &mut Vec<u8>) -> io::Result<()> {

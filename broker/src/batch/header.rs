@@ -275,7 +275,7 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     /// [`BatchError::Compressed`] for a codec that this build lacks, [`BatchError::MalformedRecord`] when the
-    /// codec makes nothing of the bytes, or more than any batch may hold.
+    /// codec makes nothing of the bytes, [`BatchError::TooLarge`] when it makes more than any batch may hold.
     pub fn open<'r>(&self, room: &'r mut Vec<u8>) -> Result<Records<'r>, BatchError>
     where
         'a: 'r,
@@ -353,9 +353,19 @@ pub(super) fn repack(plain: &[u8], records: &[u8], codec: Compression) -> Vec<u8
 /// Puts the broker's time over the producer's (`message.timestamp.type=LogAppendTime`); the checksum is made
 /// anew.
 pub(crate) fn restamp_append_time(batch: &mut [u8], now: i64) {
-    let attributes = i16::from_be_bytes(field(batch, CRC_START)) | APPEND_TIME_FLAG;
+    let attributes = i16::from_be_bytes(field(batch, CRC_START));
+    restamp(batch, attributes | APPEND_TIME_FLAG, now);
+}
+
+/// Corrects what a batch says of its records' time stamps, which are the producer's; the checksum is made anew.
+pub(crate) fn restamp_create_time(batch: &mut [u8], newest: i64) {
+    let attributes = i16::from_be_bytes(field(batch, CRC_START));
+    restamp(batch, attributes & !APPEND_TIME_FLAG, newest);
+}
+
+fn restamp(batch: &mut [u8], attributes: i16, max_timestamp: i64) {
     batch[21..23].copy_from_slice(&attributes.to_be_bytes());
-    batch[35..43].copy_from_slice(&now.to_be_bytes());
+    batch[35..43].copy_from_slice(&max_timestamp.to_be_bytes());
     let crc = crc32c::crc32c(&batch[CRC_START..]);
     batch[17..21].copy_from_slice(&crc.to_be_bytes());
 }

@@ -34,12 +34,14 @@ pub use header::{Batch, BatchHeader, Batches, Compression, HEADER_BYTES, Timesta
 pub use marker::{Marker, MarkerKind};
 pub use record::{Header, Headers, HeadersIter, Record, Records};
 
-pub(crate) use header::{restamp_append_time, set_placement};
+pub(crate) use header::{restamp_append_time, restamp_create_time, set_placement};
 
 /// No producer id: the batch was written without idempotence.
 pub const NO_PRODUCER_ID: i64 = -1;
 /// No producer epoch.
 pub const NO_PRODUCER_EPOCH: i16 = -1;
+/// No time stamp.
+pub const NO_TIMESTAMP: i64 = -1;
 /// No sequence number, as in control batches and batches without idempotence.
 pub const NO_SEQUENCE: i32 = -1;
 
@@ -82,6 +84,8 @@ pub enum BatchError {
     Compressed,
     /// A record's lengths contradict its bytes.
     MalformedRecord,
+    /// The records are more than any batch may hold when they are unpacked.
+    TooLarge,
 }
 
 impl std::fmt::Display for BatchError {
@@ -95,6 +99,7 @@ impl std::fmt::Display for BatchError {
                 write!(f, "batch has checksum {stored:#010x}, its content gives {computed:#010x}")
             }
             Self::Compressed => write!(f, "batch is compressed, its records cannot be read here"),
+            Self::TooLarge => write!(f, "batch is too large when it is unpacked"),
             Self::MalformedRecord => write!(f, "record is malformed: its lengths contradict its bytes"),
         }
     }

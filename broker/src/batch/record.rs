@@ -251,6 +251,11 @@ impl<'a> Records<'a> {
         Self { compressed: false, ..Self::new(header, bytes) }
     }
 
+    /// Bytes behind the records that were walked over: none, at the end of a batch that counts its records right.
+    pub(crate) fn left_over(&self) -> usize {
+        self.bytes.len()
+    }
+
     #[inline]
     fn take_record(&mut self) -> Option<Record<'a>> {
         let len = usize::try_from(take_varint(&mut self.bytes)?).ok()?;
@@ -268,7 +273,8 @@ impl<'a> Records<'a> {
             return None;
         }
         Some(Record {
-            offset: self.base_offset + i64::from(offset_delta),
+            // Of a batch that has yet to be placed the base offset may be anything.
+            offset: self.base_offset.wrapping_add(i64::from(offset_delta)),
             timestamp: self.append_timestamp.unwrap_or(self.base_timestamp.wrapping_add(timestamp_delta)),
             key,
             value,

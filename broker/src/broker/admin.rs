@@ -107,7 +107,7 @@ impl Broker {
         for group in self.groups.iter_mut() {
             group.offsets.forget_topic(name);
         }
-        self.data_changed();
+        self.data_changed(None);
         Ok(id)
     }
 

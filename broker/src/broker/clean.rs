@@ -50,7 +50,7 @@ impl Broker {
         let moved = log.retain(self.storage.as_mut(), &rules)?;
         let start = log.start();
         if moved {
-            self.data_changed();
+            self.data_changed(Some(&TopicPartition::new(topic, partition)));
         }
         Ok(start)
     }
@@ -73,9 +73,6 @@ impl Broker {
         if due(&mut self.next_retention, self.config.retention_interval_ms, self.now) {
             for at in self.all_partitions() {
                 let _ = self.apply_retention(&at.topic, at.partition, self.now);
-                if let Ok((log, _)) = self.catalogue.log_mut(&at) {
-                    log.expire_producers(self.now);
-                }
             }
         }
     }

@@ -7,21 +7,20 @@ use crate::error::ErrorCode;
 use crate::storage::Damage;
 
 impl Broker {
-    /// The broker dies. Members of groups and everything under way are lost; whoever waits for an answer, or
-    /// asks before [`Broker::restart`], hears [`ErrorCode::NetworkException`].
+    /// The broker dies. Everything under way is lost; whoever waits for an answer, or asks before
+    /// [`Broker::restart`], hears [`ErrorCode::NetworkException`].
     ///
     /// Logs, topics, committed and pending offsets, the numbers of groups, producer ids and the state of
-    /// transactions are durable.
+    /// transactions are durable, and so are the members of groups, unless a group of the classic protocol rebalances.
     pub fn crash(&mut self, now: i64) {
         self.advance(now);
         self.down = true;
         self.break_connections();
-        self.groups.crash();
         self.version += 1;
     }
 
-    /// The broker comes back, and knows what storage holds and nothing else: topics, offsets, the numbers of
-    /// groups and the state of transactions by the journal, producers and open transactions of partitions by
+    /// The broker comes back, and knows what storage holds and nothing else: topics, offsets, groups and the state of
+    /// transactions by the journal, producers and open transactions of partitions by
     /// their logs. Every partition gets a new leader epoch. The next tick ends what was decided.
     ///
     /// # Errors
@@ -31,7 +30,11 @@ impl Broker {
         self.advance(now);
         self.recover()?;
         self.down = false;
-        self.data_changed();
+        if self.config.producer_id_expiration_check_interval_ms.is_some() {
+            // Those of whom is not known when they wrote last count from now.
+            self.expire_producers(self.now);
+        }
+        self.data_changed(None);
         Ok(())
     }
 

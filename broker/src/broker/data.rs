@@ -54,7 +54,7 @@ impl Broker {
                 self.figures.appended_records += u64::try_from(header.records_count).unwrap_or(0);
                 self.figures.appended_bytes += header.size() as u64;
             }
-            self.data_changed();
+            self.data_changed(Some(at));
         }
         let by_broker = rules.timestamp_type == TimestampType::LogAppendTime;
         Ok((appended.base_offset, if by_broker { self.now } else { -1 }, start))
@@ -114,7 +114,7 @@ impl Broker {
             let log = self.catalogue.log_mut(&wanted.at);
             let trimmed = log.and_then(|(log, _)| log.delete_records(storage, wanted.before_offset));
             if trimmed.is_ok() {
-                self.data_changed();
+                self.data_changed(Some(&wanted.at));
             }
             let error = ErrorCode::of(&trimmed);
             partitions.push(TrimmedPartition { at: wanted.at, error, low_watermark: trimmed.unwrap_or(-1) });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Broker;
 use crate::api::{Response, TopicId};
 use crate::error::ErrorCode;
-use crate::group::{Group, GroupFact, Groups, Turn, refused};
+use crate::group::{Group, Groups, Turn, refused};
 use crate::identity::IdSource;
 use crate::journal::Fact;
 use crate::topic::{Catalogue, Settings, Topic, TopicFact};
@@ -51,6 +51,7 @@ impl Replayed {
                 self.deleted.push((name, id, partitions));
             }
             Fact::Transaction(transaction) => self.coordinator.restore(transaction),
+            Fact::TransactionForgotten(id) => self.coordinator.forget(&id),
             Fact::ProducerIds(next) => self.coordinator.skip_producer_ids(next),
             fact => fact.apply_to_groups(&mut self.groups),
         }
@@ -116,19 +117,29 @@ impl Broker {
         group_id: &str,
         act: impl FnOnce(&mut Groups, &mut Turn<'_>) -> T,
     ) -> T {
-        self.act_on_groups(Some(group_id), act)
+        self.act_on_groups(Some(group_id), act).0
+    }
+
+    /// The same for what must not be answered if it cannot be kept: then nothing of it has happened.
+    pub(super) fn with_kept_group<T>(
+        &mut self,
+        group_id: &str,
+        act: impl FnOnce(&mut Groups, &mut Turn<'_>) -> T,
+    ) -> Result<T, ErrorCode> {
+        let (result, noted) = self.act_on_groups(Some(group_id), act);
+        noted.map(|()| result)
     }
 
     /// Lets all groups do something, and passes their answers on.
     pub(super) fn with_all_groups<T>(&mut self, act: impl FnOnce(&mut Groups, &mut Turn<'_>) -> T) -> T {
-        self.act_on_groups(None, act)
+        self.act_on_groups(None, act).0
     }
 
     fn act_on_groups<T>(
         &mut self,
         touched: Option<&str>,
         act: impl FnOnce(&mut Groups, &mut Turn<'_>) -> T,
-    ) -> T {
+    ) -> (T, Result<(), ErrorCode>) {
         let mut answers = Vec::new();
         let mut turn = Turn {
             now: self.now,
@@ -141,7 +152,7 @@ impl Broker {
         let noted = self.note_groups(touched);
         for (ticket, response) in answers {
             let response = match response {
-                // A generation that a crash would take back must not be heard of: members join again.
+                // A generation, or an id, that a crash would take back must not be heard of: members join again.
                 Response::JoinGroup(joined) if noted.is_err() && joined.error == ErrorCode::None => {
                     refused(ErrorCode::CoordinatorNotAvailable, &joined.member_id).into()
                 }
@@ -149,23 +160,46 @@ impl Broker {
             };
             self.answer(ticket, response);
         }
-        result
+        (result, noted)
     }
 
-    /// Writes the types and numbers of groups that have changed. What fails is tried again the next time.
+    /// Writes what is to be kept of groups that have changed. A group whose news cannot be written is again what the
+    /// journal says.
     fn note_groups(&mut self, touched: Option<&str>) -> Result<(), ErrorCode> {
-        let is_new =
-            |group: &&Group| group.number().1 > 0 && self.noted.get(group.id()) != Some(&group.number());
-        let facts: Vec<GroupFact> = match touched {
-            Some(id) => self.groups.get(id).filter(is_new).map(Group::fact).into_iter().collect(),
-            None => self.groups.iter().filter(is_new).map(Group::fact).collect(),
+        let is_news = |group: &&Group| group.is_news(self.noted.get(group.id()));
+        let changed: Vec<Arc<str>> = match touched {
+            Some(id) => self.groups.get(id).filter(is_news).map(Group::id).cloned().into_iter().collect(),
+            None => self.groups.iter().filter(is_news).map(Group::id).cloned().collect(),
         };
-        for fact in facts {
-            let (id, known) = (fact.id.clone(), (fact.group_type, fact.number));
-            self.note(&Fact::Group(fact))?;
-            self.noted.insert(id, known);
+        let mut noted = Ok(());
+        for id in changed {
+            if let Err(error) = self.note_group(&id) {
+                self.take_group_back(&id);
+                noted = Err(error);
+            }
         }
+        noted
+    }
+
+    fn note_group(&mut self, id: &Arc<str>) -> Result<(), ErrorCode> {
+        let Some(group) = self.groups.get(id) else { return Ok(()) };
+        let (news, noted) = group.news(self.noted.get(id));
+        if let Some(fact) = news {
+            self.note(&Fact::Group(fact)).map_err(|_| ErrorCode::CoordinatorNotAvailable)?;
+        }
+        self.noted.insert(id.clone(), noted);
         Ok(())
+    }
+
+    fn take_group_back(&mut self, id: &str) {
+        let Some(group) = self.groups.get_mut(id) else { return };
+        let refusals = group.go_back(self.noted.get(id), &self.group_rules, self.now);
+        if let Some(noted) = self.noted.get_mut(id) {
+            *noted = group.news(Some(noted)).1;
+        }
+        for (ticket, refusal) in refusals {
+            self.answer(ticket, refusal);
+        }
     }
 
     /// Changes a transactional id; a change that cannot be written is undone.
@@ -177,9 +211,12 @@ impl Broker {
         let before = self.coordinator.before(transactional_id);
         let known = self.coordinator.fact(transactional_id);
         let result = act(&mut self.coordinator);
-        let now = self.coordinator.fact(transactional_id).filter(|now| known.as_ref() != Some(now));
-        if let Some(now) = now
-            && self.note(&Fact::Transaction(now)).is_err()
+        if self.coordinator.fact(transactional_id) == known {
+            return result;
+        }
+        self.coordinator.touch(transactional_id, self.now);
+        if let Some(changed) = self.coordinator.fact(transactional_id)
+            && self.note(&Fact::Transaction(changed)).is_err()
         {
             self.coordinator.undo(transactional_id, before);
             return Err(ErrorCode::CoordinatorNotAvailable);
@@ -216,11 +253,8 @@ impl Broker {
         let mut facts = vec![Fact::Started(self.start), Fact::ProducerIds(self.reserved_producer_ids)];
         facts.extend(self.catalogue.topics.iter().map(|(name, topic)| Fact::Topic(topic.fact(name))));
         for group in self.groups.iter() {
-            let fact = group.fact();
-            let id = fact.id.clone();
-            if fact.number > 0 {
-                facts.push(Fact::Group(fact));
-            }
+            let id = group.id();
+            facts.extend(self.noted.get(id).and_then(|noted| noted.fact(id)).map(Fact::Group));
             for (producer_id, offset, at_ms) in group.offsets.history() {
                 let offsets = vec![offset];
                 facts.push(Fact::Committed { group: id.clone(), producer_id, at_ms, offsets });
@@ -258,8 +292,9 @@ impl Broker {
         for (name, id, partitions) in &replayed.deleted {
             self.remove_logs(name, *id, *partitions);
         }
-        self.noted = replayed.groups.iter().map(|group| (group.id().clone(), group.number())).collect();
         self.groups = replayed.groups;
+        self.groups.begin_sessions(&self.group_rules, self.now);
+        self.noted = self.groups.iter().map(|group| (group.id().clone(), group.news(None).1)).collect();
         self.coordinator = replayed.coordinator;
         self.reserved_producer_ids = self.coordinator.next_producer_id();
         self.skip_written_markers();

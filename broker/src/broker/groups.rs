@@ -110,7 +110,7 @@ impl Broker {
     ) -> ConsumerGroupHeartbeatResponse {
         let may = self.say_start().map_err(|_| (ErrorCode::CoordinatorNotAvailable, String::new()));
         let answered = may.and_then(|()| Beat::read(request, client)).and_then(|beat| {
-            self.with_group(&request.group_id, |groups, turn| {
+            let beaten = self.with_kept_group(&request.group_id, |groups, turn| {
                 let group = match groups.get_mut(&request.group_id) {
                     Some(group) => group,
                     None if beat.joins() => groups.get_or_create(&request.group_id),
@@ -120,7 +120,9 @@ impl Broker {
                     }
                 };
                 group.consumer_to_join(beat.joins())?.heartbeat(&beat, turn)
-            })
+            });
+            let unkept = |error| Err((error, "the group cannot be stored".to_owned()));
+            beaten.unwrap_or_else(unkept)
         });
         answered.unwrap_or_else(beat_refused)
     }

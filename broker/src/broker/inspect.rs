@@ -9,7 +9,7 @@ use crate::api::{
     CommittedOffset, DescribedConsumerGroup, DescribedGroup, Isolation, ProducerStamp, TopicId,
     TopicPartition,
 };
-use crate::batch::{Batch, CommittedFilter, Marker, MarkerKind, Record};
+use crate::batch::{Batch, CommittedFilter, Compression, Marker, MarkerKind, Record};
 use crate::error::ErrorCode;
 use crate::log::ProducerView;
 use crate::transaction::TransactionState;
@@ -94,10 +94,11 @@ pub struct PendingOffset {
 }
 
 impl Broker {
-    /// The cluster's id; it follows from the seed.
+    /// The cluster's id.
     #[must_use]
     pub fn cluster_id(&self) -> Arc<str> {
-        crate::identity::IdSource::new(!self.config.seed).cluster_id()
+        let own = || crate::identity::IdSource::new(!self.config.seed).cluster_id();
+        self.config.cluster_id.clone().unwrap_or_else(own)
     }
 
     /// Names of all topics, in order.
@@ -149,13 +150,14 @@ impl Broker {
     /// Everything that a partition holds, markers included.
     ///
     /// # Errors
-    /// `UNKNOWN_TOPIC_OR_PARTITION`; `CORRUPT_MESSAGE` when a batch cannot be read (a compressed one, for
-    /// instance); `KAFKA_STORAGE_ERROR`.
+    /// `UNKNOWN_TOPIC_OR_PARTITION`; `CORRUPT_MESSAGE` when a batch cannot be read (one that is compressed
+    /// with a codec that this build lacks, for instance); `KAFKA_STORAGE_ERROR`.
     pub fn records(&self, topic: &str, partition: i32) -> Result<Vec<OwnedRecord>, ErrorCode> {
         let log = self.catalogue.log(&TopicPartition::new(topic, partition))?;
         let mut filter = CommittedFilter::new(log.aborted());
         let stable = log.last_stable_offset();
         let mut records = Vec::new();
+        let mut room = Vec::new();
         for bytes in log.read_all(self.storage.as_ref())? {
             let batch = Batch::parse(&bytes).map_err(|_| ErrorCode::CorruptMessage)?;
             let admitted = filter.admits(&batch);
@@ -165,7 +167,8 @@ impl Broker {
                 None if admitted => RecordState::Committed,
                 None => RecordState::Aborted,
             };
-            for record in batch.records() {
+            let opened = batch.open(&mut room).map_err(|_| ErrorCode::CorruptMessage)?;
+            for record in opened {
                 let record = record.map_err(|_| ErrorCode::CorruptMessage)?;
                 if record.offset >= log.start() {
                     records.push(owned(&batch, &bytes, &record, state));
@@ -239,8 +242,11 @@ impl Broker {
 }
 
 fn owned(batch: &Batch<'_>, bytes: &Bytes, record: &Record<'_>, state: RecordState) -> OwnedRecord {
-    let own = |part: Option<&[u8]>| part.map(|part| bytes.slice_ref(part));
     let header = batch.header();
+    let packed = header.compression() != Compression::None;
+    let own = |part: Option<&[u8]>| {
+        part.map(|part| if packed { Bytes::copy_from_slice(part) } else { bytes.slice_ref(part) })
+    };
     let producer = ProducerStamp { id: header.producer_id, epoch: header.producer_epoch };
     OwnedRecord {
         offset: record.offset,

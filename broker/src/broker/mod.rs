@@ -14,6 +14,7 @@ mod crash;
 mod data;
 mod door;
 mod durable;
+mod expiry;
 mod figures;
 mod groups;
 mod inspect;
@@ -24,10 +25,10 @@ mod transactions;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::api::{ClientId, GroupType, Request, Response, Ticket, TopicPartition};
+use crate::api::{ClientId, Request, Response, Ticket, TopicPartition};
 use crate::error::ErrorCode;
 use crate::faults::Faults;
-use crate::group::{GroupRules, Groups};
+use crate::group::{GroupRules, Groups, Noted};
 use crate::identity::IdSource;
 use crate::storage::{MemoryStorage, Storage};
 use crate::topic::{Catalogue, Defaults};
@@ -45,6 +46,8 @@ use door::{Claim, Late};
 pub struct BrokerConfig {
     /// Topic and member ids follow from it.
     pub seed: u64,
+    /// The cluster's id; without one it follows from the seed.
+    pub cluster_id: Option<Arc<str>>,
     /// `num.partitions`: for topics created without a number.
     pub default_partitions: i32,
     /// Settings of topics that do not set them themselves, by the names that topics have for them, where they are not
@@ -81,6 +84,15 @@ pub struct BrokerConfig {
     pub offsets_retention_check_interval_ms: Option<i64>,
     /// `transaction.max.timeout.ms`.
     pub transaction_max_timeout_ms: i64,
+    /// `transactional.id.expiration.ms`.
+    pub transactional_id_expiration_ms: i64,
+    /// `transaction.remove.expired.transaction.cleanup.interval.ms`; `None` leaves it to
+    /// [`Broker::expire_transactional_ids`].
+    pub transactional_id_expiration_check_interval_ms: Option<i64>,
+    /// `producer.id.expiration.ms`.
+    pub producer_id_expiration_ms: i64,
+    /// `producer.id.expiration.check.interval.ms`; `None` leaves it to [`Broker::expire_producers`].
+    pub producer_id_expiration_check_interval_ms: Option<i64>,
     /// `offset.metadata.max.bytes`.
     pub offset_metadata_max_bytes: usize,
     /// How often [`Broker::tick`] compacts; `None` leaves it to [`Broker::compact`].
@@ -96,6 +108,7 @@ impl Default for BrokerConfig {
     fn default() -> Self {
         Self {
             seed: 0,
+            cluster_id: None,
             default_partitions: 1,
             topic_defaults: BTreeMap::new(),
             auto_create_topics: false,
@@ -113,6 +126,10 @@ impl Default for BrokerConfig {
             offsets_retention_ms: 7 * 24 * 3_600_000,
             offsets_retention_check_interval_ms: None,
             transaction_max_timeout_ms: 900_000,
+            transactional_id_expiration_ms: 7 * 24 * 3_600_000,
+            transactional_id_expiration_check_interval_ms: None,
+            producer_id_expiration_ms: 24 * 3_600_000,
+            producer_id_expiration_check_interval_ms: None,
             offset_metadata_max_bytes: 4_096,
             compaction_interval_ms: None,
             retention_interval_ms: None,
@@ -128,6 +145,29 @@ impl BrokerConfig {
     /// Says which is unknown or has a value that cannot be.
     pub fn check_topic_defaults(defaults: &BTreeMap<String, String>) -> Result<(), String> {
         Defaults::new(defaults).map(drop).map_err(|error| error.0)
+    }
+}
+
+/// Partitions to which data came, or that lost some, or whose last stable offset moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// These.
+    These(BTreeSet<TopicPartition>),
+    /// Whichever there are, and some that there were.
+    All,
+}
+
+impl Default for Moved {
+    fn default() -> Self {
+        Self::These(BTreeSet::new())
+    }
+}
+
+impl Moved {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::These(these) if these.is_empty())
     }
 }
 
@@ -195,8 +235,8 @@ pub struct Broker {
     start: u32,
     /// Whether the journal does not say so yet.
     start_unsaid: bool,
-    /// Type and number of each group as the journal has them.
-    noted: BTreeMap<Arc<str>, (GroupType, i32)>,
+    /// What the journal has of each group.
+    noted: BTreeMap<Arc<str>, Noted>,
     /// Producer ids below this one may be given out without writing it down.
     reserved_producer_ids: i64,
     /// What storage has refused is not tried again before this time.
@@ -204,6 +244,7 @@ pub struct Broker {
     now: i64,
     version: u64,
     data_version: u64,
+    moved: Moved,
     asked: u64,
     down: bool,
     next_ticket: u64,
@@ -217,6 +258,8 @@ pub struct Broker {
     next_compaction: Option<i64>,
     next_retention: Option<i64>,
     next_offset_expiry: Option<i64>,
+    next_producer_expiry: Option<i64>,
+    next_transactional_id_expiry: Option<i64>,
     /// Partitions that are being compacted by the clock.
     compacting: BTreeSet<TopicPartition>,
 }
@@ -292,6 +335,7 @@ impl Broker {
             now: i64::MIN,
             version: 0,
             data_version: 0,
+            moved: Moved::default(),
             asked: 0,
             down: false,
             next_ticket: 0,
@@ -302,6 +346,8 @@ impl Broker {
             next_compaction: None,
             next_retention: None,
             next_offset_expiry: None,
+            next_producer_expiry: None,
+            next_transactional_id_expiry: None,
             compacting: BTreeSet::new(),
             config,
         }
@@ -345,9 +391,20 @@ impl Broker {
         self.data_version + self.asked
     }
 
-    fn data_changed(&mut self) {
+    /// The partitions that [`Broker::data_version`] has risen for since the last call.
+    pub fn take_moved(&mut self) -> Moved {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// Something has happened to a partition, or to all of them.
+    fn data_changed(&mut self, at: Option<&TopicPartition>) {
         self.data_version += 1;
         self.version += 1;
+        match (at, &mut self.moved) {
+            (None, moved) => *moved = Moved::All,
+            (Some(at), Moved::These(these)) if !these.contains(at) => drop(these.insert(at.clone())),
+            _ => {}
+        }
     }
 
     /// Applies a request. Parked requests are answered later.

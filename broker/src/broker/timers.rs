@@ -4,9 +4,8 @@ use super::Broker;
 
 impl Broker {
     /// Does what is due: ends sessions and rebalances, aborts transactions that take too long, writes delayed
-    /// markers, compacts, trims and
-    /// forgets old offsets when the configuration says so, and lets delayed requests and answers
-    /// arrive.
+    /// markers, compacts, trims and forgets old offsets, producers and transactional ids when the configuration
+    /// says so, and lets delayed requests and answers arrive.
     pub fn tick(&mut self, now: i64) {
         self.advance(now);
         if self.down {
@@ -29,6 +28,7 @@ impl Broker {
         }
         self.clean_by_clock();
         self.expire_offsets_by_clock();
+        self.expire_ids_by_clock();
         self.storage.upkeep(self.now);
     }
 
@@ -45,9 +45,9 @@ impl Broker {
         // Markers that a start owes are due at once.
         let transactions = self.coordinator.next_deadline();
         let transactions = transactions.map(|due| due.max(self.stalled_until).max(self.now));
-        let cleaning =
-            [self.next_compaction, self.next_retention, self.next_offset_expiry, upkeep, more_to_compact];
-        let deadlines = [under_way, groups, transactions].into_iter().chain(cleaning);
+        let cleaning = [self.next_compaction, self.next_retention, upkeep, more_to_compact];
+        let expiry = [self.next_offset_expiry, self.next_producer_expiry, self.next_transactional_id_expiry];
+        let deadlines = [under_way, groups, transactions].into_iter().chain(cleaning).chain(expiry);
         deadlines.into_iter().flatten().min()
     }
 }

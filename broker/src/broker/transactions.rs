@@ -137,6 +137,7 @@ impl Broker {
             }
             let id = &due.transactional_id;
             self.coordinator.marker_written(&due);
+            self.coordinator.touch(id, self.now);
             if let Some(fact) = self.coordinator.fact(id).filter(|fact| fact.partitions.is_empty()) {
                 // All is written. Who does not know it after a crash looks, and finds the markers.
                 let _ = self.note(&Fact::Transaction(fact));
@@ -163,7 +164,7 @@ impl Broker {
         let Ok((log, settings)) = self.catalogue.log_mut(at) else { return true };
         let rules = settings.keep_rules(self.now);
         let written = log.append_marker(self.storage.as_mut(), &due.marker, &rules);
-        self.data_changed();
+        self.data_changed(Some(at));
         written.is_ok()
     }
 }

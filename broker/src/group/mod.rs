@@ -21,9 +21,11 @@ use crate::error::ErrorCode;
 use crate::identity::IdSource;
 use crate::topic::Catalogue;
 
-pub(crate) use classic::{ClassicGroup, refused, unassigned};
-pub(crate) use consumer::{Beat, ConsumerGroup, Refusal, refused as beat_refused};
-pub(crate) use durable::GroupFact;
+pub(crate) use classic::{ClassicFact, ClassicGroup, ClassicMemberFact, refused, unassigned};
+pub(crate) use consumer::{
+    Beat, ConsumerFact, ConsumerGroup, ConsumersFact, Refusal, Step, refused as beat_refused,
+};
+pub(crate) use durable::{GroupFact, MembersFact, Noted};
 pub(crate) use offsets::{CommitCheck, Offsets};
 
 /// Limits that the broker sets for groups.
@@ -121,8 +123,8 @@ impl Group {
             && group.is_empty()
         {
             if !joins {
-                // Kafka says that there is no such group. A crash may have lost this member and its group's
-                // type here, and then it has to hear that it can join again.
+                // Kafka says that there is no such group, and its clients give up. A folder that an older broker
+                // has left knows no members, and then they have to hear that they can join again.
                 let message = format!("group {} has no members", self.id);
                 return Err((ErrorCode::UnknownMemberId, message));
             }
@@ -224,15 +226,6 @@ impl Group {
             Membership::Consumer(group) => group.next_deadline(),
         }
     }
-
-    /// Loses the members, as in a crash.
-    fn crash(&mut self) {
-        self.membership = match &self.membership {
-            Membership::Classic(group) => Membership::Classic(group.after_crash()),
-            Membership::Consumer(group) => Membership::Consumer(group.after_crash()),
-        };
-        self.empty_since = None;
-    }
 }
 
 /// All groups, by name.
@@ -286,12 +279,5 @@ impl Groups {
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Group> {
         self.groups.values_mut()
-    }
-
-    /// Loses everything that a crash loses.
-    pub(crate) fn crash(&mut self) {
-        for group in self.groups.values_mut() {
-            group.crash();
-        }
     }
 }

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use super::Fact;
-use crate::api::{CommittedOffset, GroupType, OffsetCommitPartition, ProducerStamp, TopicId, TopicPartition};
+use crate::api::{CommittedOffset, OffsetCommitPartition, ProducerStamp, TopicId, TopicPartition};
 use crate::batch::MarkerKind;
-use crate::group::GroupFact;
+use crate::group::{GroupFact, MembersFact};
 use crate::topic::TopicFact;
 use crate::transaction::{TransactionFact, TransactionState};
 
@@ -16,10 +16,16 @@ const TOPIC_DELETED: u8 = 3;
 const COMMITTED: u8 = 4;
 const ENDED: u8 = 5;
 const OFFSETS_DELETED: u8 = 6;
-const GROUP: u8 = 7;
+/// Without members, as in journals that were written before they were kept.
+const GROUP_OLD: u8 = 7;
 const GROUP_DELETED: u8 = 8;
-const TRANSACTION: u8 = 9;
+/// Without the time of its last change, as journals have it that were written before that was kept.
+const TRANSACTION_OLD: u8 = 9;
 const PRODUCER_IDS: u8 = 10;
+const TRANSACTION: u8 = 11;
+const TRANSACTION_FORGOTTEN: u8 = 12;
+const CLASSIC_GROUP: u8 = 13;
+const CONSUMER_GROUP: u8 = 14;
 
 const STATES: [TransactionState; 6] = [
     TransactionState::Empty,
@@ -31,27 +37,34 @@ const STATES: [TransactionState; 6] = [
 ];
 
 #[derive(Default)]
-struct Put(Vec<u8>);
+pub(super) struct Put(pub(super) Vec<u8>);
 
 impl Put {
-    fn number(&mut self, number: impl Into<i64>) {
+    pub(super) fn number(&mut self, number: impl Into<i64>) {
         self.0.extend_from_slice(&number.into().to_be_bytes());
     }
 
-    fn len(&mut self, len: usize) {
+    pub(super) fn len(&mut self, len: usize) {
         self.number(i64::try_from(len).expect("lengths fit into 63 bits"));
     }
 
-    fn text(&mut self, text: &str) {
+    pub(super) fn text(&mut self, text: &str) {
         self.len(text.len());
         self.0.extend_from_slice(text.as_bytes());
     }
 
-    fn id(&mut self, id: TopicId) {
+    pub(super) fn optional(&mut self, text: Option<&str>) {
+        self.number(i64::from(text.is_some()));
+        if let Some(text) = text {
+            self.text(text);
+        }
+    }
+
+    pub(super) fn id(&mut self, id: TopicId) {
         self.0.extend_from_slice(&id.0.to_be_bytes());
     }
 
-    fn list<T>(&mut self, list: &[T], mut put: impl FnMut(&mut Self, &T)) {
+    pub(super) fn list<T>(&mut self, list: &[T], mut put: impl FnMut(&mut Self, &T)) {
         self.len(list.len());
         list.iter().for_each(|item| put(self, item));
     }
@@ -94,32 +107,40 @@ impl Put {
         self.number(transaction.started_at);
         self.list(&transaction.partitions, Self::partition);
         self.list(&transaction.groups, |put, group| put.text(group));
+        self.number(transaction.updated_at.unwrap_or(i64::MIN));
     }
 }
 
-struct Take<'a>(&'a [u8]);
+pub(super) struct Take<'a>(pub(super) &'a [u8]);
 
 impl Take<'_> {
-    fn number<T: TryFrom<i64>>(&mut self) -> Option<T> {
+    pub(super) fn number<T: TryFrom<i64>>(&mut self) -> Option<T> {
         let (number, rest) = self.0.split_first_chunk::<8>()?;
         self.0 = rest;
         T::try_from(i64::from_be_bytes(*number)).ok()
     }
 
-    fn text(&mut self) -> Option<Arc<str>> {
+    pub(super) fn text(&mut self) -> Option<Arc<str>> {
         let len = self.number()?;
         let (text, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
         std::str::from_utf8(text).ok().map(Arc::from)
     }
 
-    fn id(&mut self) -> Option<TopicId> {
+    pub(super) fn optional(&mut self) -> Option<Option<Arc<str>>> {
+        match self.number::<i64>()? {
+            0 => Some(None),
+            _ => self.text().map(Some),
+        }
+    }
+
+    pub(super) fn id(&mut self) -> Option<TopicId> {
         let (id, rest) = self.0.split_first_chunk::<16>()?;
         self.0 = rest;
         Some(TopicId(u128::from_be_bytes(*id)))
     }
 
-    fn list<T>(&mut self, mut take: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+    pub(super) fn list<T>(&mut self, mut take: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let len: usize = self.number()?;
         (0..len).map(|_| take(self)).collect()
     }
@@ -154,6 +175,12 @@ impl Take<'_> {
     }
 
     fn transaction(&mut self) -> Option<TransactionFact> {
+        let old = self.old_transaction()?;
+        let updated_at = self.number().map(|time: i64| Some(time).filter(|time| *time > i64::MIN))?;
+        Some(TransactionFact { updated_at, ..old })
+    }
+
+    fn old_transaction(&mut self) -> Option<TransactionFact> {
         Some(TransactionFact {
             id: self.text()?,
             producer: ProducerStamp { id: self.number()?, epoch: self.number()? },
@@ -161,6 +188,7 @@ impl Take<'_> {
             timeout_ms: self.number()?,
             state: *STATES.get(self.number::<usize>()?)?,
             started_at: self.number()?,
+            updated_at: None,
             partitions: self.list(Self::partition)?,
             groups: self.list(Self::text)?,
         })
@@ -186,17 +214,17 @@ impl Take<'_> {
             OFFSETS_DELETED => {
                 Fact::OffsetsDeleted { group: self.text()?, partitions: self.list(Self::partition)? }
             }
-            GROUP => Fact::Group(GroupFact {
-                id: self.text()?,
-                group_type: match self.number::<i64>()? {
-                    1 => GroupType::Consumer,
-                    _ => GroupType::Classic,
-                },
-                number: self.number()?,
-                protocol_type: self.text()?,
-            }),
+            GROUP_OLD => Fact::Group(self.old_group()?),
+            CLASSIC_GROUP => {
+                Fact::Group(GroupFact { id: self.text()?, members: MembersFact::Classic(self.classic()?) })
+            }
+            CONSUMER_GROUP => {
+                Fact::Group(GroupFact { id: self.text()?, members: MembersFact::Consumer(self.consumers()?) })
+            }
             GROUP_DELETED => Fact::GroupDeleted(self.text()?),
             TRANSACTION => Fact::Transaction(self.transaction()?),
+            TRANSACTION_OLD => Fact::Transaction(self.old_transaction()?),
+            TRANSACTION_FORGOTTEN => Fact::TransactionForgotten(self.text()?),
             PRODUCER_IDS => Fact::ProducerIds(self.number()?),
             _ => return None,
         })
@@ -239,12 +267,15 @@ impl Fact {
                 out.text(group);
                 out.list(partitions, Put::partition);
             }
-            Self::Group(group) => {
-                out.0.push(GROUP);
-                out.text(&group.id);
-                out.number(i64::from(group.group_type == GroupType::Consumer));
-                out.number(group.number);
-                out.text(&group.protocol_type);
+            Self::Group(GroupFact { id, members: MembersFact::Classic(group) }) => {
+                out.0.push(CLASSIC_GROUP);
+                out.text(id);
+                out.classic(group);
+            }
+            Self::Group(GroupFact { id, members: MembersFact::Consumer(group) }) => {
+                out.0.push(CONSUMER_GROUP);
+                out.text(id);
+                out.consumers(group);
             }
             Self::GroupDeleted(group) => {
                 out.0.push(GROUP_DELETED);
@@ -253,6 +284,10 @@ impl Fact {
             Self::Transaction(transaction) => {
                 out.0.push(TRANSACTION);
                 out.transaction(transaction);
+            }
+            Self::TransactionForgotten(id) => {
+                out.0.push(TRANSACTION_FORGOTTEN);
+                out.text(id);
             }
             Self::ProducerIds(next) => {
                 out.0.push(PRODUCER_IDS);

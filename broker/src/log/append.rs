@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::producers::Sequence;
 use super::{PartitionLog, storage_code};
-use crate::batch::{self, Batch, BatchError, BatchHeader, Compression, Marker, TimestampType};
+use crate::batch::{self, Batch, BatchError, BatchHeader, Compression, Marker, NO_TIMESTAMP, TimestampType};
 use crate::error::ErrorCode;
 use crate::storage::{KeepRules, Storage, StoredBatch};
 
@@ -41,7 +41,7 @@ impl PartitionLog {
         bytes: Bytes,
         rules: &AppendRules,
     ) -> Result<Appended, ErrorCode> {
-        let header = check_batch(&bytes, rules)?;
+        let (header, newest) = check_batch(&bytes, rules)?;
         if header.has_producer() {
             match self.producers.check(&header)? {
                 Sequence::Next => {}
@@ -55,8 +55,12 @@ impl PartitionLog {
         }
         // Copies only when somebody else still holds the bytes.
         let mut placed = bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(shared.as_ref()));
-        if rules.timestamp_type == TimestampType::LogAppendTime {
-            batch::restamp_append_time(&mut placed, rules.keep.now);
+        match rules.timestamp_type {
+            TimestampType::LogAppendTime => batch::restamp_append_time(&mut placed, rules.keep.now),
+            topics if header.timestamp_type() != topics || header.max_timestamp != newest => {
+                batch::restamp_create_time(&mut placed, newest);
+            }
+            TimestampType::CreateTime => {}
         }
         let base_offset = self.end;
         self.keep(storage, placed, &rules.keep)?;
@@ -90,11 +94,12 @@ impl PartitionLog {
             let _ = storage.save_snapshot(self.id, self.end, &self.snapshot());
         }
         self.note(&header, &bytes);
+        self.note_producer(&header);
         Ok(())
     }
 
-    /// Takes a batch at the end of the log into epochs, producers and transactions. The bytes are looked at
-    /// if it is a control batch.
+    /// Takes a batch at the end of the log into epochs and transactions. The bytes are looked at if it is a control
+    /// batch.
     pub(super) fn note(&mut self, header: &BatchHeader, bytes: &[u8]) {
         self.epochs.note(header.leader_epoch, header.base_offset);
         self.end = header.next_offset();
@@ -102,22 +107,29 @@ impl PartitionLog {
             return;
         }
         if header.is_control() {
-            self.producers.note_marker(header);
             if let Some(marker) = Batch::parse(bytes).ok().and_then(|batch| Marker::decode(&batch)) {
                 self.transactions.end(header.producer_id, marker.kind, header.base_offset);
             }
             return;
         }
-        self.producers.note_data(header);
         // What compaction emptied was decided long ago and must not open a transaction again.
         if header.is_transactional() && header.records_count > 0 {
             self.transactions.begin(header.producer_id, header.base_offset);
         }
     }
+
+    /// Takes a batch at the end of the log into producers.
+    pub(super) fn note_producer(&mut self, header: &BatchHeader) {
+        match (header.has_producer(), header.is_control()) {
+            (false, _) => {}
+            (true, true) => self.producers.note_marker(header),
+            (true, false) => self.producers.note_data(header),
+        }
+    }
 }
 
-/// What every batch of a client has to be, whoever sent it.
-fn check_batch(bytes: &[u8], rules: &AppendRules) -> Result<BatchHeader, ErrorCode> {
+/// What every batch of a client has to be, whoever sent it. Says its newest time stamp, too.
+fn check_batch(bytes: &[u8], rules: &AppendRules) -> Result<(BatchHeader, i64), ErrorCode> {
     let batch = Batch::parse(bytes).map_err(code_of)?;
     let header = *batch.header();
     if header.size() != bytes.len() {
@@ -134,43 +146,51 @@ fn check_batch(bytes: &[u8], rules: &AppendRules) -> Result<BatchHeader, ErrorCo
     if header.is_control() || !counts_agree || !producer_fits || !sequence_fits || !codec_known {
         return Err(ErrorCode::InvalidRecord);
     }
-    check_records(&batch, rules)?;
-    Ok(header)
+    let newest = check_records(&batch, rules)?;
+    Ok((header, newest))
 }
 
-/// What each record has to be; nobody looks at them when there is nothing to check. Those of a batch that is
-/// compressed with a codec that this build lacks are taken as they are.
-fn check_records(batch: &Batch<'_>, rules: &AppendRules) -> Result<(), ErrorCode> {
+/// Walks over all records, as Kafka does: what cannot be read is refused, or its readers would stop at it for ever.
+/// Those of a batch that is compressed with a codec that this build lacks are taken as they are. Says the newest time
+/// stamp.
+fn check_records(batch: &Batch<'_>, rules: &AppendRules) -> Result<i64, ErrorCode> {
+    let header = batch.header();
     let by_broker = rules.timestamp_type == TimestampType::LogAppendTime;
-    let any_time = by_broker || rules.times == (i64::MIN..=i64::MAX);
-    if any_time && !rules.keys_required {
-        return Ok(());
-    }
-    if !any_time && !rules.times.contains(&batch.header().max_timestamp) {
+    if by_broker && header.timestamp_type() == TimestampType::LogAppendTime {
+        // It is not for producers to say.
         return Err(ErrorCode::InvalidTimestamp);
     }
+    let time_fits = |time: i64| by_broker || time == NO_TIMESTAMP || rules.times.contains(&time);
     let mut room = Vec::new();
-    let records = match batch.open(&mut room) {
+    let mut records = match batch.open(&mut room) {
         Ok(records) => records,
-        Err(BatchError::Compressed) => return Ok(()),
-        Err(error) => return Err(code_of(error)),
-    };
-    for record in records {
-        let record = record.map_err(code_of)?;
-        if rules.keys_required && record.key.is_none() {
-            return Err(ErrorCode::InvalidRecord);
-        }
-        if !any_time && !rules.times.contains(&record.timestamp) {
+        Err(BatchError::Compressed) if !time_fits(header.max_timestamp) => {
             return Err(ErrorCode::InvalidTimestamp);
         }
+        Err(BatchError::Compressed) => return Ok(header.max_timestamp),
+        Err(error) => return Err(code_of(error)),
+    };
+    let mut newest = NO_TIMESTAMP;
+    for (place, record) in (0..).zip(&mut records) {
+        let record = record.map_err(code_of)?;
+        let in_place = record.offset.wrapping_sub(header.base_offset) == place;
+        if !in_place || rules.keys_required && record.key.is_none() {
+            return Err(ErrorCode::InvalidRecord);
+        }
+        if !time_fits(record.timestamp) {
+            return Err(ErrorCode::InvalidTimestamp);
+        }
+        newest = newest.max(record.timestamp);
     }
-    Ok(())
+    if records.left_over() > 0 { Err(ErrorCode::InvalidRecord) } else { Ok(newest) }
 }
 
 fn code_of(error: BatchError) -> ErrorCode {
     match error {
         BatchError::WrongMagic(_) => ErrorCode::UnsupportedForMessageFormat,
         BatchError::MalformedRecord => ErrorCode::InvalidRecord,
+        // Producers that can split a batch do so then.
+        BatchError::TooLarge => ErrorCode::MessageTooLarge,
         _ => ErrorCode::CorruptMessage,
     }
 }

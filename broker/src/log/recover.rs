@@ -16,11 +16,18 @@ impl PartitionLog {
     ) -> Result<Self, ErrorCode> {
         let opened = storage.open(id, topic).map_err(|error| storage_code(&error))?;
         let snapshots = storage.snapshots(id).map_err(|error| storage_code(&error))?;
-        let known = snapshots.iter().find_map(|(offset, state)| Self::from_snapshot(id, *offset, state));
-        let mut log = known.unwrap_or_else(|| Self::new(id));
+        let known = snapshots
+            .iter()
+            .find_map(|(offset, state)| Self::from_snapshot(id, *offset, state).map(|log| (*offset, log)));
+        let (producers_known, mut log) = known.unwrap_or_else(|| (0, Self::new(id)));
         let from = log.end;
         storage
-            .walk(id, from, &mut |header, bytes| log.note(header, bytes))
+            .walk(id, from, &mut |header, bytes| {
+                log.note(header, bytes);
+                if header.base_offset >= producers_known {
+                    log.note_producer(header);
+                }
+            })
             .map_err(|error| storage_code(&error))?;
         log.leader_epoch = leader_epoch;
         log.start = opened.start;

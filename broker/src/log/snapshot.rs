@@ -1,11 +1,16 @@
 //! Snapshots: producers, transactions and epochs as bytes, so that a start need not read all batches.
 //!
+//! 1. A whole one stands for all batches below its offset.
+//! 2. One of producers alone stands for what those batches say of producers: where a compaction has thinned them out they
+//!    do not say it any more, and say of transactions what they have not said before.
+//!
 //! The bytes belong to one version of this file; any other is as good as none.
 
 use super::{PartitionLog, epochs::Epochs, producers::Producers, unstable::Transactions};
 use crate::storage::LogId;
 
-const VERSION: i64 = 1;
+const WHOLE: i64 = 1;
+const PRODUCERS: i64 = 2;
 
 /// Bytes that numbers are put into.
 #[derive(Debug, Default)]
@@ -41,7 +46,7 @@ impl PartitionLog {
     /// What is known about everything below the end.
     pub(super) fn snapshot(&self) -> Vec<u8> {
         let mut out = Numbers::default();
-        out.put(VERSION);
+        out.put(WHOLE);
         out.put_len(self.epochs.all().len());
         for (epoch, first_offset) in self.epochs.all() {
             out.put(epoch);
@@ -52,10 +57,23 @@ impl PartitionLog {
         out.0
     }
 
-    /// A log that has been read up to this offset.
+    /// What is known of producers about everything below the end.
+    pub(super) fn producers_snapshot(&self) -> Vec<u8> {
+        let mut out = Numbers::default();
+        out.put(PRODUCERS);
+        self.producers.save(&mut out);
+        out.0
+    }
+
+    /// A log that has been read up to its end; of producers it knows what a snapshot of this offset says.
     pub(super) fn from_snapshot(id: LogId, offset: i64, state: &[u8]) -> Option<Self> {
         let mut from = Take(state);
-        if from.take()? != VERSION {
+        let kind = from.take()?;
+        if kind == PRODUCERS {
+            let log = Self { producers: Producers::load(&mut from)?, ..Self::new(id) };
+            return from.0.is_empty().then_some(log);
+        }
+        if kind != WHOLE {
             return None;
         }
         let mut epochs = Epochs::default();

@@ -71,8 +71,8 @@ impl PartitionLog {
     }
 
     /// Forgets producers that have not written for long and have no transaction open.
-    pub(crate) fn expire_producers(&mut self, now: i64) {
-        self.producers.expire(now, |id| self.transactions.is_open(id));
+    pub(crate) fn expire_producers(&mut self, now: i64, expiration_ms: i64) {
+        self.producers.expire(now, expiration_ms, |id| self.transactions.is_open(id));
     }
 
     fn move_start(&mut self, storage: &mut dyn Storage, start: i64) -> Result<(), ErrorCode> {

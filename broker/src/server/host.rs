@@ -11,6 +11,7 @@ use super::counters::{Counters, Recovery};
 use super::listener::Entrance;
 use super::notices::Notices;
 use super::properties::Properties;
+use super::waiting::Waiting;
 use crate::api::ClientId;
 use crate::broker::BrokerConfig;
 use crate::shared::SharedBroker;
@@ -28,8 +29,8 @@ pub(super) struct Host {
     pub(super) clock: Clock,
     /// Somebody's answer is ready.
     pub(super) answers: Arc<Notify>,
-    /// There is data, or a last stable offset has moved.
-    pub(super) data: Arc<Notify>,
+    /// Fetches that wait for data, or for a last stable offset.
+    pub(super) waiting: Arc<Waiting>,
     pub(super) limits: Limits,
     /// Bytes of requests that there is room for, in pieces of [`PERMIT_BYTES`].
     pub(super) room: Arc<Semaphore>,
@@ -68,15 +69,13 @@ impl Host {
             idle: Duration::from_millis(u64::try_from(properties.idle_ms).unwrap_or(u64::MAX)),
         };
         let room = (limits.queued_bytes / PERMIT_BYTES).min(Semaphore::MAX_PERMITS);
-        let (answers, data) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let (tell_answers, tell_data) = (answers.clone(), data.clone());
-        broker.listen(move |change| {
+        let (answers, waiting) = (Arc::new(Notify::new()), Arc::new(Waiting::default()));
+        let (tell_answers, tell_waiting) = (answers.clone(), waiting.clone());
+        broker.listen_closely(move |change, moved| {
             if change.answers {
                 tell_answers.notify_waiters();
             }
-            if change.data {
-                tell_data.notify_waiters();
-            }
+            tell_waiting.wake(moved);
         });
         let (cluster_id, settings) = {
             let broker = broker.lock();
@@ -92,7 +91,7 @@ impl Host {
             broker,
             clock,
             answers,
-            data,
+            waiting,
             limits,
             room,
             answer_room,
@@ -117,9 +116,11 @@ fn settings(config: &BrokerConfig, limits: &Limits) -> Arc<[(&'static str, Strin
         ("node.id", NODE_ID.to_string()),
         ("num.partitions", config.default_partitions.to_string()),
         ("offset.metadata.max.bytes", config.offset_metadata_max_bytes.to_string()),
+        ("producer.id.expiration.ms", config.producer_id_expiration_ms.to_string()),
         ("queued.max.request.bytes", limits.queued_bytes.to_string()),
         ("socket.request.max.bytes", limits.request_bytes.to_string()),
         ("transaction.max.timeout.ms", config.transaction_max_timeout_ms.to_string()),
+        ("transactional.id.expiration.ms", config.transactional_id_expiration_ms.to_string()),
     ]
     .into()
 }

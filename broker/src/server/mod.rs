@@ -34,6 +34,7 @@ mod notices;
 mod properties;
 #[cfg(feature = "security")]
 mod security;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -47,6 +48,7 @@ use tokio::task::LocalSet;
 
 use crate::api::ClientId;
 use crate::broker::{Broker, BrokerConfig};
+use crate::identity::IdSource;
 use crate::shared::SharedBroker;
 use crate::storage::files::{FileOptions, FileStorage};
 use clock::Clock;
@@ -224,13 +226,12 @@ fn serve_metrics(properties: &Properties, host: &Host) -> io::Result<Option<Metr
 /// The broker that lies in a folder, or a new one.
 fn open(properties: &Properties) -> io::Result<(Broker, Recovery)> {
     let mut config = properties.broker.clone();
-    let Some(dir) = &properties.dir else {
-        if config.seed == 0 {
-            // Topics that are made anew by another broker are other topics, and clients know them by their ids.
-            config.seed = RandomState::new().hash_one(());
-        }
-        return Ok((Broker::new(config), Recovery::default()));
-    };
+    let random = || RandomState::new().hash_one(());
+    if config.seed == 0 {
+        // Topics that are made anew by another broker are other topics, and clients know them by their ids.
+        config.seed = random();
+    }
+    let Some(dir) = &properties.dir else { return Ok((Broker::new(config), Recovery::default())) };
     let failed = |error: &dyn std::fmt::Display, kind| {
         let hint = hint(kind);
         io::Error::new(kind, format!("the broker's folder {dir} cannot be opened: {error}; {hint}"))
@@ -240,6 +241,8 @@ fn open(properties: &Properties) -> io::Result<(Broker, Recovery)> {
     let options = FileOptions { flush_journal, ..FileOptions::default() };
     let clock = Clock::start();
     let storage = FileStorage::open(dir, options).map_err(|error| failed(&error, error.kind()))?;
+    let drawn = IdSource::new(random()).cluster_id();
+    config.cluster_id = Some(storage.cluster_id(&drawn).map_err(|error| failed(&error, error.kind()))?);
     let broker = Broker::open(config, Box::new(storage), clock.now_ms());
     let mut broker = broker.map_err(|error| failed(&error, io::ErrorKind::Other))?;
     let mut recovery = Recovery { took_ns: clock.now_ns(), damaged_bytes: 0 };

@@ -222,6 +222,8 @@ const TABLE: &[(&str, Effect)] = &[
     ("offsets.topic.num.partitions", Effect::Nothing),
     ("offsets.topic.replication.factor", Effect::Nothing),
     ("process.roles", Effect::Nothing),
+    ("producer.id.expiration.check.interval.ms", number(1, INT, |all, ms| all.broker.producer_id_expiration_check_interval_ms = Some(ms))),
+    ("producer.id.expiration.ms", number(1, INT, |all, ms| all.broker.producer_id_expiration_ms = ms)),
     ("queued.max.request.bytes", number(1 << 20, LONG, |all, bytes| all.queued_bytes = size(bytes))),
     ("queued.max.requests", Effect::Nothing),
     ("replica.lag.time.max.ms", Effect::Nothing),
@@ -243,9 +245,11 @@ const TABLE: &[(&str, Effect)] = &[
     ("ssl.truststore.location", Effect::Security),
     ("ssl.truststore.type", Effect::Security),
     ("transaction.max.timeout.ms", number(1, INT, |all, ms| all.broker.transaction_max_timeout_ms = ms)),
+    ("transaction.remove.expired.transaction.cleanup.interval.ms", number(1, INT, |all, ms| all.broker.transactional_id_expiration_check_interval_ms = Some(ms))),
     ("transaction.state.log.min.isr", Effect::Nothing),
     ("transaction.state.log.num.partitions", Effect::Nothing),
     ("transaction.state.log.replication.factor", Effect::Nothing),
+    ("transactional.id.expiration.ms", number(1, INT, |all, ms| all.broker.transactional_id_expiration_ms = ms)),
     ("unclean.leader.election.enable", topic("unclean.leader.election.enable")),
 ];
 

@@ -26,6 +26,8 @@ struct MemoryLog {
     size: u64,
     batches: VecDeque<StoredBatch>,
     rewrite: Option<(Range<i64>, Vec<StoredBatch>)>,
+    /// What the last rewrite has left: the batches alone do not say it any more.
+    snapshot: Option<(i64, Vec<u8>)>,
 }
 
 impl MemoryLog {
@@ -154,9 +156,10 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
-    fn commit_rewrite(&mut self, log: LogId) -> io::Result<()> {
+    fn commit_rewrite(&mut self, log: LogId, (offset, state): (i64, &[u8])) -> io::Result<()> {
         let log = self.log_mut(log)?;
         let Some((offsets, written)) = log.rewrite.take() else { return Ok(()) };
+        log.snapshot = Some((offset, state.to_vec()));
         let after = log.batches.split_off(log.position(offsets.end));
         let replaced = log.batches.split_off(log.position(offsets.start));
         log.size = log.size - bytes_of(&replaced) + bytes_of(&written);
@@ -180,8 +183,8 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
-    fn snapshots(&self, _log: LogId) -> io::Result<Vec<(i64, Vec<u8>)>> {
-        Ok(Vec::new())
+    fn snapshots(&self, log: LogId) -> io::Result<Vec<(i64, Vec<u8>)>> {
+        Ok(self.log(log)?.snapshot.iter().cloned().collect())
     }
 
     fn remove(&mut self, log: LogId, _topic: &str) -> io::Result<()> {

@@ -205,11 +205,11 @@ pub trait Storage: Send {
     fn rewrite(&mut self, log: LogId, batches: Vec<StoredBatch>) -> io::Result<()>;
 
     /// Puts what was written in the place of the units: all of it or, after an error or a crash, nothing.
-    /// Snapshots of this log are forgotten.
+    /// Of the snapshots of this log only this one is left: the offset, and the bytes.
     ///
     /// # Errors
     /// Whatever the medium answers; the rewrite must then be aborted.
-    fn commit_rewrite(&mut self, log: LogId) -> io::Result<()>;
+    fn commit_rewrite(&mut self, log: LogId, snapshot: (i64, &[u8])) -> io::Result<()>;
 
     /// Drops the rewrite under way, if there is one.
     fn abort_rewrite(&mut self, log: LogId);

@@ -16,6 +16,7 @@ pub(crate) struct TransactionFact {
     pub(crate) timeout_ms: i64,
     pub(crate) state: TransactionState,
     pub(crate) started_at: i64,
+    pub(crate) updated_at: Option<i64>,
     pub(crate) partitions: Vec<TopicPartition>,
     pub(crate) groups: Vec<Arc<str>>,
 }
@@ -36,6 +37,7 @@ impl Coordinator {
             timeout_ms: transaction.timeout_ms,
             state: transaction.state,
             started_at: transaction.started_at,
+            updated_at: transaction.updated_at,
             partitions: transaction.partitions.iter().cloned().collect(),
             groups: transaction.groups.iter().cloned().collect(),
         })
@@ -55,6 +57,7 @@ impl Coordinator {
             timeout_ms: fact.timeout_ms,
             state: fact.state,
             started_at: fact.started_at,
+            updated_at: fact.updated_at,
             partitions: fact.partitions.into_iter().collect(),
             groups: fact.groups.into_iter().collect::<BTreeSet<Arc<str>>>(),
             markers,
@@ -75,7 +78,7 @@ impl Coordinator {
         self.next_producer_id = before.next_producer_id;
     }
 
-    fn put(&mut self, id: &Arc<str>, transaction: Option<Transaction>) {
+    pub(super) fn put(&mut self, id: &Arc<str>, transaction: Option<Transaction>) {
         if let Some(old) = self.transactions.remove(id) {
             self.owners.remove(&old.producer.id);
             self.ending.remove(id);

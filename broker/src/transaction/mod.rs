@@ -16,6 +16,7 @@
 mod add;
 mod durable;
 mod end;
+mod expiry;
 mod init;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,6 +92,8 @@ pub(crate) struct Transaction {
     timeout_ms: i64,
     state: TransactionState,
     started_at: i64,
+    /// When it changed last; unknown of one that an old journal has.
+    updated_at: Option<i64>,
     partitions: BTreeSet<TopicPartition>,
     groups: BTreeSet<Arc<str>>,
     markers: Vec<PendingMarker>,
@@ -104,6 +107,7 @@ impl Transaction {
             timeout_ms: 0,
             state: TransactionState::Empty,
             started_at: 0,
+            updated_at: None,
             partitions: BTreeSet::new(),
             groups: BTreeSet::new(),
             markers: Vec::new(),
@@ -132,7 +136,12 @@ impl Transaction {
 
     /// When the transaction began that is open or being ended.
     pub(crate) fn started_at(&self) -> Option<i64> {
-        (self.state == TransactionState::Ongoing || self.state.is_ending()).then_some(self.started_at)
+        (!self.is_idle()).then_some(self.started_at)
+    }
+
+    /// Whether nothing is open or being ended.
+    fn is_idle(&self) -> bool {
+        self.state != TransactionState::Ongoing && !self.state.is_ending()
     }
 
     fn deadline(&self) -> i64 {

@@ -60,11 +60,11 @@ pub struct Client {
     process: Arc<Process>,
 }
 
-fn text(text: &str) -> StrBytes {
+pub fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
-fn topic(name: &str) -> TopicName {
+pub fn topic(name: &str) -> TopicName {
     TopicName(text(name))
 }
 
@@ -73,7 +73,7 @@ fn gone<T, E>(result: Result<T, E>) -> Step<T> {
 }
 
 /// No error, or the end of a broker that stops in order.
-fn expect(code: i16, what: &str) -> Step<()> {
+pub fn expect(code: i16, what: &str) -> Step<()> {
     match code {
         0 => Ok(()),
         code if code == ErrorCode::NetworkException.code() => Err(Stop::Gone),
@@ -120,7 +120,7 @@ impl Client {
         Ok(response)
     }
 
-    fn ask<R: Request>(&mut self, version: i16, request: &R) -> Step<R::Response> {
+    pub fn ask<R: Request>(&mut self, version: i16, request: &R) -> Step<R::Response> {
         self.send(version, request)?;
         self.receive::<R>(version)
     }
@@ -166,6 +166,15 @@ impl Client {
         let partition = &answer.responses[0].partition_responses[0];
         expect(partition.error_code, &format!("a batch for {at:?}"))?;
         Ok(partition.base_offset)
+    }
+
+    /// What the batch is answered with that was sent last.
+    pub fn refused(&mut self) -> Step<i16> {
+        let answer = self.receive::<ProduceRequest>(PRODUCE)?;
+        match answer.responses[0].partition_responses[0].error_code {
+            code if code == ErrorCode::NetworkException.code() => Err(Stop::Gone),
+            code => Ok(code),
+        }
     }
 
     pub fn fetch(&mut self, at: &At, offset: i64, committed: bool) -> Step<PartitionData> {

@@ -1,8 +1,9 @@
 //! The load: workers that each have a connection, and go on after a restart where they were.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
+use headwater_broker::ErrorCode;
 use headwater_broker::batch::{self, BatchOptions, Record};
 
 use crate::client::{Client, Step, wrong};
@@ -149,12 +150,26 @@ pub struct Transactional {
     sequences: BTreeMap<At, i32>,
     current: Option<Current>,
     offsets: i64,
+    /// The one that it has fenced.
+    fenced: Option<Stamp>,
+    /// Where this one has ended a transaction: there its epoch is known.
+    written: BTreeSet<At>,
 }
 
 impl Transactional {
     pub fn new(desk: Desk) -> Self {
         let group = format!("group of {}", desk.name);
-        Self { desk, group, stamp: None, sequences: BTreeMap::new(), current: None, offsets: 0 }
+        let sequences = BTreeMap::new();
+        Self {
+            desk,
+            group,
+            stamp: None,
+            sequences,
+            current: None,
+            offsets: 0,
+            fenced: None,
+            written: BTreeSet::new(),
+        }
     }
 
     /// Another producer of the name: it fences this one and aborts what it left open.
@@ -166,10 +181,30 @@ impl Transactional {
         if self.stamp.is_some_and(|(id, epoch)| id != stamp.0 || epoch >= stamp.1) {
             return wrong(format!("{} was {:?}, and now is {stamp:?}", self.desk.name, self.stamp));
         }
-        self.stamp = Some(stamp);
+        self.fenced = self.stamp.replace(stamp);
+        self.written.clear();
         self.sequences.clear();
         if let Some(current) = self.current.take() {
             self.desk.model.lock().ended(current.txn);
+        }
+        Ok(())
+    }
+
+    /// The producer before this one has not heard that it is fenced. What it sends is not in the model: were it taken, a
+    /// check would find it.
+    fn send_as_fenced(&mut self, client: &mut Client) -> Step<()> {
+        let Some((id, epoch)) = self.fenced else { return Ok(()) };
+        for options in [BatchOptions::transactional(id, epoch, 0), BatchOptions::idempotent(id, epoch, 0)] {
+            let at = ("mixed".to_owned(), i32::try_from(self.desk.random.below(3)).unwrap());
+            if !self.written.contains(&at) {
+                continue;
+            }
+            let (bytes, _) = self.desk.batch(&options);
+            client.send_batch(&at, bytes, Some(&self.desk.name))?;
+            let code = client.refused()?;
+            if code != ErrorCode::InvalidProducerEpoch.code() {
+                return wrong(format!("{:?} is fenced, and hears {code} from {at:?}", self.fenced));
+            }
         }
         Ok(())
     }
@@ -241,6 +276,7 @@ impl Transactional {
         self.desk.model.lock().ask(current.txn, Outcome::of(commit));
         client.end(&self.desk.name, stamp, commit)?;
         self.desk.model.lock().ended(current.txn);
+        self.written.extend(current.partitions.iter().cloned());
         self.current = None;
         Ok(())
     }
@@ -257,6 +293,9 @@ impl Worker for Transactional {
     fn step(&mut self, client: &mut Client) -> Step<()> {
         if self.desk.random.once_in(20) {
             self.init(client)?;
+        }
+        if self.desk.random.once_in(3) {
+            self.send_as_fenced(client)?;
         }
         self.begin();
         self.finish(client)

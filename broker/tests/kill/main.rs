@@ -9,7 +9,9 @@
 
 mod check;
 mod client;
+mod groups;
 mod load;
+mod members;
 mod model;
 mod process;
 mod random;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 
 use client::{Client, Step, Stop};
 use load::{Desk, Idempotent, Operator, Transactional, Worker};
+use members::{Member, Protocol};
 use model::Shared;
 use process::{End, Folder, Process};
 use random::Random;
@@ -52,6 +55,8 @@ impl Run {
             Box::new(Transactional::new(desk("t0"))),
             Box::new(Transactional::new(desk("t1"))),
             Box::new(Operator::new(desk("o"))),
+            Box::new(Member::new(desk("m0"), Protocol::Classic)),
+            Box::new(Member::new(desk("m1"), Protocol::Consumer)),
         ];
         let process = Arc::new(Process::start(&folder)?);
         let mut run = Self { folder, model, workers, process, random: random.fork() };

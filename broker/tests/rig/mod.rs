@@ -141,6 +141,13 @@ impl Rig {
         paths
     }
 
+    /// The length of the journal.
+    pub fn journal_bytes(&self) -> u64 {
+        let folder = self.folder.as_ref().expect("the rig has files");
+        let entries = std::fs::read_dir(folder.0.join("meta")).unwrap();
+        entries.map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+    }
+
     /// Another broker takes the files over; the one before is gone without a word.
     pub fn reopen(&mut self) {
         let config = self.broker.config().clone();

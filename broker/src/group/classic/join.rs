@@ -213,6 +213,7 @@ impl ClassicGroup {
         self.update_member(request, &new, ticket);
         let keeps = self.state == Phase::Stable && self.choose_protocol() == self.protocol_name;
         if keeps {
+            self.revision += 1;
             let member = self.members.get_mut(&new).expect("it was inserted above");
             member.waiting = Waiting::Nothing;
             member.refresh(turn.now);

@@ -7,10 +7,11 @@
 //! ```
 //! 1. Every completed rebalance starts a generation; requests of another one are refused.
 //! 2. A member parked in JoinGroup or SyncGroup does not expire: it is waiting for the broker.
-//! 3. Members are lost in a crash; the generation's number is not.
+//! 3. A crash keeps the members of a stable group. Of one that rebalances it keeps the generation's number.
 
 mod commit;
 mod describe;
+mod durable;
 mod expiry;
 mod join;
 mod leave;
@@ -27,6 +28,7 @@ use super::{Caller, CommitCheck, Turn};
 use crate::api::{GroupState, MemberClaim, Protocol, Ticket};
 use crate::error::ErrorCode;
 
+pub(crate) use durable::{ClassicFact, ClassicMemberFact};
 pub(crate) use join::refused;
 pub(crate) use sync::unassigned;
 
@@ -105,6 +107,8 @@ pub(crate) struct ClassicGroup {
     deadline: Option<i64>,
     /// `group.initial.rebalance.delay.ms`: not before this time is the first rebalance complete.
     not_before: Option<i64>,
+    /// Rises with everything that is to be kept.
+    revision: u64,
 }
 
 impl ClassicGroup {
@@ -122,17 +126,8 @@ impl ClassicGroup {
             unsynced: BTreeSet::new(),
             deadline: None,
             not_before: None,
+            revision: 0,
         }
-    }
-
-    /// What a crash leaves: the number of the generation, so that it never comes twice.
-    pub(super) fn after_crash(&self) -> Self {
-        Self::without_members(self.generation, self.protocol_type.clone())
-    }
-
-    /// A group that has had members of this kind.
-    pub(super) fn without_members(generation: i32, protocol_type: Arc<str>) -> Self {
-        Self { protocol_type, ..Self::new(generation) }
     }
 
     pub(super) fn generation(&self) -> i32 {

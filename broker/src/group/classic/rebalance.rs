@@ -61,6 +61,7 @@ impl ClassicGroup {
             return;
         }
         self.generation += 1;
+        self.revision += 1;
         if self.members.is_empty() {
             self.become_empty();
             return;

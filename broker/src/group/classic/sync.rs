@@ -64,6 +64,7 @@ impl ClassicGroup {
             }
         }
         self.state = Phase::Stable;
+        self.revision += 1;
         let ids: Vec<Arc<str>> = self.members.keys().cloned().collect();
         for id in ids {
             let answer = self.assigned(&id);

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use super::assign::Assignor;
 use super::subscription::Pattern;
-use super::{AWAY, ConsumerGroup, JOINING, LEAVING, Partitions, Refusal, by_topic, partitions_of};
-use crate::api::{
-    ClientId, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicIdPartitions,
-};
+use super::{AWAY, ConsumerGroup, JOINING, LEAVING, Member, Partitions, Refusal, named, partitions_of};
+use crate::api::{ClientId, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 use crate::error::ErrorCode;
 use crate::group::Turn;
 
@@ -111,6 +109,7 @@ impl ConsumerGroup {
         if [LEAVING, AWAY].contains(&beat.request.member_epoch) {
             return self.leave(beat.request);
         }
+        let known = self.members.get(&beat.request.member_id).cloned();
         let (member_id, has_changed) = self.admit(beat, turn)?;
         let member = self.members.get_mut(&member_id).expect("it was admitted");
         member.expires_at = turn.now.saturating_add(turn.rules.consumer_session_timeout_ms);
@@ -118,6 +117,10 @@ impl ConsumerGroup {
         self.retarget(has_changed, turn.catalogue);
         self.reconcile(&member_id, beat.owned.as_ref(), turn.now);
         let member = &self.members[&member_id];
+        let known = known.map(|known| Member { expires_at: member.expires_at, ..known });
+        if known.as_ref() != Some(member) {
+            self.revision += 1;
+        }
         let tell = beat.is_full() || member.assigned != held_before;
         Ok(ConsumerGroupHeartbeatResponse {
             error: ErrorCode::None,
@@ -125,12 +128,7 @@ impl ConsumerGroup {
             member_id: Some(member_id.clone()),
             member_epoch: member.epoch,
             heartbeat_interval_ms: turn.rules.consumer_heartbeat_interval_ms,
-            assignment: tell.then(|| answer_of(&member.assigned)),
+            assignment: tell.then(|| named(&member.assigned)),
         })
     }
-}
-
-fn answer_of(partitions: &Partitions) -> Vec<TopicIdPartitions> {
-    let named = |(topic_id, partitions)| TopicIdPartitions { topic_id, partitions };
-    by_topic(partitions).into_iter().map(named).collect()
 }

@@ -19,6 +19,7 @@ impl ConsumerGroup {
             member.epoch = AWAY;
             member.revoking = Partitions::new();
             member.revoked_by = None;
+            self.revision += 1;
         } else {
             self.remove(&request.member_id);
         }

@@ -10,7 +10,7 @@
 //! ```
 //! 1. A partition has one holder: it is held from the heartbeat that answers with it until the one that says
 //!    that it is given up, or until the holder is out.
-//! 2. Epochs never go back, neither a member's nor the group's, not even in a crash, which loses all members.
+//! 2. Epochs never go back, neither a member's nor the group's, not even in a crash: all is kept but the time.
 //! 3. Who does not give up in time (its rebalance time-out) is out, and so is who is silent for a session.
 //! 4. A change of topics is noticed with the next heartbeat of any member.
 
@@ -18,6 +18,7 @@ mod admit;
 mod assign;
 mod commit;
 mod describe;
+mod durable;
 mod expiry;
 mod heartbeat;
 mod leave;
@@ -34,6 +35,7 @@ use crate::topic::Catalogue;
 use assign::{Assignor, Partitions, Place, Subscriber, Topics};
 use subscription::Subscription;
 
+pub(crate) use durable::{ConsumerFact, ConsumersFact};
 pub(crate) use heartbeat::Beat;
 
 /// Why a request was refused, in words too.
@@ -60,7 +62,7 @@ pub(crate) fn refused((error, message): Refusal) -> ConsumerGroupHeartbeatRespon
 
 /// How far a member is on its way to the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+pub(crate) enum Step {
     /// It holds what it shall.
     Stable,
     /// It has yet to give partitions up.
@@ -69,7 +71,7 @@ enum Step {
     Unreleased,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Member {
     instance_id: Option<Arc<str>>,
     rack_id: Option<Arc<str>>,
@@ -133,6 +135,8 @@ pub(crate) struct ConsumerGroup {
     target: BTreeMap<Arc<str>, Partitions>,
     /// The subscribed topics as they were at the last look.
     topics: Topics,
+    /// Rises with everything that is to be kept.
+    revision: u64,
 }
 
 impl ConsumerGroup {
@@ -146,12 +150,8 @@ impl ConsumerGroup {
             instances: BTreeMap::new(),
             target: BTreeMap::new(),
             topics: Topics::new(),
+            revision: 0,
         }
-    }
-
-    /// What a crash leaves: the number of the epoch, so that it never comes twice.
-    pub(super) fn after_crash(&self) -> Self {
-        Self::new(self.epoch)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -193,6 +193,9 @@ impl ConsumerGroup {
         if has_changed || topics != self.topics && self.epoch == self.assignment_epoch {
             self.epoch += 1;
         }
+        if topics != self.topics || self.epoch != self.assignment_epoch {
+            self.revision += 1;
+        }
         self.topics = topics;
         if self.epoch == self.assignment_epoch {
             return;
@@ -230,12 +233,19 @@ impl ConsumerGroup {
 
     /// Takes a member out; what it held is free.
     fn remove(&mut self, member_id: &str) {
-        let Some(member) = self.members.remove(member_id) else { return };
+        if self.forget(member_id) {
+            self.epoch += 1;
+            self.revision += 1;
+        }
+    }
+
+    fn forget(&mut self, member_id: &str) -> bool {
+        let Some(member) = self.members.remove(member_id) else { return false };
         if let Some(instance) = &member.instance_id {
             self.instances.remove(instance);
         }
         self.target.remove(member_id);
-        self.epoch += 1;
+        true
     }
 }
 
@@ -246,6 +256,12 @@ fn partitions_of(named: &[TopicIdPartitions]) -> Partitions {
         named.partitions.clone().into_iter().map(move |partition| Place { topic, partition })
     };
     named.iter().flat_map(of_topic).collect()
+}
+
+/// Partitions as answers name them.
+fn named(partitions: &Partitions) -> Vec<TopicIdPartitions> {
+    let named = |(topic_id, partitions)| TopicIdPartitions { topic_id, partitions };
+    by_topic(partitions).into_iter().map(named).collect()
 }
 
 /// Partitions by topic.

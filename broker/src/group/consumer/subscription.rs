@@ -22,6 +22,14 @@ pub(super) struct Pattern {
     regex: Regex,
 }
 
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Pattern {}
+
 impl Pattern {
     pub(super) fn parse(text: &Arc<str>) -> Result<Self, Refusal> {
         // Alone first: a pattern such as `a)(b` makes sense only inside the brackets.
@@ -41,13 +49,19 @@ impl Pattern {
 }
 
 /// What a member wants to read.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Subscription {
     names: BTreeSet<Arc<str>>,
     pattern: Option<Pattern>,
 }
 
 impl Subscription {
+    /// A subscription that was kept. Its pattern could be read when it came.
+    pub(super) fn restored(names: &[Arc<str>], pattern: Option<&Arc<str>>) -> Self {
+        let pattern = pattern.and_then(|text| Pattern::parse(text).ok());
+        Self { names: names.iter().cloned().collect(), pattern }
+    }
+
     /// Takes new names or a new pattern, each if there is one; tells whether that changes anything.
     pub(super) fn update(&mut self, names: Option<&[Arc<str>]>, pattern: Option<&Option<Pattern>>) -> bool {
         let before = (self.names.clone(), self.pattern_text());

@@ -292,10 +292,12 @@ impl Job {
         self.report.count_after(&kept);
         storage.rewrite(log.id, kept).map_err(|error| storage_code(&error))?;
         if ended {
-            storage.commit_rewrite(log.id).map_err(|error| storage_code(&error))?;
+            // Whatever comes between this and the next snapshot: what the batches do not say any more is kept.
+            let producers = log.producers_snapshot();
+            storage.commit_rewrite(log.id, (log.end, &producers)).map_err(|error| storage_code(&error))?;
             let (offsets, markers) = (group.offsets, group.markers);
             log.transactions.forget_aborted(|marker| offsets.contains(&marker) && !markers.contains(&marker));
-            // The old ones were forgotten; without a new one a restart has more to read, and that is all.
+            // Without it a restart has more to read, and that is all.
             let _ = storage.save_snapshot(log.id, log.end, &log.snapshot());
         } else {
             self.group = Some(group);

@@ -35,9 +35,8 @@ pub(super) async fn fetch(
         return Ok(Some(FetchResponse::default().with_error_code(code)));
     }
     let wanted = wanted(exchange, &request);
+    let mut place = None;
     loop {
-        let mut news = std::pin::pin!(exchange.host.data.notified());
-        news.as_mut().enable();
         // Where answers to others take the room, this one is smaller; the first batch comes whatever its size.
         let max_bytes = wanted.request.max_bytes.min(exchange.answer_room());
         let request = api::FetchRequest { max_bytes, ..wanted.request.clone() };
@@ -53,21 +52,22 @@ pub(super) async fn fetch(
             return Ok(Some(told(exchange.version, response, wanted.ids)));
         }
         let ends = ends(&response, wanted.request.isolation);
-        let time = exchange.host.clock.until(wanted.deadline_ms);
-        let timeout = tokio::time::sleep(time);
+        let place = place.get_or_insert_with(|| exchange.host.waiting.wait_for(wanted.partitions()));
+        let timeout = tokio::time::sleep(exchange.host.clock.until(wanted.deadline_ms));
         tokio::pin!(timeout);
-        loop {
+        // What came before it had its place has moved, too.
+        while !moved(exchange, &wanted.request, &ends) {
             tokio::select! {
-                () = news.as_mut() => {}
+                () = place.news() => {}
                 () = timeout.as_mut() => break,
             }
-            // Most news are about other partitions.
-            news.set(exchange.host.data.notified());
-            news.as_mut().enable();
-            if moved(exchange, &wanted.request, &ends) {
-                break;
-            }
         }
+    }
+}
+
+impl Wanted {
+    fn partitions(&self) -> Vec<TopicPartition> {
+        self.request.partitions.iter().map(|wanted| wanted.at.clone()).collect()
     }
 }
 

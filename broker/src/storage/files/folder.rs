@@ -119,8 +119,11 @@ impl Partition {
         Ok(self.snapshot_files(shelf)?.into_iter().filter_map(whole).collect())
     }
 
-    pub(super) fn drop_snapshots(&self, shelf: &Shelf) -> io::Result<()> {
-        self.snapshot_files(shelf)?.iter().try_for_each(|(_, path)| shelf.disk.remove(path))
+    /// Drops all snapshots but that of one offset.
+    pub(super) fn drop_snapshots(&self, shelf: &Shelf, but: i64) -> io::Result<()> {
+        let mut others = self.snapshot_files(shelf)?;
+        others.retain(|(offset, _)| *offset != but);
+        others.iter().try_for_each(|(_, path)| shelf.disk.remove(path))
     }
 
     fn snapshot_files(&self, shelf: &Shelf) -> io::Result<Vec<(i64, PathBuf)>> {

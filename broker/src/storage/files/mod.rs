@@ -14,6 +14,7 @@
 //! in memory by the dozen, and one 48 KiB index at most stands for the active segment of each partition.
 
 mod append;
+mod cluster;
 mod disk;
 mod folder;
 mod handles;
@@ -215,9 +216,9 @@ impl Storage for FileStorage {
         partition.rewrite(shelf, &batches)
     }
 
-    fn commit_rewrite(&mut self, log: LogId) -> io::Result<()> {
+    fn commit_rewrite(&mut self, log: LogId, snapshot: (i64, &[u8])) -> io::Result<()> {
         let (partition, shelf) = self.change(log)?;
-        partition.commit_rewrite(shelf)
+        partition.commit_rewrite(shelf, snapshot)
     }
 
     fn abort_rewrite(&mut self, log: LogId) {

@@ -48,14 +48,15 @@ impl Partition {
         shelf.disk.sync(&rewrite.file)
     }
 
-    pub(super) fn commit_rewrite(&mut self, shelf: &Shelf) -> io::Result<()> {
+    pub(super) fn commit_rewrite(&mut self, shelf: &Shelf, snapshot: (i64, &[u8])) -> io::Result<()> {
         let Some(Rewrite { offsets, file, mut index }) = self.rewrite.take() else { return Ok(()) };
         let cleaned = place(&self.folder, offsets.start, "cleaned");
         let segment = shelf.segment(offsets.start, index.summary.size, Kind::Swap(offsets.end));
         let renamed = shelf
             .disk
             .sync(&file)
-            .and_then(|()| self.drop_snapshots(shelf))
+            .and_then(|()| self.save_snapshot(shelf, snapshot.0, snapshot.1))
+            .and_then(|()| self.drop_snapshots(shelf, snapshot.0))
             .and_then(|()| shelf.disk.rename(&cleaned, &segment.path(&self.folder)));
         if let Err(error) = renamed {
             let _ = shelf.disk.remove(&cleaned);

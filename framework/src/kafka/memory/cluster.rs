@@ -30,6 +30,10 @@ const READ_BYTES: usize = 1 << 20;
 const COMPACTION_INTERVAL_MS: i64 = 60_000;
 /// Kafka's default of `log.retention.check.interval.ms`.
 const RETENTION_INTERVAL_MS: i64 = 300_000;
+/// Kafka's default of `producer.id.expiration.check.interval.ms`.
+const PRODUCER_EXPIRY_INTERVAL_MS: i64 = 600_000;
+/// Kafka's default of `transaction.remove.expired.transaction.cleanup.interval.ms`.
+const TRANSACTIONAL_ID_EXPIRY_INTERVAL_MS: i64 = 3_600_000;
 
 /// A Kafka cluster of one node in the memory of this process. Clones are the same cluster.
 ///
@@ -72,6 +76,8 @@ impl MemoryCluster {
             compaction_interval_ms: Some(COMPACTION_INTERVAL_MS),
             retention_interval_ms: Some(RETENTION_INTERVAL_MS),
             retention_by_newest: true,
+            producer_id_expiration_check_interval_ms: Some(PRODUCER_EXPIRY_INTERVAL_MS),
+            transactional_id_expiration_check_interval_ms: Some(TRANSACTIONAL_ID_EXPIRY_INTERVAL_MS),
             ..BrokerConfig::default()
         }))
     }

@@ -142,7 +142,9 @@ fn unpack(fetched: &FetchedPartition, position: i64, isolation: Isolation) -> Re
 }
 
 fn push_records(records: &mut RecordBatch, batch: &Batch<'_>, position: i64) -> Result<(), BatchError> {
-    for record in batch.records() {
+    // Ours are not compressed; those that come through a port may be.
+    let mut room = Vec::new();
+    for record in batch.open(&mut room)? {
         let record = record?;
         if record.offset < position {
             continue;
