@@ -23,6 +23,10 @@
 mod apis;
 mod clock;
 mod connection;
+#[cfg_attr(
+    not(feature = "metrics"),
+    expect(dead_code, reason = "it counts always; only the pages read all of it")
+)]
 mod counters;
 mod exchange;
 mod host;
