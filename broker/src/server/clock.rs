@@ -1,6 +1,8 @@
 //! The clock: the only place of the server that reads one.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
 
 /// Milliseconds since 1970 that never run backwards: the time at the start, and what a steady clock has counted since.
 /// Sessions and time-outs go by it, so a wall clock that is set does not end them.

@@ -29,6 +29,7 @@ mod listeners;
 mod properties;
 #[cfg(feature = "security")]
 mod security;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -53,6 +54,7 @@ pub use listener::{Listener, Protocol};
 pub use properties::PropertyError;
 #[cfg(feature = "security")]
 pub use security::{ClientAuth, Mechanism, Pem, Sasl, Tls};
+pub use streams::Streams;
 
 /// The longest time between two looks at what is due: faults and clients in this process may bring something at any time.
 const TICK_MS: u64 = 100;
