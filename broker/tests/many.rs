@@ -5,14 +5,15 @@
 mod raw;
 
 use bytes::Bytes;
-use headwater_broker::{Broker, ErrorCode};
+use headwater_broker::{Broker, BrokerConfig, ErrorCode};
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::incremental_alter_configs_request as incremental;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
-    AddPartitionsToTxnRequest, CreateTopicsRequest, GroupId,
+    AddPartitionsToTxnRequest, CreatePartitionsRequest, CreateTopicsRequest, GroupId,
     IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, MetadataRequest, TopicName,
     TransactionalId,
 };
@@ -116,4 +117,26 @@ fn topics_that_are_asked_for_again_and_again() {
     let metadata = client.ask(9, &MetadataRequest::default().with_topics(Some(topics)));
     let names: Vec<_> = metadata.topics.iter().map(|topic| topic.name.as_ref().unwrap().0.as_str()).collect();
     assert_eq!(names, ["b", "a"]);
+}
+
+/// However they are asked for, ten thousand partitions at once are the most.
+#[test]
+fn partitions_that_are_made_at_once() {
+    let config =
+        BrokerConfig { auto_create_topics: true, default_partitions: 3_000, ..BrokerConfig::default() };
+    let server = Broker::builder().config(config).start().unwrap();
+    let mut client = Client::at(server.address());
+    let wanted = |number: i32| MetadataRequestTopic::default().with_name(Some(name(&format!("t{number}"))));
+    let request = MetadataRequest::default().with_topics(Some((0..9).map(wanted).collect()));
+    let metadata = client.ask(9, &request.with_allow_auto_topic_creation(true));
+    let made = metadata.topics.iter().filter(|topic| topic.error_code == 0).count();
+    assert_eq!(made, 3);
+    let more = |number: i32| {
+        CreatePartitionsTopic::default().with_name(name(&format!("t{number}"))).with_count(7_000)
+    };
+    let request = CreatePartitionsRequest::default().with_topics((0..3).map(more).collect());
+    let grown = client.ask(1, &request);
+    let codes: Vec<i16> = grown.results.iter().map(|result| result.error_code).collect();
+    let refused = ErrorCode::PolicyViolation.code();
+    assert_eq!(codes, [0, 0, refused]);
 }
