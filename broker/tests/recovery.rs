@@ -236,3 +236,28 @@ fn retention_frees_whole_segments_and_the_last_one_when_all_is_old() {
     assert_eq!((view.log_start_offset, view.high_watermark, view.size), (5, 5, 0));
     assert_eq!(rig.produce("t", &["a=1"]), 5);
 }
+
+/// Base offsets lie outside of checksums, and names of files may be anything.
+#[test]
+fn offsets_that_nothing_can_follow_are_damage() {
+    let mut rig = files(&DiskFaults::default());
+    rig.topic(NewTopic::new("t", 1));
+    rig.produce("t", &["a=1"]);
+    rig.produce("t", &["b=1"]);
+    let path = rig.file("t", "00000000000000000000.log");
+    let mut bytes = fs::read(&path).unwrap();
+    let second = bytes.len() / 2;
+    bytes[second..second + 8].copy_from_slice(&i64::MAX.to_be_bytes());
+    fs::write(&path, bytes).unwrap();
+    rig.crash();
+    assert_eq!(rig.read("t", Isolation::ReadUncommitted), ["0:a=1"]);
+    assert_eq!(rig.broker.take_damages().len(), 1);
+    assert_eq!(rig.produce("t", &["b=1"]), 1);
+
+    fs::write(rig.file("t", "-0000000000000000001.log"), "").unwrap();
+    rig.crash();
+    assert_eq!(rig.broker.partition("t", 0).unwrap().log_start_offset, 0, "no offset is negative");
+    fs::write(rig.file("t", &format!("{:020}.log", i64::MAX)), "").unwrap();
+    rig.crash();
+    assert_eq!(rig.produce_as("t", &BatchOptions::default(), &["c=1"]), Err(ErrorCode::KafkaStorageError));
+}

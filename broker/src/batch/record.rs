@@ -268,7 +268,8 @@ impl<'a> Records<'a> {
             return None;
         }
         Some(Record {
-            offset: self.base_offset + i64::from(offset_delta),
+            // Of a batch that has yet to be placed the base offset may be anything.
+            offset: self.base_offset.wrapping_add(i64::from(offset_delta)),
             timestamp: self.append_timestamp.unwrap_or(self.base_timestamp.wrapping_add(timestamp_delta)),
             key,
             value,
