@@ -160,6 +160,31 @@ fn what_a_snapshot_says_can_be_read_from_the_batches_too() {
     }
 }
 
+/// After an orderly end the last segment is not read: its damage is found by who reads it. Base offset and length lie
+/// outside of the checksum.
+#[test]
+fn damage_in_the_last_segment_hides_nothing_that_is_appended_after_a_start() {
+    for (at, byte) in [(0, 1), (7, 0x40), (8, 1), (11, 0x40), (16, 9), (60, 1)] {
+        let mut rig = files(&DiskFaults::default());
+        rig.topic(NewTopic::new("t", 1));
+        for record in ["a=1", "b=1", "c=1"] {
+            rig.produce("t", &[record]);
+        }
+        rig.broker.close(rig.now).unwrap();
+        let path = rig.file("t", "00000000000000000000.log");
+        let mut bytes = fs::read(&path).unwrap();
+        let second = bytes.len() / 3;
+        bytes[second + at] ^= byte;
+        fs::write(&path, bytes).unwrap();
+        rig.reopen();
+        assert_eq!(rig.produce("t", &["d=1"]), 3);
+        let isolation = Isolation::ReadUncommitted;
+        assert_eq!(rig::visible(&rig.fetch("t", 3, isolation), 3), ["3:d=1"], "byte {at}");
+        assert_eq!(rig.fetch("t", 1, isolation).error, ErrorCode::CorruptMessage, "byte {at}");
+        assert_eq!(rig.fetch("t", 0, isolation).batches.len(), 1, "byte {at}");
+    }
+}
+
 /// With snapshots a start reads the end of a log only: here nothing else is left to be read.
 #[test]
 fn a_start_reads_from_the_last_snapshot_only() {
