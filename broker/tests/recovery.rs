@@ -185,6 +185,30 @@ fn damage_in_the_last_segment_hides_nothing_that_is_appended_after_a_start() {
     }
 }
 
+/// Whoever puts files back may mix them up, and checksums do not tell.
+#[test]
+fn a_snapshot_of_another_log_counts_for_nothing() {
+    let mut rig = files(&DiskFaults::default());
+    for topic in ["t", "u"] {
+        rig.topic(NewTopic::new(topic, 1).with_config("segment.bytes", "14"));
+    }
+    let x = rig.init("x");
+    rig.add("x", x, &["u"]);
+    for _ in 0..4 {
+        rig.produce("u", &["a=1"]);
+    }
+    rig.produce_as("u", &txn(x, 0), &["a=open"]).unwrap();
+    rig.produce("u", &["a=1"]);
+    rig.produce("t", &["a=1"]);
+    rig.produce("t", &["a=2"]);
+    let latest = rig.files("u", "snapshot").pop().unwrap();
+    fs::copy(latest, rig.files("t", "snapshot").pop().unwrap()).unwrap();
+    rig.crash();
+    let view = rig.broker.partition("t", 0).unwrap();
+    assert_eq!((view.last_stable_offset, view.high_watermark), (2, 2));
+    assert_eq!(view.open_transactions, []);
+}
+
 /// With snapshots a start reads the end of a log only: here nothing else is left to be read.
 #[test]
 fn a_start_reads_from_the_last_snapshot_only() {

@@ -1,11 +1,12 @@
 //! Snapshots: producers, transactions and epochs as bytes, so that a start need not read all batches.
 //!
-//! The bytes belong to one version of this file; any other is as good as none.
+//! The bytes belong to one version of this file, and say of which log they are and up to where; any others are as good
+//! as none. A checksum does not tell that files were mixed up when somebody put them back.
 
 use super::{PartitionLog, epochs::Epochs, producers::Producers, unstable::Transactions};
 use crate::storage::LogId;
 
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// Bytes that numbers are put into.
 #[derive(Debug, Default)]
@@ -37,11 +38,20 @@ impl Take<'_> {
     }
 }
 
+/// What tells a snapshot from all others.
+fn names(id: LogId, offset: i64) -> [i64; 4] {
+    let topic = id.topic.0.cast_signed();
+    // Its two halves.
+    let halves = [topic >> 64, topic << 64 >> 64].map(|half| i64::try_from(half).expect("it has 64 bits"));
+    [halves[0], halves[1], i64::from(id.partition), offset]
+}
+
 impl PartitionLog {
     /// What is known about everything below the end.
     pub(super) fn snapshot(&self) -> Vec<u8> {
         let mut out = Numbers::default();
         out.put(VERSION);
+        names(self.id, self.end).into_iter().for_each(|name| out.put(name));
         out.put_len(self.epochs.all().len());
         for (epoch, first_offset) in self.epochs.all() {
             out.put(epoch);
@@ -57,6 +67,11 @@ impl PartitionLog {
         let mut from = Take(state);
         if from.take()? != VERSION {
             return None;
+        }
+        for name in names(id, offset) {
+            if from.take()? != name {
+                return None;
+            }
         }
         let mut epochs = Epochs::default();
         for _ in 0..from.take()? {
