@@ -9,8 +9,8 @@ use std::fs;
 
 use headwater_broker::api::{Isolation, NewTopic};
 use headwater_broker::batch::BatchOptions;
-use headwater_broker::storage::files::DiskFaults;
-use headwater_broker::{BrokerConfig, ErrorCode};
+use headwater_broker::storage::files::{DiskFaults, FileOptions, FileStorage};
+use headwater_broker::{Broker, BrokerConfig, ErrorCode};
 use rig::{Rig, txn};
 
 fn files(faults: &DiskFaults) -> Rig {
@@ -309,4 +309,35 @@ fn offsets_that_nothing_can_follow_are_damage() {
     fs::write(rig.file("t", &format!("{:020}.log", i64::MAX)), "").unwrap();
     rig.crash();
     assert_eq!(rig.produce_as("t", &BatchOptions::default(), &["c=1"]), Err(ErrorCode::KafkaStorageError));
+}
+
+/// Who cannot start has to know what to look at.
+#[test]
+fn a_start_that_is_refused_says_why() {
+    let refused = |spoil: &dyn Fn(&std::path::Path)| {
+        let mut rig = files(&DiskFaults::default());
+        rig.topic(NewTopic::new("t", 1));
+        rig.produce("t", &["a=1"]);
+        let folder = rig.file("t", "partition.metadata").parent().unwrap().to_owned();
+        drop(std::mem::replace(&mut rig.broker, Broker::new(BrokerConfig::default())));
+        spoil(&folder);
+        let storage = FileStorage::open(folder.parent().unwrap(), FileOptions::default()).unwrap();
+        Broker::open(BrokerConfig::default(), Box::new(storage), 0).unwrap_err()
+    };
+    let blocked = refused(&|folder| {
+        fs::remove_dir_all(folder).unwrap();
+        fs::write(folder, "a file").unwrap();
+    });
+    assert_eq!((blocked.error, blocked.damages.len()), (ErrorCode::KafkaStorageError, 1));
+    let text = blocked.to_string();
+    assert!(text.contains("/t-0: cannot be opened: "), "{text}");
+    let later = refused(&|folder| {
+        let entry = [200];
+        let journal = folder.parent().unwrap().join("meta/journal-0.log");
+        let framed = [&1_u32.to_be_bytes()[..], &crc32c::crc32c(&entry).to_be_bytes(), &entry].concat();
+        let bytes = [fs::read(&journal).unwrap(), framed].concat();
+        fs::write(&journal, bytes).unwrap();
+    });
+    assert_eq!(later.error, ErrorCode::UnsupportedVersion);
+    assert_eq!(later.to_string(), "UNSUPPORTED_VERSION (35)");
 }
