@@ -9,8 +9,8 @@ use std::fs;
 
 use headwater_broker::api::{Isolation, NewTopic};
 use headwater_broker::batch::BatchOptions;
-use headwater_broker::storage::files::DiskFaults;
-use headwater_broker::{BrokerConfig, ErrorCode};
+use headwater_broker::storage::files::{DiskFaults, FileOptions, FileStorage};
+use headwater_broker::{Broker, BrokerConfig, ErrorCode};
 use rig::{Rig, txn};
 
 fn files(faults: &DiskFaults) -> Rig {
@@ -195,6 +195,55 @@ fn what_a_snapshot_says_can_be_read_from_the_batches_too() {
     }
 }
 
+/// After an orderly end the last segment is not read: its damage is found by who reads it. Base offset and length lie
+/// outside of the checksum.
+#[test]
+fn damage_in_the_last_segment_hides_nothing_that_is_appended_after_a_start() {
+    for (at, byte) in [(0, 1), (7, 0x40), (8, 1), (11, 0x40), (16, 9), (60, 1)] {
+        let mut rig = files(&DiskFaults::default());
+        rig.topic(NewTopic::new("t", 1));
+        for record in ["a=1", "b=1", "c=1"] {
+            rig.produce("t", &[record]);
+        }
+        rig.broker.close(rig.now).unwrap();
+        let path = rig.file("t", "00000000000000000000.log");
+        let mut bytes = fs::read(&path).unwrap();
+        let second = bytes.len() / 3;
+        bytes[second + at] ^= byte;
+        fs::write(&path, bytes).unwrap();
+        rig.reopen();
+        assert_eq!(rig.produce("t", &["d=1"]), 3);
+        let isolation = Isolation::ReadUncommitted;
+        assert_eq!(rig::visible(&rig.fetch("t", 3, isolation), 3), ["3:d=1"], "byte {at}");
+        assert_eq!(rig.fetch("t", 1, isolation).error, ErrorCode::CorruptMessage, "byte {at}");
+        assert_eq!(rig.fetch("t", 0, isolation).batches.len(), 1, "byte {at}");
+    }
+}
+
+/// Whoever puts files back may mix them up, and checksums do not tell.
+#[test]
+fn a_snapshot_of_another_log_counts_for_nothing() {
+    let mut rig = files(&DiskFaults::default());
+    for topic in ["t", "u"] {
+        rig.topic(NewTopic::new(topic, 1).with_config("segment.bytes", "14"));
+    }
+    let x = rig.init("x");
+    rig.add("x", x, &["u"]);
+    for _ in 0..4 {
+        rig.produce("u", &["a=1"]);
+    }
+    rig.produce_as("u", &txn(x, 0), &["a=open"]).unwrap();
+    rig.produce("u", &["a=1"]);
+    rig.produce("t", &["a=1"]);
+    rig.produce("t", &["a=2"]);
+    let latest = rig.files("u", "snapshot").pop().unwrap();
+    fs::copy(latest, rig.files("t", "snapshot").pop().unwrap()).unwrap();
+    rig.crash();
+    let view = rig.broker.partition("t", 0).unwrap();
+    assert_eq!((view.last_stable_offset, view.high_watermark), (2, 2));
+    assert_eq!(view.open_transactions, []);
+}
+
 /// With snapshots a start reads the end of a log only: here nothing else is left to be read.
 #[test]
 fn a_start_reads_from_the_last_snapshot_only() {
@@ -270,4 +319,60 @@ fn retention_frees_whole_segments_and_the_last_one_when_all_is_old() {
     let view = rig.broker.partition("t", 0).unwrap();
     assert_eq!((view.log_start_offset, view.high_watermark, view.size), (5, 5, 0));
     assert_eq!(rig.produce("t", &["a=1"]), 5);
+}
+
+/// Base offsets lie outside of checksums, and names of files may be anything.
+#[test]
+fn offsets_that_nothing_can_follow_are_damage() {
+    let mut rig = files(&DiskFaults::default());
+    rig.topic(NewTopic::new("t", 1));
+    rig.produce("t", &["a=1"]);
+    rig.produce("t", &["b=1"]);
+    let path = rig.file("t", "00000000000000000000.log");
+    let mut bytes = fs::read(&path).unwrap();
+    let second = bytes.len() / 2;
+    bytes[second..second + 8].copy_from_slice(&i64::MAX.to_be_bytes());
+    fs::write(&path, bytes).unwrap();
+    rig.crash();
+    assert_eq!(rig.read("t", Isolation::ReadUncommitted), ["0:a=1"]);
+    assert_eq!(rig.broker.take_damages().len(), 1);
+    assert_eq!(rig.produce("t", &["b=1"]), 1);
+
+    fs::write(rig.file("t", "-0000000000000000001.log"), "").unwrap();
+    rig.crash();
+    assert_eq!(rig.broker.partition("t", 0).unwrap().log_start_offset, 0, "no offset is negative");
+    fs::write(rig.file("t", &format!("{:020}.log", i64::MAX)), "").unwrap();
+    rig.crash();
+    assert_eq!(rig.produce_as("t", &BatchOptions::default(), &["c=1"]), Err(ErrorCode::KafkaStorageError));
+}
+
+/// Who cannot start has to know what to look at.
+#[test]
+fn a_start_that_is_refused_says_why() {
+    let refused = |spoil: &dyn Fn(&std::path::Path)| {
+        let mut rig = files(&DiskFaults::default());
+        rig.topic(NewTopic::new("t", 1));
+        rig.produce("t", &["a=1"]);
+        let folder = rig.file("t", "partition.metadata").parent().unwrap().to_owned();
+        drop(std::mem::replace(&mut rig.broker, Broker::new(BrokerConfig::default())));
+        spoil(&folder);
+        let storage = FileStorage::open(folder.parent().unwrap(), FileOptions::default()).unwrap();
+        Broker::open(BrokerConfig::default(), Box::new(storage), 0).unwrap_err()
+    };
+    let blocked = refused(&|folder| {
+        fs::remove_dir_all(folder).unwrap();
+        fs::write(folder, "a file").unwrap();
+    });
+    assert_eq!((blocked.error, blocked.damages.len()), (ErrorCode::KafkaStorageError, 1));
+    let text = blocked.to_string();
+    assert!(text.contains("/t-0: cannot be opened: "), "{text}");
+    let later = refused(&|folder| {
+        let entry = [200];
+        let journal = folder.parent().unwrap().join("meta/journal-0.log");
+        let framed = [&1_u32.to_be_bytes()[..], &crc32c::crc32c(&entry).to_be_bytes(), &entry].concat();
+        let bytes = [fs::read(&journal).unwrap(), framed].concat();
+        fs::write(&journal, bytes).unwrap();
+    });
+    assert_eq!(later.error, ErrorCode::UnsupportedVersion);
+    assert_eq!(later.to_string(), "UNSUPPORTED_VERSION (35)");
 }

@@ -160,13 +160,19 @@ impl BatchHeader {
     /// Offset of the last record.
     #[must_use]
     pub fn last_offset(&self) -> i64 {
-        self.base_offset + i64::from(self.last_offset_delta)
+        self.base_offset.saturating_add(i64::from(self.last_offset_delta))
     }
 
     /// Offset that the record after this batch gets.
     #[must_use]
     pub fn next_offset(&self) -> i64 {
-        self.last_offset() + 1
+        self.last_offset().saturating_add(1)
+    }
+
+    /// Whether there are offsets for its records, and one for the record after them. Where it stands lies outside of its
+    /// checksum, so anything may stand there.
+    pub(crate) fn has_offsets(&self) -> bool {
+        self.base_offset.checked_add(i64::from(self.last_offset_delta) + 1).is_some()
     }
 
     /// Sequence number of the last record.

@@ -121,8 +121,11 @@ impl Broker {
 
     pub(super) fn create_partitions(&mut self, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
         let mut topics = Vec::with_capacity(request.topics.len());
+        let mut all = 0;
         for wanted in request.topics {
-            let grown = self.grow_topic(&wanted, request.validate_only);
+            let before = self.catalogue.topic(&wanted.name).map_or(0, Topic::partition_count);
+            all += i64::from(wanted.total.saturating_sub(before).max(0));
+            let grown = check_growth(all).and_then(|()| self.grow_topic(&wanted, request.validate_only));
             topics.push(topic_result(wanted.name, grown));
         }
         CreatePartitionsResponse { topics }
@@ -136,7 +139,6 @@ impl Broker {
             let message = format!("topic {name} has {now} partitions, {total} would not be more");
             return Err((ErrorCode::InvalidPartitions, message));
         }
-        check_growth(i64::from(*total) - i64::from(now))?;
         if !validate_only {
             let id = topic.id;
             let grown = topic.grow(name, *total, self.storage.as_mut()).map(|()| topic.fact(name));
@@ -156,10 +158,13 @@ impl Broker {
     pub(super) fn metadata(&mut self, request: MetadataRequest) -> MetadataResponse {
         let names = request.topics.unwrap_or_else(|| self.topic_names());
         let mut topics = Vec::with_capacity(names.len());
+        let mut all = 0;
         for name in names {
-            if request.allow_auto_creation && self.config.auto_create_topics {
+            let more = all + i64::from(self.config.default_partitions);
+            if request.allow_auto_creation && self.config.auto_create_topics && check_growth(more).is_ok() {
                 // Whether it existed, was created now or cannot be: the description says.
-                let _ = self.create_topic(&NewTopic::new(name.clone(), -1), false);
+                let created = self.create_topic(&NewTopic::new(name.clone(), -1), false);
+                all = if created.is_ok() { more } else { all };
             }
             topics.push(self.topic_metadata(name));
         }

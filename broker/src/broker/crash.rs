@@ -24,7 +24,7 @@ impl Broker {
     /// their logs. Every partition gets a new leader epoch. The next tick ends what was decided.
     ///
     /// # Errors
-    /// `KAFKA_STORAGE_ERROR` when something cannot be read; the broker then stays down.
+    /// As [`Broker::open`]; the broker then stays down.
     pub fn restart(&mut self, now: i64) -> Result<(), ErrorCode> {
         self.down = true;
         self.advance(now);

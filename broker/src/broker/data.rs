@@ -138,11 +138,6 @@ impl Broker {
         OffsetForLeaderEpochResponse { partitions: partitions.collect() }
     }
 
-    /// Makes sure that all partitions exist: names those that do not.
-    pub(super) fn unknown_partitions(&self, partitions: &[TopicPartition]) -> Vec<TopicPartition> {
-        partitions.iter().filter(|at| self.catalogue.log(at).is_err()).cloned().collect()
-    }
-
     pub(super) fn topic_names(&self) -> Vec<Arc<str>> {
         self.catalogue.topics.keys().cloned().collect()
     }

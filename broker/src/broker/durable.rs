@@ -272,7 +272,7 @@ impl Broker {
             .journal_replay(&mut |entry| replayed.apply(entry))
             .map_err(|_| ErrorCode::KafkaStorageError)?;
         if replayed.unknown {
-            return Err(ErrorCode::KafkaStorageError);
+            return Err(ErrorCode::UnsupportedVersion);
         }
         self.start_unsaid = replayed.any;
         if replayed.any {
@@ -284,8 +284,8 @@ impl Broker {
         self.compacting.clear();
         self.catalogue = Catalogue::default();
         for (name, fact) in &replayed.topics {
-            let settings = Settings::new(&fact.configs, &self.topic_defaults)
-                .map_err(|_| ErrorCode::KafkaStorageError)?;
+            let settings =
+                Settings::new(&fact.configs, &self.topic_defaults).map_err(|_| ErrorCode::InvalidConfig)?;
             let topic = Topic::open(fact, settings, self.start, self.storage.as_mut())?;
             self.catalogue.topics.insert(name.clone(), topic);
         }

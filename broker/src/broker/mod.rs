@@ -19,6 +19,7 @@ mod figures;
 mod groups;
 mod inspect;
 mod offsets;
+mod open;
 mod timers;
 mod transactions;
 
@@ -26,7 +27,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::api::{ClientId, Request, Response, Ticket, TopicPartition};
-use crate::error::ErrorCode;
 use crate::faults::Faults;
 use crate::group::{GroupRules, Groups, Noted};
 use crate::identity::IdSource;
@@ -38,6 +38,7 @@ use crate::transaction::Coordinator;
 pub(crate) use admin::MOST_NEW_PARTITIONS;
 pub use figures::Figures;
 pub use inspect::{OwnedRecord, PartitionView, PendingOffset, RecordState, TransactionView};
+pub use open::OpenError;
 
 use door::{Claim, Late};
 
@@ -283,15 +284,6 @@ impl Broker {
     #[must_use]
     pub fn new(config: BrokerConfig) -> Self {
         Self::with_storage(config, Box::new(MemoryStorage::new()))
-    }
-
-    /// A broker over storage that has been used before, or that is empty.
-    ///
-    /// # Errors
-    /// `KAFKA_STORAGE_ERROR` when something cannot be read.
-    pub fn open(config: BrokerConfig, storage: Box<dyn Storage>, now: i64) -> Result<Self, ErrorCode> {
-        let mut broker = Self::with_storage(config, storage);
-        broker.restart(now).map(|()| broker)
     }
 
     /// A broker over this (empty) storage.

@@ -6,7 +6,7 @@ use super::Broker;
 use crate::api::{
     AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
     EndTxnRequest, EndTxnResponse, InitProducerIdRequest, InitProducerIdResponse, PartitionResult,
-    ProducerStamp,
+    ProducerStamp, TopicPartition,
 };
 use crate::batch::{Marker, MarkerKind, NO_PRODUCER_EPOCH, NO_PRODUCER_ID};
 use crate::error::ErrorCode;
@@ -67,14 +67,15 @@ impl Broker {
         &mut self,
         request: &AddPartitionsToTxnRequest,
     ) -> AddPartitionsToTxnResponse {
-        let unknown = self.unknown_partitions(&request.partitions);
-        let error = |at| match unknown.contains(at) {
-            true => ErrorCode::UnknownTopicOrPartition,
-            false if !unknown.is_empty() => ErrorCode::OperationNotAttempted,
-            false => ErrorCode::None,
+        let known = |at: &TopicPartition| self.catalogue.log(at).is_ok();
+        let all_known = request.partitions.iter().all(known);
+        let error = |at| match known(at) {
+            false => ErrorCode::UnknownTopicOrPartition,
+            true if !all_known => ErrorCode::OperationNotAttempted,
+            true => ErrorCode::None,
         };
         let mut errors: Vec<ErrorCode> = request.partitions.iter().map(error).collect();
-        if unknown.is_empty() {
+        if all_known {
             let id = &request.transactional_id;
             let now = self.now;
             let added = self.with_transaction(id, |coordinator| {

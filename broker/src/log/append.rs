@@ -87,6 +87,10 @@ impl PartitionLog {
         batch::set_placement(&mut placed, self.end, self.leader_epoch);
         let bytes = placed.freeze();
         let header = BatchHeader::parse(&bytes).expect("a batch that was checked or built here parses");
+        if !header.has_offsets() {
+            // Nobody writes so much; but the name of a file may say so.
+            return Err(ErrorCode::KafkaStorageError);
+        }
         let stored = StoredBatch { header, bytes: bytes.clone() };
         let new_segment = storage.append(self.id, stored, rules).map_err(|error| storage_code(&error))?;
         if new_segment {

@@ -4,7 +4,8 @@
 //! 2. One of producers alone stands for what those batches say of producers: where a compaction has thinned them out they
 //!    do not say it any more, and say of transactions what they have not said before.
 //!
-//! The bytes belong to one version of this file; any other is as good as none.
+//! The bytes belong to one version of this file, and say of which log they are and up to where; any others are as good
+//! as none. A checksum does not tell that files were mixed up when somebody put them back.
 
 use super::{PartitionLog, epochs::Epochs, producers::Producers, unstable::Transactions};
 use crate::storage::LogId;
@@ -42,11 +43,18 @@ impl Take<'_> {
     }
 }
 
+/// What tells a snapshot from all others.
+fn names(id: LogId, offset: i64) -> [i64; 4] {
+    let topic = id.topic.0.cast_signed();
+    // Its two halves.
+    let halves = [topic >> 64, topic << 64 >> 64].map(|half| i64::try_from(half).expect("it has 64 bits"));
+    [halves[0], halves[1], i64::from(id.partition), offset]
+}
+
 impl PartitionLog {
     /// What is known about everything below the end.
     pub(super) fn snapshot(&self) -> Vec<u8> {
-        let mut out = Numbers::default();
-        out.put(WHOLE);
+        let mut out = self.headed(WHOLE);
         out.put_len(self.epochs.all().len());
         for (epoch, first_offset) in self.epochs.all() {
             out.put(epoch);
@@ -59,16 +67,27 @@ impl PartitionLog {
 
     /// What is known of producers about everything below the end.
     pub(super) fn producers_snapshot(&self) -> Vec<u8> {
-        let mut out = Numbers::default();
-        out.put(PRODUCERS);
+        let mut out = self.headed(PRODUCERS);
         self.producers.save(&mut out);
         out.0
+    }
+
+    fn headed(&self, kind: i64) -> Numbers {
+        let mut out = Numbers::default();
+        out.put(kind);
+        names(self.id, self.end).into_iter().for_each(|name| out.put(name));
+        out
     }
 
     /// A log that has been read up to its end; of producers it knows what a snapshot of this offset says.
     pub(super) fn from_snapshot(id: LogId, offset: i64, state: &[u8]) -> Option<Self> {
         let mut from = Take(state);
         let kind = from.take()?;
+        for name in names(id, offset) {
+            if from.take()? != name {
+                return None;
+            }
+        }
         if kind == PRODUCERS {
             let log = Self { producers: Producers::load(&mut from)?, ..Self::new(id) };
             return from.0.is_empty().then_some(log);

@@ -47,7 +47,8 @@ pub(super) async fn serve(stream: TcpStream, host: Host, peer: Peer) {
     talk(stream, host, peer).await;
 }
 
-async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: S, host: Host, peer: Peer) {
+/// Serves a client on a stream that is encrypted already, or need not be.
+pub(super) async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: S, host: Host, peer: Peer) {
     let remote = peer.remote;
     let mut connection = Connection { stream, host, peer, inbox: BytesMut::new() };
     if let Err(hangup) = connection.run().await {

@@ -151,20 +151,26 @@ impl Listener {
 
     /// Takes the port, once it is known to be secured as it is to be.
     pub(super) fn open(self) -> io::Result<Port> {
+        let wanted = self.address.clone();
+        let entrance = self.entrance()?;
+        let socket = bind(&wanted)?;
+        let address = socket.local_addr()?;
+        Ok(Port { socket, address, entrance: Arc::new(entrance) })
+    }
+
+    /// What its connections have to know of it; no port is taken.
+    pub(super) fn entrance(self) -> io::Result<Entrance> {
         #[cfg(feature = "security")]
         let guard = self.security.open().map_err(|problem| {
             io::Error::new(io::ErrorKind::InvalidInput, format!("listener {}: {problem}", self.name))
         })?;
-        let socket = bind(&self.address)?;
-        let address = socket.local_addr()?;
-        let entrance = Entrance {
+        Ok(Entrance {
             protocol: self.protocol(),
             name: self.name,
             advertised: self.advertised,
             #[cfg(feature = "security")]
             guard,
-        };
-        Ok(Port { socket, address, entrance: Arc::new(entrance) })
+        })
     }
 }
 

@@ -102,6 +102,11 @@ impl Listeners {
 
     /// Takes all ports; there is one at least. Without any being told of it is a free one of the loopback address.
     pub(super) fn open(&self) -> io::Result<Vec<Port>> {
+        self.all()?.into_iter().map(Listener::open).collect()
+    }
+
+    /// All listeners, of which there is one at least.
+    pub(super) fn all(&self) -> io::Result<Vec<Listener>> {
         let mut listeners = Vec::new();
         for (name, address) in &self.named {
             if !self.given.iter().any(|given| given.name() == name) {
@@ -117,7 +122,7 @@ impl Listeners {
         if let Some(name) = self.advertised.keys().find(|name| !known(name)) {
             return Err(refused(format!("`advertised.listeners` has {name}, which is no listener")));
         }
-        listeners.into_iter().map(Listener::open).collect()
+        Ok(listeners)
     }
 
     fn by_properties(&self, name: &str, address: &str) -> io::Result<Listener> {

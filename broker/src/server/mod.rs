@@ -38,6 +38,7 @@ mod notices;
 mod properties;
 #[cfg(feature = "security")]
 mod security;
+mod streams;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -68,6 +69,7 @@ pub use listener::{Listener, Protocol};
 pub use properties::PropertyError;
 #[cfg(feature = "security")]
 pub use security::{ClientAuth, Mechanism, Pem, Sasl, Tls};
+pub use streams::Streams;
 
 /// The longest time between two looks at what is due: faults and clients in this process may bring something at any time.
 const TICK_MS: u64 = 100;

@@ -109,7 +109,7 @@ pub struct Damage {
     pub file: String,
     /// From which byte on.
     pub position: u64,
-    /// How many bytes.
+    /// How many bytes; 0 when it concerns all of it.
     pub bytes: u64,
     /// What is wrong with them, and what was done.
     pub what: String,
@@ -117,7 +117,10 @@ pub struct Damage {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} bytes from byte {}: {}", self.file, self.bytes, self.position, self.what)
+        match self.bytes {
+            0 => write!(f, "{}: {}", self.file, self.what),
+            bytes => write!(f, "{}: {bytes} bytes from byte {}: {}", self.file, self.position, self.what),
+        }
     }
 }
 

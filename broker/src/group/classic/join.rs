@@ -1,5 +1,6 @@
 //! Joining: a new member, a known one that joins again, or a static one that returns under a new id.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -67,13 +68,12 @@ impl ClassicGroup {
         if self.members.is_empty() {
             return Ok(());
         }
-        let shared = request.protocols.iter().any(|offered| {
-            let others = self.members.iter().filter(|(id, _)| **id != request.member_id);
-            others
-                .into_iter()
-                .all(|(_, member)| member.protocols.iter().any(|known| known.name == offered.name))
-        });
-        if self.protocol_type == request.protocol_type && shared {
+        let mut shared: BTreeSet<&str> = request.protocols.iter().map(|offered| &*offered.name).collect();
+        for (_, member) in self.members.iter().filter(|(id, _)| **id != request.member_id) {
+            let names = member.protocols.iter().map(|known| &*known.name);
+            shared = names.filter(|name| shared.contains(name)).collect();
+        }
+        if self.protocol_type == request.protocol_type && !shared.is_empty() {
             Ok(())
         } else {
             Err(ErrorCode::InconsistentGroupProtocol)

@@ -1,6 +1,6 @@
 //! Rebalancing: all members join, the broker picks protocol and leader, a new generation starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::join::refused;
@@ -100,12 +100,14 @@ impl ClassicGroup {
 
     /// The protocol that all support and most like best; of equals the first by name.
     pub(super) fn choose_protocol(&self) -> Arc<str> {
-        let supported_by_all = |name: &Arc<str>| {
-            self.members.values().all(|member| member.protocols.iter().any(|known| known.name == *name))
+        let names = |member: &super::Member| -> BTreeSet<Arc<str>> {
+            member.protocols.iter().map(|known| known.name.clone()).collect()
         };
+        let sets = self.members.values().map(names);
+        let supported_by_all = sets.reduce(|shared, names| &shared & &names).unwrap_or_default();
         let mut votes: BTreeMap<Arc<str>, usize> = BTreeMap::new();
         for member in self.members.values() {
-            if let Some(best) = member.protocols.iter().find(|known| supported_by_all(&known.name)) {
+            if let Some(best) = member.protocols.iter().find(|known| supported_by_all.contains(&known.name)) {
                 *votes.entry(best.name.clone()).or_default() += 1;
             }
         }

@@ -1,6 +1,6 @@
 //! DescribeConfigs, AlterConfigs, IncrementalAlterConfigs: settings of topics; those of the broker can be looked at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse as Replaced;
@@ -248,12 +248,9 @@ fn changes(
             1 => None,
             2 => {
                 let added = value()?;
-                let mut items: Vec<&str> = listed()?.collect();
-                for item in added.split(',').map(str::trim) {
-                    if !items.contains(&item) {
-                        items.push(item);
-                    }
-                }
+                let mut known = BTreeSet::new();
+                let mut items: Vec<&str> = listed()?.chain(added.split(',').map(str::trim)).collect();
+                items.retain(|item| known.insert(*item));
                 Some(items.join(","))
             }
             3 => {

@@ -1,6 +1,6 @@
 //! Metadata and DescribeTopicPartitions: which topics there are, and who leads their partitions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka_protocol::messages::describe_topic_partitions_response::{
@@ -38,7 +38,9 @@ pub(super) async fn metadata(
                 name
             })
         };
-        topics.into_iter().map(name).collect::<Vec<_>>()
+        // Each once, as in Kafka, or an answer could be as large as one likes.
+        let mut seen = BTreeSet::new();
+        topics.into_iter().map(name).filter(|name| seen.insert(name.clone())).collect::<Vec<_>>()
     });
     // In version 0 no topic means all.
     let names = names.filter(|names| version > 0 || !names.is_empty());

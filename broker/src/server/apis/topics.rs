@@ -1,5 +1,6 @@
 //! CreateTopics, DeleteTopics, CreatePartitions.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
@@ -40,8 +41,12 @@ pub(super) async fn create_topics(
 ) -> Result<Option<CreateTopicsResponse>, Hangup> {
     let mut results = Vec::with_capacity(request.topics.len());
     let all: i64 = request.topics.iter().map(|wanted| i64::from(wanted.num_partitions.max(1))).sum();
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
     for wanted in &request.topics {
-        let named = request.topics.iter().filter(|other| other.name == wanted.name).count();
+        *times.entry(wanted.name.as_str()).or_default() += 1;
+    }
+    for wanted in &request.topics {
+        let named = times.get(wanted.name.as_str()).copied().unwrap_or(0);
         let new = match all <= MOST_NEW_PARTITIONS {
             true => new_topic(wanted, named),
             false => {
@@ -89,7 +94,7 @@ fn new_topic(wanted: &CreatableTopic, named: usize) -> Result<NewTopic, (ErrorCo
         }
         partitions = i32::try_from(numbers.len()).unwrap_or(i32::MAX);
     }
-    let mut configs = std::collections::BTreeMap::new();
+    let mut configs = BTreeMap::new();
     for config in &wanted.configs {
         let Some(value) = &config.value else {
             let message = format!("topic config {} has no value", config.name);

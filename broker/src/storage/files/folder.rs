@@ -25,7 +25,8 @@ const CHECKPOINT: &str = "log.checkpoint";
 /// The offset and the extension in a file's name, if it is named by one offset.
 pub(super) fn offset_of(path: &Path) -> Option<(i64, &str)> {
     let (offset, extension) = path.file_name()?.to_str()?.split_once('.')?;
-    (offset.len() == 20).then(|| offset.parse().ok().map(|offset| (offset, extension)))?
+    let is_number = offset.len() == 20 && offset.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| offset.parse().ok().map(|offset| (offset, extension)))?
 }
 
 /// The two offsets in the name of a swap.

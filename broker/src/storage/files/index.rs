@@ -10,7 +10,9 @@
 //!    closed segment it is read when it is needed.
 //! 2. It is a hint. One whose checksum is wrong, or that belongs to a segment of another size, is as good as
 //!    none: the segment's headers are read, and it is made again.
-//! 3. It has a bounded number of entries: when they are full every second goes, and the interval doubles.
+//! 3. What is appended after it was read from its files has an entry of its own: it is found whatever has become of
+//!    what lies before it.
+//! 4. It has a bounded number of entries: when they are full every second goes, and the interval doubles.
 
 use crate::batch::BatchHeader;
 
@@ -48,6 +50,8 @@ pub(super) struct Summary {
 pub(super) struct Index {
     entries: Vec<Entry>,
     interval: u64,
+    /// Whether the next batch gets an entry in any case.
+    resumes: bool,
     pub(super) summary: Summary,
 }
 
@@ -61,14 +65,15 @@ impl Index {
             newest_data_ms: i64::MIN,
             only_control: true,
         };
-        Self { entries: Vec::new(), interval: 0, summary }
+        Self { entries: Vec::new(), interval: 0, resumes: false, summary }
     }
 
     /// Takes the batch that was appended to the segment.
     pub(super) fn note(&mut self, header: &BatchHeader, interval: u64) {
         let summary = &mut self.summary;
         let since = self.entries.last().map(|last| summary.size - last.position);
-        if since.is_some_and(|since| since >= self.interval.max(interval)) || since.is_none() {
+        if since.is_none_or(|since| since >= self.interval.max(interval)) || self.resumes {
+            self.resumes = false;
             if self.entries.len() == ENTRIES_MAX {
                 self.thin_out();
             }
@@ -162,7 +167,7 @@ impl Index {
             (i64_at(time, 8)? == offset).then_some(entry)
         };
         let entries = places.chunks(12).zip(times.chunks(16)).map(entry).collect::<Option<Vec<Entry>>>()?;
-        Some(Self { entries, interval: size / ENTRIES_MAX as u64, summary })
+        Some(Self { entries, interval: size / ENTRIES_MAX as u64, resumes: true, summary })
     }
 }
 

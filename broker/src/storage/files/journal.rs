@@ -105,6 +105,11 @@ impl Journal {
         Ok(Self { folder, number, file, size: good, long_from, torn: false, flushes })
     }
 
+    /// Where it lies.
+    pub(super) fn path(&self) -> PathBuf {
+        place(&self.folder, self.number, "log")
+    }
+
     pub(super) fn append(&mut self, shelf: &Shelf, entry: &[u8]) -> io::Result<()> {
         self.cut_torn_bytes(shelf)?;
         let mut bytes = Vec::with_capacity(HEAD_BYTES + entry.len());

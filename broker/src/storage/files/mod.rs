@@ -150,8 +150,10 @@ impl Storage for FileStorage {
         }
         self.flushes.remove(&log);
         let clean = self.opened.insert(log) && self.clean;
-        let folder = folder::claim(&self.shelf, &self.root, topic, log)?;
-        let partition = Partition::open(&self.shelf, folder, clean)?;
+        let name = self.root.join(format!("{topic}-{}", log.partition));
+        let partition = folder::claim(&self.shelf, &self.root, topic, log)
+            .and_then(|folder| Partition::open(&self.shelf, folder, clean))
+            .inspect_err(|error| self.shelf.report(&name, 0, 0, format!("cannot be opened: {error}")))?;
         let opened = Opened { start: partition.start, end: partition.end(), cleaned: partition.cleaned };
         self.partitions.insert(log, partition);
         Ok(opened)
@@ -257,12 +259,18 @@ impl Storage for FileStorage {
             self.journal_replay(&mut |_| {})?;
         }
         let journal = self.journal.as_mut().expect("it was opened when it was not open");
-        journal.append(&self.shelf, entry)
+        journal.append(&self.shelf, entry).inspect_err(|error| {
+            self.shelf.report(&journal.path(), 0, 0, format!("nothing can be added: {error}"));
+        })
     }
 
     fn journal_replay(&mut self, visit: &mut dyn FnMut(&[u8])) -> io::Result<()> {
         self.journal = None;
-        self.journal = Some(Journal::open(&self.shelf, &self.root, self.flush_journal, visit)?);
+        let opened = Journal::open(&self.shelf, &self.root, self.flush_journal, visit);
+        let journal = opened.inspect_err(|error| {
+            self.shelf.report(&self.root, 0, 0, format!("its journal cannot be opened: {error}"));
+        })?;
+        self.journal = Some(journal);
         Ok(())
     }
 

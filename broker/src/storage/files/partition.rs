@@ -83,9 +83,10 @@ impl Partition {
         self.segments.partition_point(|segment| segment.base <= offset).saturating_sub(1)
     }
 
-    /// The offset that all of a segment lies below.
+    /// The offset that all of a segment lies below. What claims to stand behind the end is damaged, too: who took it
+    /// for what comes next would wait for ever.
     fn below(&self, number: usize) -> i64 {
-        self.segments.get(number + 1).map_or(i64::MAX, |next| next.base)
+        self.segments.get(number + 1).map_or(self.end(), |next| next.base)
     }
 
     fn stretch(&self, number: usize, (position, offset): (u64, i64)) -> Stretch {

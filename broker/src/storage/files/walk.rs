@@ -32,7 +32,7 @@ impl Stretch {
     /// Moves behind a batch, if it may stand where it was found.
     pub(super) fn pass(&mut self, header: &BatchHeader) -> io::Result<()> {
         let in_order = header.base_offset >= self.offset && header.next_offset() <= self.below;
-        if !in_order || header.last_offset_delta < 0 {
+        if !in_order || header.last_offset_delta < 0 || !header.has_offsets() {
             return Err(damaged(format!(
                 "offsets {} to {} do not belong there",
                 header.base_offset,

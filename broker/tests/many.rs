@@ -1,0 +1,142 @@
+//! Requests with as many names as they have room for: they cost what their length does, and no more.
+#![cfg(feature = "server")]
+#![allow(clippy::unwrap_used, reason = "a failed step ends the test")]
+
+mod raw;
+
+use bytes::Bytes;
+use headwater_broker::{Broker, BrokerConfig, ErrorCode};
+use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::incremental_alter_configs_request as incremental;
+use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::{
+    AddPartitionsToTxnRequest, CreatePartitionsRequest, CreateTopicsRequest, GroupId,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, MetadataRequest, TopicName,
+    TransactionalId,
+};
+use kafka_protocol::protocol::StrBytes;
+use raw::Client;
+
+/// What looks at all of them for each of them does not come to an end.
+const MANY: i32 = 300_000;
+
+fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+fn name(name: &str) -> TopicName {
+    TopicName(text(name))
+}
+
+fn new_topic(topic: &str, partitions: i32) -> CreatableTopic {
+    CreatableTopic::default()
+        .with_name(name(topic))
+        .with_num_partitions(partitions)
+        .with_replication_factor(1)
+}
+
+#[test]
+fn topics_that_are_made() {
+    let server = Broker::builder().start().unwrap();
+    let mut client = Client::at(server.address());
+    let topics = (0..MANY).map(|_| new_topic("a", 1)).collect();
+    let created = client.ask(5, &CreateTopicsRequest::default().with_topics(topics));
+    assert_eq!(created.topics.len(), usize::try_from(MANY).unwrap());
+    assert!(created.topics.iter().all(|topic| topic.error_code == ErrorCode::PolicyViolation.code()));
+}
+
+#[test]
+fn partitions_that_a_transaction_adds() {
+    let server = Broker::builder().start().unwrap();
+    let mut client = Client::at(server.address());
+    let id = || TransactionalId(text("x"));
+    let init = InitProducerIdRequest::default().with_transactional_id(Some(id()));
+    let producer = client.ask(3, &init.with_transaction_timeout_ms(10_000));
+    let unknown =
+        AddPartitionsToTxnTopic::default().with_name(name("a")).with_partitions((0..MANY).collect());
+    let request = AddPartitionsToTxnRequest::default()
+        .with_v3_and_below_transactional_id(id())
+        .with_v3_and_below_producer_id(producer.producer_id)
+        .with_v3_and_below_topics(vec![unknown]);
+    let added = client.ask(2, &request);
+    let results = &added.results_by_topic_v3_and_below[0].results_by_partition;
+    let code = ErrorCode::UnknownTopicOrPartition.code();
+    assert!(results.iter().all(|result| result.partition_error_code == code));
+    assert_eq!(results.len(), usize::try_from(MANY).unwrap());
+}
+
+#[test]
+fn items_that_are_added_to_a_setting() {
+    let server = Broker::builder().start().unwrap();
+    let mut client = Client::at(server.address());
+    client.ask(5, &CreateTopicsRequest::default().with_topics(vec![new_topic("a", 1)]));
+    let items: Vec<String> = (0..MANY).map(|number| number.to_string()).collect();
+    let added = incremental::AlterableConfig::default()
+        .with_name(text("cleanup.policy"))
+        .with_config_operation(2)
+        .with_value(Some(text(&items.join(","))));
+    let resource = incremental::AlterConfigsResource::default()
+        .with_resource_type(2)
+        .with_resource_name(text("a"))
+        .with_configs(vec![added]);
+    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+    assert_eq!(client.ask(1, &request).responses[0].error_code, ErrorCode::InvalidConfig.code());
+}
+
+#[test]
+fn protocols_of_members_that_share_none() {
+    let server = Broker::builder().start().unwrap();
+    let mut client = Client::at(server.address());
+    let join = |prefix: &str| {
+        let protocol = |number: i32| {
+            let protocol = JoinGroupRequestProtocol::default().with_name(text(&format!("{prefix}{number}")));
+            protocol.with_metadata(Bytes::new())
+        };
+        JoinGroupRequest::default()
+            .with_group_id(GroupId(text("g")))
+            .with_session_timeout_ms(6_000)
+            .with_rebalance_timeout_ms(600_000)
+            .with_protocol_type(text("consumer"))
+            .with_protocols((0..MANY).map(protocol).collect())
+    };
+    assert_eq!(client.ask(3, &join("a")).error_code, 0);
+    assert_eq!(client.ask(3, &join("b")).error_code, ErrorCode::InconsistentGroupProtocol.code());
+}
+
+#[test]
+fn topics_that_are_asked_for_again_and_again() {
+    let server = Broker::builder().start().unwrap();
+    let mut client = Client::at(server.address());
+    client.ask(5, &CreateTopicsRequest::default().with_topics(vec![new_topic("a", 1_000)]));
+    let wanted = |topic: &str| MetadataRequestTopic::default().with_name(Some(name(topic)));
+    let mut topics = vec![wanted("b")];
+    topics.extend((0..MANY).map(|_| wanted("a")));
+    let metadata = client.ask(9, &MetadataRequest::default().with_topics(Some(topics)));
+    let names: Vec<_> = metadata.topics.iter().map(|topic| topic.name.as_ref().unwrap().0.as_str()).collect();
+    assert_eq!(names, ["b", "a"]);
+}
+
+/// However they are asked for, ten thousand partitions at once are the most.
+#[test]
+fn partitions_that_are_made_at_once() {
+    let config =
+        BrokerConfig { auto_create_topics: true, default_partitions: 3_000, ..BrokerConfig::default() };
+    let server = Broker::builder().config(config).start().unwrap();
+    let mut client = Client::at(server.address());
+    let wanted = |number: i32| MetadataRequestTopic::default().with_name(Some(name(&format!("t{number}"))));
+    let request = MetadataRequest::default().with_topics(Some((0..9).map(wanted).collect()));
+    let metadata = client.ask(9, &request.with_allow_auto_topic_creation(true));
+    let made = metadata.topics.iter().filter(|topic| topic.error_code == 0).count();
+    assert_eq!(made, 3);
+    let more = |number: i32| {
+        CreatePartitionsTopic::default().with_name(name(&format!("t{number}"))).with_count(7_000)
+    };
+    let request = CreatePartitionsRequest::default().with_topics((0..3).map(more).collect());
+    let grown = client.ask(1, &request);
+    let codes: Vec<i16> = grown.results.iter().map(|result| result.error_code).collect();
+    let refused = ErrorCode::PolicyViolation.code();
+    assert_eq!(codes, [0, 0, refused]);
+}
