@@ -18,7 +18,7 @@
 //! 4. Requests have a largest size each (`socket.request.max.bytes`) and together (`queued.max.request.bytes`: who sends
 //!    more waits), connections a number (`max.connections`) and a time that they may be idle
 //!    (`connections.max.idle.ms`).
-//! 5. What it has counted is served on a thread of its own, if asked for ([`Builder::metrics`]).
+//! 5. What it has counted is served on a thread of its own, if asked for (`Builder::metrics`).
 
 mod apis;
 mod clock;
@@ -29,6 +29,7 @@ mod connection;
 )]
 mod counters;
 mod exchange;
+mod foreign;
 mod host;
 mod listener;
 mod listeners;

@@ -1,7 +1,7 @@
 //! Properties: Kafka's names for a broker's settings, and what each does here.
 //!
 //! 1. A name that neither Kafka nor this broker knows is refused, with the nearest one; one that only means something to
-//!    a cluster is accepted and told to have no effect, so that a file of Kafka's can be used as it is.
+//!    a cluster is accepted and told to have no effect, so that a file of Kafka's can be used as it is (`foreign.rs`).
 //! 2. What secures a listener is kept as it is until the server starts (`listeners.rs`); `listener.name.<listener>.` may
 //!    stand before it.
 //! 3. `log.*` settings are the defaults of topics. Where Kafka has several units for one, the smallest that is set counts.
@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::foreign::{LACKING, WITHOUT_EFFECT, asks_for_nothing};
 use super::listeners::Listeners;
 use crate::broker::BrokerConfig;
 
@@ -66,6 +67,7 @@ pub struct PropertyError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Problem {
     Unknown { nearest: Option<&'static str> },
+    Lacking,
     Value { value: String, allowed: String },
 }
 
@@ -75,6 +77,9 @@ impl fmt::Display for PropertyError {
         match &self.problem {
             Problem::Unknown { nearest: Some(nearest) } => {
                 write!(f, "there is no property `{name}`; did you mean `{nearest}`?")
+            }
+            Problem::Lacking => {
+                write!(f, "`{name}` asks for what this broker does not do: leave it out, or use Apache Kafka")
             }
             Problem::Unknown { nearest: None } => write!(f, "there is no property `{name}`"),
             Problem::Value { value, allowed } => {
@@ -106,8 +111,6 @@ enum Effect {
     },
     /// It secures a listener.
     Security,
-    /// It means something to a cluster, or to a machine that Kafka runs on.
-    Nothing,
 }
 
 const INT: i64 = i32::MAX as i64;
@@ -141,19 +144,8 @@ fn limit(number: i64) -> usize {
 const TABLE: &[(&str, Effect)] = &[
     ("advertised.listeners", Effect::Text { allowed: ENDPOINTS, set: |all, text| all.listeners.set_advertised(text) }),
     ("auto.create.topics.enable", Effect::Truth(|all, on| all.broker.auto_create_topics = on)),
-    ("background.threads", Effect::Nothing),
-    ("broker.heartbeat.interval.ms", Effect::Nothing),
-    ("broker.id", Effect::Nothing),
-    ("broker.rack", Effect::Nothing),
-    ("broker.session.timeout.ms", Effect::Nothing),
     ("compression.type", topic("compression.type")),
     ("connections.max.idle.ms", number(0, LONG, |all, ms| all.idle_ms = ms)),
-    ("controlled.shutdown.enable", Effect::Nothing),
-    ("controller.listener.names", Effect::Nothing),
-    ("controller.quorum.bootstrap.servers", Effect::Nothing),
-    ("controller.quorum.voters", Effect::Nothing),
-    ("default.replication.factor", Effect::Nothing),
-    ("delete.topic.enable", Effect::Nothing),
     ("fetch.max.bytes", number(1024, INT, |all, bytes| all.fetch_bytes = size(bytes))),
     ("group.consumer.heartbeat.interval.ms", number(1, INT, |all, ms| all.broker.group_consumer_heartbeat_interval_ms = ms)),
     ("group.consumer.max.heartbeat.interval.ms", number(1, INT, |all, ms| all.broker.group_consumer_max_heartbeat_interval_ms = ms)),
@@ -162,28 +154,22 @@ const TABLE: &[(&str, Effect)] = &[
     ("group.consumer.min.heartbeat.interval.ms", number(1, INT, |all, ms| all.broker.group_consumer_min_heartbeat_interval_ms = ms)),
     ("group.consumer.min.session.timeout.ms", number(1, INT, |all, ms| all.broker.group_consumer_min_session_timeout_ms = ms)),
     ("group.consumer.session.timeout.ms", number(1, INT, |all, ms| all.broker.group_consumer_session_timeout_ms = ms)),
-    ("group.coordinator.rebalance.protocols", Effect::Nothing),
     ("group.initial.rebalance.delay.ms", number(0, INT, |all, ms| all.broker.group_initial_rebalance_delay_ms = ms)),
     ("group.max.session.timeout.ms", number(1, INT, |all, ms| all.broker.group_max_session_timeout_ms = ms)),
     ("group.max.size", number(1, INT, |all, most| all.broker.group_max_size = limit(most))),
     ("group.min.session.timeout.ms", number(1, INT, |all, ms| all.broker.group_min_session_timeout_ms = ms)),
-    ("inter.broker.listener.name", Effect::Nothing),
     ("listener.security.protocol.map", Effect::Text { allowed: PROTOCOLS, set: |all, text| all.listeners.set_protocols(text) }),
     ("listeners", Effect::Text { allowed: ENDPOINTS, set: |all, text| all.listeners.set_named(text) }),
     ("log.cleaner.backoff.ms", number(1, LONG, |all, ms| all.broker.compaction_interval_ms = Some(ms))),
-    ("log.cleaner.dedupe.buffer.size", Effect::Nothing),
     ("log.cleaner.delete.retention.ms", topic("delete.retention.ms")),
-    ("log.cleaner.enable", Effect::Nothing),
     ("log.cleaner.max.compaction.lag.ms", topic("max.compaction.lag.ms")),
     ("log.cleaner.min.cleanable.ratio", topic("min.cleanable.dirty.ratio")),
     ("log.cleaner.min.compaction.lag.ms", topic("min.compaction.lag.ms")),
-    ("log.cleaner.threads", Effect::Nothing),
     ("log.cleanup.policy", topic("cleanup.policy")),
     ("log.dir", Effect::Text { allowed: "a folder", set: set_dir }),
     ("log.dirs", Effect::Text { allowed: "one folder", set: set_dir }),
     ("log.flush.interval.messages", topic("flush.messages")),
     ("log.flush.interval.ms", topic("flush.ms")),
-    ("log.flush.scheduler.interval.ms", Effect::Nothing),
     ("log.index.interval.bytes", topic("index.interval.bytes")),
     ("log.index.size.max.bytes", topic("segment.index.bytes")),
     ("log.message.timestamp.after.max.ms", topic("message.timestamp.after.max.ms")),
@@ -203,38 +189,17 @@ const TABLE: &[(&str, Effect)] = &[
     ("log.segment.delete.delay.ms", topic("file.delete.delay.ms")),
     ("max.connections", number(1, INT, |all, most| all.connections = size(most))),
     ("message.max.bytes", topic("max.message.bytes")),
-    ("metadata.log.dir", Effect::Nothing),
-    ("metric.reporters", Effect::Nothing),
     ("metrics.address", Effect::Text { allowed: "<host>:<port>", set: set_metrics }),
-    ("metrics.num.samples", Effect::Nothing),
-    ("metrics.recording.level", Effect::Nothing),
-    ("metrics.sample.window.ms", Effect::Nothing),
     ("min.insync.replicas", topic("min.insync.replicas")),
-    ("node.id", Effect::Nothing),
-    ("num.io.threads", Effect::Nothing),
-    ("num.network.threads", Effect::Nothing),
     ("num.partitions", number(1, INT, |all, most| all.broker.default_partitions = i32::try_from(most).unwrap_or(i32::MAX))),
-    ("num.recovery.threads.per.data.dir", Effect::Nothing),
-    ("num.replica.fetchers", Effect::Nothing),
     ("offset.metadata.max.bytes", number(0, INT, |all, bytes| all.broker.offset_metadata_max_bytes = size(bytes))),
     ("offsets.retention.check.interval.ms", number(1, LONG, |all, ms| all.broker.offsets_retention_check_interval_ms = Some(ms))),
     ("offsets.retention.minutes", number(1, INT, |all, minutes| all.broker.offsets_retention_ms = minutes * MINUTE_MS)),
-    ("offsets.topic.num.partitions", Effect::Nothing),
-    ("offsets.topic.replication.factor", Effect::Nothing),
-    ("process.roles", Effect::Nothing),
     ("producer.id.expiration.check.interval.ms", number(1, INT, |all, ms| all.broker.producer_id_expiration_check_interval_ms = Some(ms))),
     ("producer.id.expiration.ms", number(1, INT, |all, ms| all.broker.producer_id_expiration_ms = ms)),
     ("queued.max.request.bytes", number(1 << 20, LONG, |all, bytes| all.queued_bytes = size(bytes))),
-    ("queued.max.requests", Effect::Nothing),
-    ("replica.lag.time.max.ms", Effect::Nothing),
     ("sasl.enabled.mechanisms", Effect::Security),
-    ("sasl.mechanism.inter.broker.protocol", Effect::Nothing),
-    ("security.inter.broker.protocol", Effect::Nothing),
-    ("share.coordinator.state.topic.min.isr", Effect::Nothing),
-    ("share.coordinator.state.topic.replication.factor", Effect::Nothing),
-    ("socket.receive.buffer.bytes", Effect::Nothing),
     ("socket.request.max.bytes", number(1024, INT, |all, bytes| all.request_bytes = size(bytes))),
-    ("socket.send.buffer.bytes", Effect::Nothing),
     ("ssl.client.auth", Effect::Security),
     ("ssl.key.password", Effect::Security),
     ("ssl.keystore.certificate.chain", Effect::Security),
@@ -246,9 +211,6 @@ const TABLE: &[(&str, Effect)] = &[
     ("ssl.truststore.type", Effect::Security),
     ("transaction.max.timeout.ms", number(1, INT, |all, ms| all.broker.transaction_max_timeout_ms = ms)),
     ("transaction.remove.expired.transaction.cleanup.interval.ms", number(1, INT, |all, ms| all.broker.transactional_id_expiration_check_interval_ms = Some(ms))),
-    ("transaction.state.log.min.isr", Effect::Nothing),
-    ("transaction.state.log.num.partitions", Effect::Nothing),
-    ("transaction.state.log.replication.factor", Effect::Nothing),
     ("transactional.id.expiration.ms", number(1, INT, |all, ms| all.broker.transactional_id_expiration_ms = ms)),
     ("unclean.leader.election.enable", topic("unclean.leader.election.enable")),
 ];
@@ -291,10 +253,17 @@ impl Properties {
     /// Sets one.
     pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), PropertyError> {
         let refused = |problem| PropertyError { name: name.to_owned(), problem };
-        let Some((name, effect)) = TABLE.iter().find(|(known, _)| *known == name) else {
+        let Some((_, effect)) = TABLE.iter().find(|(known, _)| *known == name) else {
             if secures(name) {
                 self.listeners.set_security(name, value);
                 return Ok(());
+            }
+            if WITHOUT_EFFECT.contains(&name) || LACKING.contains(&name) && asks_for_nothing(value) {
+                self.without_effect.push(name.to_owned());
+                return Ok(());
+            }
+            if LACKING.contains(&name) {
+                return Err(refused(Problem::Lacking));
             }
             return Err(refused(Problem::Unknown { nearest: nearest(name) }));
         };
@@ -316,7 +285,6 @@ impl Properties {
             }
             Effect::Topic { setting, unit } => self.set_topic(setting, *unit, value).map_err(not)?,
             Effect::Security => self.listeners.set_security(name, value),
-            Effect::Nothing => self.without_effect.push((*name).to_owned()),
         }
         Ok(())
     }
@@ -351,23 +319,33 @@ fn nearest(name: &str) -> Option<&'static str> {
     let own = name.strip_prefix("listener.name.").and_then(|rest| rest.split_once('.'));
     let name = own.map_or(name, |(_, own)| own);
     let likeness = |known: &str| strsim::jaro_winkler(known, name);
-    let best = TABLE.iter().max_by(|(one, _), (other, _)| likeness(one).total_cmp(&likeness(other)));
-    best.map(|(known, _)| *known).filter(|known| likeness(known) > 0.85)
+    let names = TABLE.iter().map(|(known, _)| known).chain(WITHOUT_EFFECT).chain(LACKING).copied();
+    names
+        .max_by(|one, other| likeness(one).total_cmp(&likeness(other)))
+        .filter(|known| likeness(known) > 0.85)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Properties, TABLE};
+    use super::{LACKING, Properties, TABLE, WITHOUT_EFFECT};
 
     #[test]
     fn the_table_is_sorted() {
         assert!(TABLE.is_sorted_by_key(|(name, _)| *name));
+        assert!(WITHOUT_EFFECT.is_sorted() && LACKING.is_sorted());
+        let twice = |name: &str| WITHOUT_EFFECT.contains(&name) || LACKING.contains(&name);
+        assert_eq!(TABLE.iter().find(|(name, _)| twice(name)).map(|(name, _)| name), None);
     }
 
     #[test]
     fn what_is_wrong_is_said_with_what_to_do() {
         let cases = [
             ("num.partition", "3", "there is no property `num.partition`; did you mean `num.partitions`?"),
+            (
+                "authorizer.class.name",
+                "Guard",
+                "`authorizer.class.name` asks for what this broker does not do: leave it out, or use Apache Kafka",
+            ),
             ("shoe.size", "43", "there is no property `shoe.size`"),
             ("listener.name.ssl.shoe.size", "43", "there is no property `listener.name.ssl.shoe.size`"),
             (
