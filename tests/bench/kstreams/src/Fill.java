@@ -2,6 +2,7 @@ package headwater.bench;
 
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
@@ -10,9 +11,11 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.atomic.AtomicReference;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.Producer;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.TopicExistsException;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
@@ -101,11 +104,25 @@ public final class Fill {
         try (Admin admin = Admin.create(properties)) {
             NewTopic wanted = new NewTopic(topic, partitions, (short) 1).configs(Map.of("retention.ms", "-1"));
             admin.createTopics(List.of(wanted)).all().get();
+            ready(admin, topic, partitions);
         } catch (ExecutionException problem) {
             if (!(problem.getCause() instanceof TopicExistsException)) {
                 throw problem;
             }
         }
+    }
+
+    /**
+     * Waits until the partitions of a new topic are led. Until then a broker may refuse a producer's first batch and take its
+     * second one, as the first of a producer that it does not know; the first one is out of order from then on, for good.
+     */
+    private static void ready(Admin admin, String topic, int partitions) throws Exception {
+        Map<TopicPartition, OffsetSpec> ends = new HashMap<>();
+        for (int partition = 0; partition < partitions; partition++) {
+            ends.put(new TopicPartition(topic, partition), OffsetSpec.latest());
+        }
+        // It asks again as long as nobody leads one of them.
+        admin.listOffsets(ends).all().get();
     }
 
     private static Producer<byte[], byte[]> producer(String bootstrap) {
