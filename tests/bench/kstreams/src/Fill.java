@@ -17,6 +17,7 @@ import org.apache.kafka.clients.producer.Producer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.TopicExistsException;
+import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
@@ -33,6 +34,7 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 public final class Fill {
     private static final long LATE_MS = 1_000;
     private static final long HOUR_MS = 3_600_000;
+    private static final long READY_NS = 60_000_000_000L;
     private static final long TABLE_BEFORE_MS = 10_000;
 
     public static void main(String[] given) throws Exception {
@@ -121,8 +123,20 @@ public final class Fill {
         for (int partition = 0; partition < partitions; partition++) {
             ends.put(new TopicPartition(topic, partition), OffsetSpec.latest());
         }
-        // It asks again as long as nobody leads one of them.
-        admin.listOffsets(ends).all().get();
+        long begin = System.nanoTime();
+        while (true) {
+            try {
+                // It asks again by itself as long as nobody leads one of them, but not while the topic is not known.
+                admin.listOffsets(ends).all().get();
+                return;
+            } catch (ExecutionException problem) {
+                boolean isNew = problem.getCause() instanceof UnknownTopicOrPartitionException;
+                if (!isNew || System.nanoTime() - begin > READY_NS) {
+                    throw problem;
+                }
+                Thread.sleep(50);
+            }
+        }
     }
 
     private static Producer<byte[], byte[]> producer(String bootstrap) {
