@@ -11,7 +11,8 @@ use crate::broker::{Broker, Moved};
 pub struct Change {
     /// Whether data was appended or deleted, or a last stable offset moved: see [`Broker::data_version`].
     pub data: bool,
-    /// Whether there are answers that nobody has fetched yet.
+    /// Whether answers have come that nobody has fetched yet. Those that were there before are no news: who looks for
+    /// its own would wake itself.
     pub answers: bool,
     /// Whether there is news for who waits for others: see [`Broker::news`].
     pub news: bool,
@@ -55,7 +56,7 @@ impl SharedBroker {
     #[must_use]
     pub fn lock(&self) -> BrokerGuard<'_> {
         let broker = self.inside.broker.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = (broker.data_version(), broker.news());
+        let known = Versions::of(&broker);
         BrokerGuard { broker: Some(broker), known, shared: self }
     }
 
@@ -72,11 +73,25 @@ impl fmt::Debug for SharedBroker {
     }
 }
 
+/// What a broker had when it was locked.
+#[derive(Clone, Copy)]
+struct Versions {
+    all: u64,
+    data: u64,
+    news: u64,
+}
+
+impl Versions {
+    fn of(broker: &Broker) -> Self {
+        Self { all: broker.version(), data: broker.data_version(), news: broker.news() }
+    }
+}
+
 /// The broker, locked. Whoever listens hears of changes when it is dropped.
 pub struct BrokerGuard<'a> {
     /// Taken when it is dropped.
     broker: Option<MutexGuard<'a, Broker>>,
-    known: (u64, u64),
+    known: Versions,
     shared: &'a SharedBroker,
 }
 
@@ -97,10 +112,11 @@ impl DerefMut for BrokerGuard<'_> {
 impl Drop for BrokerGuard<'_> {
     fn drop(&mut self) {
         let Some(mut broker) = self.broker.take() else { return };
+        let now = Versions::of(&broker);
         let change = Change {
-            data: broker.data_version() != self.known.0,
-            answers: broker.has_answers(),
-            news: broker.news() != self.known.1,
+            data: now.data != self.known.data,
+            answers: now.all != self.known.all && broker.has_answers(),
+            news: now.news != self.known.news,
         };
         let moved = if change.data { broker.take_moved() } else { Moved::default() };
         drop(broker);
@@ -142,6 +158,7 @@ mod tests {
         let ticket = shared.lock().submit(ClientId::new("a"), create("u"), 0);
         assert_eq!(*heard.lock().unwrap(), [Change { answers: true, ..change }]);
         assert_eq!(topics.load(Ordering::Relaxed), 2);
+        assert!(shared.lock().has_answers(), "an answer that was there before is no news");
         assert!(shared.lock().poll(ticket, 0).is_some());
         assert_eq!(heard.lock().unwrap().len(), 1);
     }

@@ -12,12 +12,13 @@ use headwater_broker::server::{Listener, Server};
 use headwater_broker::{Broker, ErrorCode};
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
     ApiKey, ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, DescribeClusterRequest,
-    FetchRequest, FetchResponse, FindCoordinatorRequest, JoinGroupRequest, MetadataRequest, MetadataResponse,
-    ProduceRequest, SaslAuthenticateRequest, SaslHandshakeRequest, TopicName,
+    FetchRequest, FetchResponse, FindCoordinatorRequest, GroupId, JoinGroupRequest, MetadataRequest,
+    MetadataResponse, ProduceRequest, SaslAuthenticateRequest, SaslHandshakeRequest, TopicName,
 };
 use kafka_protocol::protocol::{Decodable, StrBytes};
 use raw::Client;
@@ -142,33 +143,54 @@ fn a_fetch_waits_for_data_and_hears_of_it() {
     assert!(bytes > 61);
 }
 
+fn join(group: &'static str, member: &str) -> JoinGroupRequest {
+    let protocol = JoinGroupRequestProtocol::default().with_name(StrBytes::from_static_str("range"));
+    JoinGroupRequest::default()
+        .with_group_id(GroupId(StrBytes::from_static_str(group)))
+        .with_session_timeout_ms(6_000)
+        .with_rebalance_timeout_ms(600_000)
+        .with_member_id(StrBytes::from_string(member.to_owned()))
+        .with_protocol_type(StrBytes::from_static_str("consumer"))
+        .with_protocols(vec![protocol])
+}
+
+/// Waits until a group waits for its members to join.
+fn wait_for_rebalance(server: &Server, group: &str) {
+    while server.broker().lock().group(group).unwrap().state.name() != "PreparingRebalance" {
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn who_waits_and_goes_leaves_nothing_behind() {
     let server = start();
     let mut other = Client::at(server.address());
     let mut joiner = Client::at(server.address());
-    let protocol = kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol::default()
-        .with_name(StrBytes::from_static_str("range"));
-    let join = |client: &'static str| {
-        JoinGroupRequest::default()
-            .with_group_id(kafka_protocol::messages::GroupId(StrBytes::from_static_str("g")))
-            .with_session_timeout_ms(6_000)
-            .with_rebalance_timeout_ms(600_000)
-            .with_member_id(StrBytes::from_static_str(client))
-            .with_protocol_type(StrBytes::from_static_str("consumer"))
-            .with_protocols(vec![protocol.clone()])
-    };
-    let first = other.ask(3, &join(""));
+    let first = other.ask(3, &join("g", ""));
     assert_eq!(first.error_code, 0);
     // The second waits for the first to join again, and goes meanwhile.
-    joiner.send(3, &join(""));
-    while server.broker().lock().group("g").unwrap().state.name() != "PreparingRebalance" {
-        std::thread::yield_now();
-    }
+    joiner.send(3, &join("g", ""));
+    wait_for_rebalance(&server, "g");
     drop(joiner);
-    let again = join("").with_member_id(first.member_id.clone());
-    assert_eq!(other.ask(3, &again).error_code, 0);
+    assert_eq!(other.ask(3, &join("g", &first.member_id)).error_code, 0);
     assert!(!server.broker().lock().has_answers());
+}
+
+#[test]
+fn who_waits_is_not_kept_busy_by_an_answer_to_somebody_else() {
+    let server = start();
+    let [mut first, mut second, mut patient, mut answered] = [(); 4].map(|()| Client::at(server.address()));
+    let first_member = first.ask(3, &join("first", "")).member_id;
+    let second_member = second.ask(3, &join("second", "")).member_id;
+    patient.send(3, &join("first", ""));
+    wait_for_rebalance(&server, "first");
+    answered.send(3, &join("second", ""));
+    wait_for_rebalance(&server, "second");
+    second.send(3, &join("second", &second_member));
+    assert_eq!(answered.receive::<JoinGroupRequest>(3, 1).error_code, 0);
+    assert_eq!(second.receive::<JoinGroupRequest>(3, 2).error_code, 0);
+    first.send(3, &join("first", &first_member));
+    assert_eq!(patient.receive::<JoinGroupRequest>(3, 1).error_code, 0);
 }
 
 #[test]
