@@ -26,6 +26,7 @@ pub struct Witness {
     partitions: BTreeMap<(String, i32), Seen>,
     offsets: BTreeMap<(Arc<str>, String, i32), String>,
     pending: BTreeMap<Arc<str>, String>,
+    members: BTreeMap<Arc<str>, String>,
     transactions: BTreeMap<Arc<str>, TransactionView>,
 }
 
@@ -166,10 +167,11 @@ impl Witness {
         }
         let all = ListGroupsRequest { states: Vec::new(), types: Vec::new() };
         let groups = ask::<ListGroupsResponse>(broker, all, now).groups;
-        let (mut offsets, mut pending) = (BTreeMap::new(), BTreeMap::new());
+        let (mut offsets, mut pending, mut members) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for group in &groups {
             let id = &group.group_id;
             pending.insert(id.clone(), format!("{:?}", broker.pending_offsets(id)));
+            members.insert(id.clone(), format!("{:?} {:?}", broker.group(id), broker.consumer_group(id)));
             for (topic, partition) in &places {
                 let committed = broker.committed_offset(id, topic, *partition);
                 offsets.insert((id.clone(), topic.clone(), *partition), format!("{committed:?}"));
@@ -177,7 +179,7 @@ impl Witness {
         }
         let known = |id: Arc<str>| broker.transaction(&id).map(|transaction| (id, transaction));
         let transactions = broker.transactional_ids().into_iter().filter_map(known).collect();
-        Self { partitions: seen, offsets, pending, transactions }
+        Self { partitions: seen, offsets, pending, members, transactions }
     }
 
     /// What was seen before an orderly end is seen again.
@@ -187,6 +189,7 @@ impl Witness {
     pub fn check_same(&self, after: &Self) {
         assert_eq!(self.offsets, after.offsets);
         assert_eq!(self.pending, after.pending);
+        assert_eq!(self.members, after.members);
         assert_eq!(self.transactions, after.transactions);
         let places = |witness: &Self| witness.partitions.keys().cloned().collect::<Vec<_>>();
         assert_eq!(places(self), places(after));

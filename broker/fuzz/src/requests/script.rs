@@ -20,6 +20,9 @@ use super::super::checksums::mend_batches;
 
 /// More are not played, or inputs would only become longer and slower.
 const MOST_STEPS: usize = 32;
+/// Quarters of a second that pass in an input at most: longer than sessions and time-outs that seeds name. Each costs a few
+/// looks at what is due.
+const MOST_QUARTERS: u64 = 480;
 const NO_WAIT: u8 = 0x80;
 const HANG_UP: u8 = 0x40;
 
@@ -114,6 +117,7 @@ impl Script {
         let flags = left.byte().unwrap_or(0);
         let mut script = Self { logs_in: flags & 1 != 0, connections: Vec::new() };
         let mut connection = Connection::default();
+        let mut quarters_left = MOST_QUARTERS;
         if flags & 2 != 0 {
             connection.steps.push(Step::Bytes(left.0.to_vec()));
             left.0 = &[];
@@ -122,7 +126,8 @@ impl Script {
             let Some(kind) = left.byte() else { break };
             match kind {
                 0xf0 => {
-                    let quarters = u64::from(left.byte().unwrap_or(0));
+                    let quarters = u64::from(left.byte().unwrap_or(0)).min(quarters_left);
+                    quarters_left -= quarters;
                     connection.steps.push(Step::Wait(Duration::from_millis(250 * quarters)));
                 }
                 0xf1 => connection.hangs_up = true,
