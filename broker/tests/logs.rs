@@ -5,8 +5,8 @@ mod rig;
 
 use bytes::Bytes;
 use headwater_broker::api::{
-    DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsResponse, FetchPartition, FetchRequest,
-    FetchResponse, Isolation, NewTopic, OffsetSpec,
+    BadRecord, DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsResponse, FetchPartition,
+    FetchRequest, FetchResponse, Isolation, NewTopic, OffsetSpec,
 };
 use headwater_broker::batch::{Batch, BatchOptions, Marker, MarkerKind, Record, TimestampType, encode};
 use headwater_broker::{ErrorCode, TopicPartition};
@@ -194,6 +194,37 @@ fn the_times_of_records_have_limits_if_the_topic_says_so() {
     ];
     for (times, expected) in cases {
         assert_eq!(produce(times), expected, "{times:?}");
+    }
+}
+
+#[test]
+fn a_batch_that_is_refused_for_some_of_its_records_says_for_which() {
+    let mut rig = Rig::new();
+    for (topic, policy) in [("t", "delete"), ("c", "compact")] {
+        let topic = NewTopic::new(topic, 1).with_config("cleanup.policy", policy);
+        rig.topic(topic.with_config("message.timestamp.before.max.ms", "100"));
+    }
+    let late = |place| BadRecord { place, error: ErrorCode::InvalidTimestamp };
+    let keyless = |place| BadRecord { place, error: ErrorCode::InvalidRecord };
+    // Age and key of each record.
+    let (fine, old, bare) = ((0, Some("k")), (101, Some("k")), (0, None));
+    let cases = [
+        ("t", vec![fine, bare], ErrorCode::None, vec![]),
+        ("t", vec![fine, old, bare, old], ErrorCode::InvalidTimestamp, vec![late(1), late(3)]),
+        ("c", vec![bare, fine], ErrorCode::InvalidRecord, vec![keyless(0)]),
+        (
+            "c",
+            vec![bare, fine, old, (101, None)],
+            ErrorCode::InvalidTimestamp,
+            vec![keyless(0), late(2), keyless(3)],
+        ),
+    ];
+    for (topic, records, error, bad) in cases {
+        let records =
+            records.iter().map(|(age, key)| Record::new(rig.now - age, key.map(str::as_bytes), None));
+        let bytes = Bytes::from(encode(&BatchOptions::default(), records));
+        let produced = rig.produce_bytes(topic, bytes);
+        assert_eq!((produced.error, &produced.bad_records), (error, &bad), "{topic}");
     }
 }
 

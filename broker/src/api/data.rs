@@ -44,6 +44,18 @@ pub struct ProducedPartition {
     pub log_append_time: i64,
     /// First offset of the log; -1 after an error.
     pub log_start_offset: i64,
+    /// The records for whose sake it was refused, in order: the others may be sent again without them. Empty if it was
+    /// refused for something else. The first 10,000.
+    pub bad_records: Vec<BadRecord>,
+}
+
+/// A record that its topic does not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadRecord {
+    /// Where in its batch, counted from 0.
+    pub place: i32,
+    /// `InvalidTimestamp`, or `InvalidRecord` without a key in a compacted topic.
+    pub error: ErrorCode,
 }
 
 /// Which records a reader wants to see.

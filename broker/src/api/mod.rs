@@ -29,8 +29,8 @@ pub use consumer_group::{
     TopicIdPartitions,
 };
 pub use data::{
-    AbortedTransaction, DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsResponse, EpochEnd,
-    EpochQuery, FetchPartition, FetchRequest, FetchResponse, FetchedPartition, Isolation,
+    AbortedTransaction, BadRecord, DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsResponse,
+    EpochEnd, EpochQuery, FetchPartition, FetchRequest, FetchResponse, FetchedPartition, Isolation,
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListedOffset, OffsetForLeaderEpochRequest,
     OffsetForLeaderEpochResponse, OffsetSpec, ProducePartition, ProduceRequest, ProduceResponse,
     ProducedPartition, TrimmedPartition,

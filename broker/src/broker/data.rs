@@ -11,7 +11,7 @@ use crate::api::{
 };
 use crate::batch::{BatchHeader, TimestampType};
 use crate::error::ErrorCode;
-use crate::log::{AppendRules, FetchSpec, Fetched, PartitionLog};
+use crate::log::{AppendRules, FetchSpec, Fetched, PartitionLog, Rejection};
 
 impl Broker {
     pub(super) fn produce(&mut self, request: ProduceRequest) -> ProduceResponse {
@@ -23,12 +23,15 @@ impl Broker {
     fn produce_one(&mut self, partition: ProducePartition) -> ProducedPartition {
         let ProducePartition { at, batch } = partition;
         let appended = self.append(&at, batch);
-        let error = ErrorCode::of(&appended);
+        let (error, bad_records) = match &appended {
+            Ok(_) => (ErrorCode::None, Vec::new()),
+            Err(rejection) => (rejection.error, rejection.records.clone()),
+        };
         let (base_offset, log_append_time, log_start_offset) = appended.unwrap_or((-1, -1, -1));
-        ProducedPartition { at, error, base_offset, log_append_time, log_start_offset }
+        ProducedPartition { at, error, base_offset, log_append_time, log_start_offset, bad_records }
     }
 
-    fn append(&mut self, at: &TopicPartition, batch: bytes::Bytes) -> Result<(i64, i64, i64), ErrorCode> {
+    fn append(&mut self, at: &TopicPartition, batch: bytes::Bytes) -> Result<(i64, i64, i64), Rejection> {
         self.say_start()?;
         let header = BatchHeader::parse(&batch);
         let in_transaction = match header {

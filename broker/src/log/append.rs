@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::producers::Sequence;
 use super::{PartitionLog, storage_code};
+use crate::api::BadRecord;
 use crate::batch::{self, Batch, BatchError, BatchHeader, Compression, Marker, NO_TIMESTAMP, TimestampType};
 use crate::error::ErrorCode;
 use crate::storage::{KeepRules, Storage, StoredBatch};
@@ -33,6 +34,23 @@ pub(crate) struct Appended {
     pub(crate) duplicate: bool,
 }
 
+/// Why a batch was not appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rejection {
+    pub(crate) error: ErrorCode,
+    /// Those for whose sake, in order; none if it is not for single records.
+    pub(crate) records: Vec<BadRecord>,
+}
+
+impl From<ErrorCode> for Rejection {
+    fn from(error: ErrorCode) -> Self {
+        Self { error, records: Vec::new() }
+    }
+}
+
+/// How many of a batch's bad records are told at most, so that an answer stays small.
+const BAD_RECORDS_TOLD: usize = 10_000;
+
 impl PartitionLog {
     /// Appends a client's batch.
     pub(crate) fn append(
@@ -40,7 +58,7 @@ impl PartitionLog {
         storage: &mut dyn Storage,
         bytes: Bytes,
         rules: &AppendRules,
-    ) -> Result<Appended, ErrorCode> {
+    ) -> Result<Appended, Rejection> {
         let (header, newest) = check_batch(&bytes, rules)?;
         if header.has_producer() {
             match self.producers.check(&header)? {
@@ -50,7 +68,7 @@ impl PartitionLog {
             if header.is_transactional() {
                 rules.in_transaction?;
             } else if self.transactions.is_open(header.producer_id) {
-                return Err(ErrorCode::InvalidTxnState);
+                return Err(ErrorCode::InvalidTxnState.into());
             }
         }
         // Copies only when somebody else still holds the bytes.
@@ -133,14 +151,14 @@ impl PartitionLog {
 }
 
 /// What every batch of a client has to be, whoever sent it. Says its newest time stamp, too.
-fn check_batch(bytes: &[u8], rules: &AppendRules) -> Result<(BatchHeader, i64), ErrorCode> {
+fn check_batch(bytes: &[u8], rules: &AppendRules) -> Result<(BatchHeader, i64), Rejection> {
     let batch = Batch::parse(bytes).map_err(code_of)?;
     let header = *batch.header();
     if header.size() != bytes.len() {
-        return Err(ErrorCode::InvalidRecord);
+        return Err(ErrorCode::InvalidRecord.into());
     }
     if header.size() > rules.max_bytes {
-        return Err(ErrorCode::MessageTooLarge);
+        return Err(ErrorCode::MessageTooLarge.into());
     }
     batch.verify().map_err(code_of)?;
     let counts_agree = header.records_count > 0 && header.last_offset_delta == header.records_count - 1;
@@ -148,7 +166,7 @@ fn check_batch(bytes: &[u8], rules: &AppendRules) -> Result<(BatchHeader, i64), 
     let sequence_fits = !header.has_producer() || header.base_sequence >= 0 && header.producer_epoch >= 0;
     let codec_known = header.compression() != Compression::Unknown;
     if header.is_control() || !counts_agree || !producer_fits || !sequence_fits || !codec_known {
-        return Err(ErrorCode::InvalidRecord);
+        return Err(ErrorCode::InvalidRecord.into());
     }
     let newest = check_records(&batch, rules)?;
     Ok((header, newest))
@@ -157,36 +175,46 @@ fn check_batch(bytes: &[u8], rules: &AppendRules) -> Result<(BatchHeader, i64), 
 /// Walks over all records, as Kafka does: what cannot be read is refused, or its readers would stop at it for ever.
 /// Those of a batch that is compressed with a codec that this build lacks are taken as they are. Says the newest time
 /// stamp.
-fn check_records(batch: &Batch<'_>, rules: &AppendRules) -> Result<i64, ErrorCode> {
+fn check_records(batch: &Batch<'_>, rules: &AppendRules) -> Result<i64, Rejection> {
     let header = batch.header();
     let by_broker = rules.timestamp_type == TimestampType::LogAppendTime;
     if by_broker && header.timestamp_type() == TimestampType::LogAppendTime {
         // It is not for producers to say.
-        return Err(ErrorCode::InvalidTimestamp);
+        return Err(ErrorCode::InvalidTimestamp.into());
     }
     let time_fits = |time: i64| by_broker || time == NO_TIMESTAMP || rules.times.contains(&time);
     let mut room = Vec::new();
     let mut records = match batch.open(&mut room) {
         Ok(records) => records,
         Err(BatchError::Compressed) if !time_fits(header.max_timestamp) => {
-            return Err(ErrorCode::InvalidTimestamp);
+            return Err(ErrorCode::InvalidTimestamp.into());
         }
         Err(BatchError::Compressed) => return Ok(header.max_timestamp),
-        Err(error) => return Err(code_of(error)),
+        Err(error) => return Err(code_of(error).into()),
     };
     let mut newest = NO_TIMESTAMP;
+    let mut bad = Vec::new();
     for (place, record) in (0..).zip(&mut records) {
         let record = record.map_err(code_of)?;
-        let in_place = record.offset.wrapping_sub(header.base_offset) == place;
-        if !in_place || rules.keys_required && record.key.is_none() {
-            return Err(ErrorCode::InvalidRecord);
-        }
-        if !time_fits(record.timestamp) {
-            return Err(ErrorCode::InvalidTimestamp);
+        if record.offset.wrapping_sub(header.base_offset) != i64::from(place) {
+            return Err(ErrorCode::InvalidRecord.into());
         }
         newest = newest.max(record.timestamp);
+        let error = match () {
+            () if rules.keys_required && record.key.is_none() => ErrorCode::InvalidRecord,
+            () if !time_fits(record.timestamp) => ErrorCode::InvalidTimestamp,
+            () => continue,
+        };
+        if bad.len() < BAD_RECORDS_TOLD {
+            bad.push(BadRecord { place, error });
+        }
     }
-    if records.left_over() > 0 { Err(ErrorCode::InvalidRecord) } else { Ok(newest) }
+    if records.left_over() > 0 {
+        return Err(ErrorCode::InvalidRecord.into());
+    }
+    let is_late = |bad: &BadRecord| bad.error == ErrorCode::InvalidTimestamp;
+    let error = if bad.iter().any(is_late) { ErrorCode::InvalidTimestamp } else { ErrorCode::InvalidRecord };
+    if bad.is_empty() { Ok(newest) } else { Err(Rejection { error, records: bad }) }
 }
 
 fn code_of(error: BatchError) -> ErrorCode {

@@ -22,7 +22,7 @@ use std::io;
 pub use compact::CompactionReport;
 pub use producers::ProducerView;
 
-pub(crate) use append::AppendRules;
+pub(crate) use append::{AppendRules, Rejection};
 pub(crate) use compact::{CompactionRules, Progress};
 pub(crate) use read::{FetchSpec, Fetched};
 pub(crate) use trim::RetentionRules;

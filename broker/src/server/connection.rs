@@ -95,7 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let mut held = None;
             let served = match wire::open(frame, apis::versions)? {
                 Frame::UnknownApiVersions { correlation_id } => {
-                    Some(apis::unknown_api_versions(self.peer.entrance.protocol, correlation_id)?)
+                    Some(apis::unknown_api_versions(correlation_id)?)
                 }
                 Frame::Call(mut call) => {
                     if call.client_id.as_ref() != self.peer.client.as_str() {

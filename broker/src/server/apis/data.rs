@@ -11,11 +11,14 @@ use kafka_protocol::messages::list_offsets_response::{
 use kafka_protocol::messages::offset_for_leader_epoch_response::{
     EpochEndOffset, OffsetForLeaderTopicResult,
 };
-use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use kafka_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
 use kafka_protocol::messages::{
     DeleteRecordsRequest, DeleteRecordsResponse, ListOffsetsRequest, ListOffsetsResponse,
     OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceRequest, ProduceResponse,
 };
+use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use crate::api::{self, Isolation, OffsetSpec, ProducedPartition, TopicPartition};
@@ -25,6 +28,8 @@ use crate::wire;
 
 /// From this version on topics are known by their ids.
 const PRODUCE_BY_ID: i16 = 13;
+/// From this version on producers are told which records of a batch are refused.
+const RECORD_ERRORS: i16 = 8;
 
 /// Kafka's numbers for offsets that are not found by a time.
 const LATEST: i64 = -1;
@@ -97,10 +102,31 @@ fn produced_topic(
         if version >= 5 {
             response.log_start_offset = produced.log_start_offset;
         }
+        if version >= RECORD_ERRORS && !produced.bad_records.is_empty() {
+            let told = produced.bad_records.iter().map(|bad| {
+                let why = StrBytes::from_static_str(why_bad(bad.error));
+                BatchIndexAndErrorMessage::default()
+                    .with_batch_index(bad.place)
+                    .with_batch_index_error_message(Some(why))
+            });
+            response.record_errors = told.collect();
+            response.error_message = Some(StrBytes::from_static_str(why_bad(produced.error)));
+        }
         response
     };
     response.partition_responses = answers.into_iter().map(partition).collect();
     response
+}
+
+/// What clients show to their users.
+fn why_bad(error: ErrorCode) -> &'static str {
+    match error {
+        ErrorCode::InvalidTimestamp => {
+            "a time stamp lies outside of what the topic takes: look at its message.timestamp.before.max.ms and \
+             message.timestamp.after.max.ms"
+        }
+        _ => "a compacted topic takes no record without a key",
+    }
 }
 
 /// Whoever knows topics by their ids is told of an id that is not known.

@@ -19,7 +19,6 @@ use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 
 use super::exchange::{Exchange, Hangup};
-use super::listener::Protocol;
 use crate::error::ErrorCode;
 use crate::wire::{self, Call};
 
@@ -108,25 +107,23 @@ where
     })
 }
 
-/// What a client is told of. One that need not log in is not told how to.
-fn table(protocol: Protocol) -> ApiVersionsResponse {
+/// What a client is told of, at every listener alike: whoever wants to log in where there is no login is refused by name.
+fn table() -> ApiVersionsResponse {
     let entry = |&(key, least, most): &(ApiKey, i16, i16)| {
         ApiVersion::default().with_api_key(key as i16).with_min_version(least).with_max_version(most)
     };
-    let is_login = |key| matches!(key, ApiKey::SaslHandshake | ApiKey::SaslAuthenticate);
-    let told = SERVED.iter().filter(|(key, ..)| protocol.has_login() || !is_login(*key));
-    ApiVersionsResponse::default().with_api_keys(told.map(entry).collect())
+    ApiVersionsResponse::default().with_api_keys(SERVED.iter().map(entry).collect())
 }
 
 async fn api_versions(
-    exchange: &Exchange<'_>,
+    _: &Exchange<'_>,
     _: ApiVersionsRequest,
 ) -> Result<Option<ApiVersionsResponse>, Hangup> {
-    Ok(Some(table(exchange.peer.entrance.protocol)))
+    Ok(Some(table()))
 }
 
 /// KIP-511: whoever asks in a version that is not served is told, in version 0, which are.
-pub(super) fn unknown_api_versions(protocol: Protocol, correlation_id: i32) -> Result<BytesMut, Hangup> {
-    let answer = table(protocol).with_error_code(ErrorCode::UnsupportedVersion.code());
+pub(super) fn unknown_api_versions(correlation_id: i32) -> Result<BytesMut, Hangup> {
+    let answer = table().with_error_code(ErrorCode::UnsupportedVersion.code());
     wire::answer(correlation_id, 0, &answer).map_err(|_| Hangup::Failed(ErrorCode::UnknownServerError))
 }

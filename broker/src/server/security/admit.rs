@@ -136,7 +136,7 @@ async fn request<S: AsyncRead + AsyncWrite + Unpin>(
     let mut call = match wire::open(frame, apis::versions)? {
         Frame::Call(call) => call,
         Frame::UnknownApiVersions { correlation_id } => {
-            let answer = apis::unknown_api_versions(peer.entrance.protocol, correlation_id)?;
+            let answer = apis::unknown_api_versions(correlation_id)?;
             return Ok((Stand::Open, Some(answer)));
         }
     };
