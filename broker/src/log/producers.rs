@@ -167,12 +167,16 @@ impl Producers {
         }
     }
 
-    pub(super) fn load(from: &mut Take<'_>) -> Option<Self> {
+    /// Those of a log that ended at `end`.
+    pub(super) fn load(from: &mut Take<'_>, end: i64) -> Option<Self> {
         let mut by_id = BTreeMap::new();
         for _ in 0..from.take()? {
             let id = from.take()?;
             let epoch = from.take_as()?;
-            let marker = from.take().map(|marker| Some(marker).filter(|marker| *marker >= 0))?;
+            let marker = match from.take()? {
+                -1 => None,
+                marker => Some(marker).filter(|marker| (0..end).contains(marker)).map(Some)?,
+            };
             let seen_ms = from.take().map(|seen| Some(seen).filter(|seen| *seen > i64::MIN))?;
             let mut batches = VecDeque::new();
             for _ in 0..from.take()? {
@@ -180,8 +184,8 @@ impl Producers {
                 batches.push_back(SequenceRange {
                     first,
                     last,
-                    base_offset: from.take()?,
-                    last_offset: from.take()?,
+                    base_offset: from.take_below(end)?,
+                    last_offset: from.take_below(end)?,
                 });
             }
             by_id.insert(id, Producer { epoch, batches, marker, seen_ms });

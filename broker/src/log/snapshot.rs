@@ -5,7 +5,8 @@
 //!    do not say it any more, and say of transactions what they have not said before.
 //!
 //! The bytes belong to one version of this file, and say of which log they are and up to where; any others are as good
-//! as none. A checksum does not tell that files were mixed up when somebody put them back.
+//! as none. A checksum does not tell that files were mixed up when somebody put them back. Nor are those any good that
+//! speak of what lies behind their end: who waited for it would wait for ever.
 
 use super::{PartitionLog, epochs::Epochs, producers::Producers, unstable::Transactions};
 use crate::storage::LogId;
@@ -40,6 +41,11 @@ impl Take<'_> {
 
     pub(super) fn take_as<T: TryFrom<i64>>(&mut self) -> Option<T> {
         T::try_from(self.take()?).ok()
+    }
+
+    /// An offset that lies below another.
+    pub(super) fn take_below(&mut self, end: i64) -> Option<i64> {
+        self.take().filter(|offset| (0..end).contains(offset))
     }
 }
 
@@ -89,7 +95,7 @@ impl PartitionLog {
             }
         }
         if kind == PRODUCERS {
-            let log = Self { producers: Producers::load(&mut from)?, ..Self::new(id) };
+            let log = Self { producers: Producers::load(&mut from, offset)?, ..Self::new(id) };
             return from.0.is_empty().then_some(log);
         }
         if kind != WHOLE {
@@ -97,11 +103,41 @@ impl PartitionLog {
         }
         let mut epochs = Epochs::default();
         for _ in 0..from.take()? {
-            epochs.note(from.take_as()?, from.take()?);
+            epochs.note(from.take_as()?, from.take_below(offset)?);
         }
-        let producers = Producers::load(&mut from)?;
-        let transactions = Transactions::load(&mut from)?;
+        let producers = Producers::load(&mut from, offset)?;
+        let transactions = Transactions::load(&mut from, offset)?;
         let log = Self { end: offset, epochs, producers, transactions, ..Self::new(id) };
         from.0.is_empty().then_some(log)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PartitionLog;
+    use crate::api::TopicId;
+    use crate::batch::MarkerKind;
+    use crate::storage::LogId;
+
+    /// Each line: where a transaction begins, where it is aborted, and the end of the log.
+    #[test]
+    fn a_snapshot_is_none_that_speaks_of_what_lies_behind_its_end() {
+        for (first, marker, end, expected) in [
+            (2, Some(3), 4, true),
+            (3, None, 4, true),
+            (4, None, 4, false),
+            (-1, None, 4, false),
+            (2, Some(4), 4, false),
+            (3, Some(2), 4, false),
+        ] {
+            let id = LogId { topic: TopicId(7), partition: 0 };
+            let mut log = PartitionLog { end, ..PartitionLog::new(id) };
+            log.transactions.begin(1, first);
+            if let Some(marker) = marker {
+                log.transactions.end(1, MarkerKind::Abort, marker);
+            }
+            let known = PartitionLog::from_snapshot(id, end, &log.snapshot());
+            assert_eq!(known.is_some(), expected, "{first} {marker:?} {end}");
+        }
     }
 }

@@ -73,14 +73,20 @@ impl Transactions {
         }
     }
 
-    pub(super) fn load(from: &mut Take<'_>) -> Option<Self> {
+    /// Those of a log that ended at `end`.
+    pub(super) fn load(from: &mut Take<'_>, end: i64) -> Option<Self> {
         let mut loaded = Self::default();
         for _ in 0..from.take()? {
-            loaded.open.insert(from.take()?, from.take()?);
+            loaded.open.insert(from.take()?, from.take_below(end)?);
         }
         for _ in 0..from.take()? {
             let (producer_id, first_offset) = (from.take()?, from.take()?);
-            loaded.aborted.push(Aborted { producer_id, first_offset, marker_offset: from.take()? });
+            let marker_offset = from.take_below(end)?;
+            let follows = loaded.aborted.last().is_none_or(|last| last.marker_offset < marker_offset);
+            if !follows || first_offset > marker_offset {
+                return None;
+            }
+            loaded.aborted.push(Aborted { producer_id, first_offset, marker_offset });
         }
         Some(loaded)
     }

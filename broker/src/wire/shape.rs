@@ -30,6 +30,10 @@ pub(super) enum Kind {
     Array(&'static [Field]),
     /// A structure, or null.
     Maybe(&'static [Field]),
+    /// What may stand behind the others under this number.
+    Tagged(usize, &'static Kind),
+    /// A structure.
+    Structure(&'static [Field]),
 }
 
 /// A field with the versions that have it.
@@ -51,6 +55,18 @@ impl Field {
 
     pub(super) const fn until(self, version: i16) -> Self {
         Self { until: version, ..self }
+    }
+
+    fn is_in(&self, version: i16) -> bool {
+        (self.since..=self.until).contains(&version)
+    }
+
+    /// What stands under this number, if this is it.
+    fn tagged(&self, tag: usize, version: i16) -> Option<&'static Kind> {
+        match self.kind {
+            Kind::Tagged(number, kind) if number == tag && self.is_in(version) => Some(kind),
+            _ => None,
+        }
     }
 }
 
@@ -126,11 +142,11 @@ impl Walk<'_> {
 
     fn fields(&mut self, fields: &[Field]) -> Result<(), Malformed> {
         for field in fields {
-            if (field.since..=field.until).contains(&self.version) {
+            if field.is_in(self.version) {
                 self.field(&field.kind)?;
             }
         }
-        if self.flexible { self.tags() } else { Ok(()) }
+        if self.flexible { self.tags(fields) } else { Ok(()) }
     }
 
     fn field(&mut self, kind: &Kind) -> Result<(), Malformed> {
@@ -156,11 +172,14 @@ impl Walk<'_> {
                 [0xff] => Ok(()),
                 [_] => self.fields(fields),
             },
+            Kind::Tagged(..) => Ok(()),
+            Kind::Structure(fields) => self.fields(fields),
         }
     }
 
-    /// Fields that only newer clients know.
-    fn tags(&mut self) -> Result<(), Malformed> {
+    /// Fields with numbers of their own: those of `known`, and what only newer clients know. A decoder reads what it
+    /// knows without a look at the length in front of it.
+    fn tags(&mut self, known: &[Field]) -> Result<(), Malformed> {
         let count = self.varint()?;
         // Each takes two bytes at least.
         if count > self.left.len() / 2 {
@@ -171,9 +190,19 @@ impl Walk<'_> {
             return Err(Malformed(format!("more than {MOST_ELEMENTS} elements in all arrays")));
         }
         for _ in 0..count {
-            self.varint()?;
+            let tag = self.varint()?;
             let length = self.varint()?;
-            self.skip(length)?;
+            let left = self.left;
+            let rest = left.get(length..).ok_or_else(cut)?;
+            if let Some(kind) = known.iter().find_map(|field| field.tagged(tag, self.version)) {
+                self.field(kind)?;
+                if self.left.len() != rest.len() {
+                    return Err(Malformed(format!(
+                        "field {tag} does not have the {length} bytes that it claims"
+                    )));
+                }
+            }
+            self.left = rest;
         }
         Ok(())
     }
@@ -199,11 +228,34 @@ mod tests {
             ),
             (ApiKey::Metadata, 12, &[0xff, 0xff, 0xff, 0xff, 0xff, 1], "a length of more than five bytes"),
             (ApiKey::Heartbeat, 4, &[1, 0, 0, 0, 0, 1, 0, 9], "it ends too early"),
+            (
+                ApiKey::Fetch,
+                13,
+                &fetch(&[1, 0, 1, 3, 1, 1]),
+                "field 0 does not have the 1 bytes that it claims",
+            ),
+            (
+                ApiKey::Fetch,
+                13,
+                &fetch(&[1, 0, 4, 2, 1, 1, 0]),
+                "field 0 does not have the 4 bytes that it claims",
+            ),
+            (ApiKey::Fetch, 13, &fetch(&[1, 0, 2, 3]), "it ends too early"),
+            (ApiKey::Fetch, 13, &fetch(&[1, 9, 2, 3]), "it ends too early"),
         ];
         for (key, version, body, expected) in cases {
             assert_eq!(check(*key, *version, body).unwrap_err().0, *expected, "{key:?} {body:?}");
         }
         assert_eq!(check(ApiKey::Metadata, 1, &[0xff, 0xff, 0xff, 0xff]), Ok(()));
+        assert_eq!(check(ApiKey::Fetch, 13, &fetch(&[2, 0, 2, 2, b'a', 9, 1, 0])), Ok(()));
+    }
+
+    /// A request to fetch nothing, with these fields behind all others.
+    fn fetch(tagged: &[u8]) -> Vec<u8> {
+        let mut body = vec![0; 4 * 4 + 1 + 2 * 4];
+        body.extend([1, 1, 1]);
+        body.extend(tagged);
+        body
     }
 
     #[test]

@@ -21,6 +21,10 @@ const fn array(fields: &'static [Field]) -> Field {
     Field::new(Kind::Array(fields))
 }
 
+const fn tagged(number: usize, kind: &'static Kind) -> Field {
+    Field::new(Kind::Tagged(number, kind))
+}
+
 /// Topics, each with numbers of partitions.
 const PARTITIONS: Field = array(&[TEXT, I32S]);
 
@@ -35,10 +39,21 @@ const FETCH: &[Field] = &[
     array(&[
         TEXT.until(12),
         UUID.since(13),
-        array(&[I32, I32.since(9), I64, I32.since(12), I64.since(5), I32]),
+        array(&[
+            I32,
+            I32.since(9),
+            I64,
+            I32.since(12),
+            I64.since(5),
+            I32,
+            tagged(0, &Kind::Fixed(16)).since(17),
+            tagged(1, &Kind::Fixed(8)).since(18),
+        ]),
     ]),
     array(&[TEXT.until(12), UUID.since(13), I32S]).since(7),
     TEXT.since(11),
+    tagged(0, &Kind::Text).since(12),
+    tagged(1, &Kind::Structure(&[I32, I64])).since(15),
 ];
 
 const OFFSET_COMMIT: &[Field] = &[
