@@ -13,6 +13,10 @@ use signal_hook::iterator::Signals;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+/// Chunks of megabytes come and go with every read; the system's allocator gives their pages back to the system each time.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// What holds unless it is set: Kafka's defaults, where a broker that is embedded in a test has others.
 const DEFAULTS: &[(&str, &str)] = &[
     ("auto.create.topics.enable", "true"),

@@ -95,8 +95,13 @@ impl<'a> Walk<'a> {
 }
 
 /// Reads some bytes of a file.
+#[expect(
+    clippy::slow_vector_initialization,
+    reason = "memory that is asked for with zeros in it comes page by page"
+)]
 pub(super) fn read_at(file: &File, position: u64, len: usize) -> io::Result<Bytes> {
-    let mut bytes = vec![0; len];
+    let mut bytes = Vec::with_capacity(len);
+    bytes.resize(len, 0);
     file.read_exact_at(&mut bytes, position)?;
     Ok(Bytes::from(bytes))
 }
