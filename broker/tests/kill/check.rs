@@ -6,10 +6,13 @@ use bytes::Bytes;
 use headwater_broker::batch::{Batch, CommittedFilter, Marker, MarkerKind, batches};
 
 use crate::client::{Client, Step, wrong};
-use crate::model::{At, Model, Outcome, content};
+use crate::model::{At, COMPACTED, Log, Model, Outcome, Sent, content, identity};
 
 /// Questions until decided transactions have to be complete.
 const QUESTIONS: usize = 100_000;
+
+/// What has become of transactions, as the logs say.
+type Outcomes = BTreeMap<u64, BTreeSet<Outcome>>;
 
 /// What a partition serves.
 struct Served {
@@ -26,7 +29,8 @@ pub fn check(client: &mut Client, model: &mut Model) -> Step<()> {
         return wrong("a transaction that was decided does not end");
     }
     topics(client, model)?;
-    let mut outcomes: BTreeMap<u64, BTreeSet<Outcome>> = BTreeMap::new();
+    let mut outcomes: Outcomes = BTreeMap::new();
+    let mut thinned = Vec::new();
     let all: Vec<At> = model.logs.keys().cloned().collect();
     for at in all {
         if model.topics.get(&at.0).is_some_and(|(exists, _)| !exists) {
@@ -34,13 +38,17 @@ pub fn check(client: &mut Client, model: &mut Model) -> Step<()> {
         }
         let served = read(client, &at)?;
         start(model, &at, &served)?;
-        if at.0 == "compacted" {
-            compacted(model, &at, &served)?;
+        if at.0 == COMPACTED {
+            open(model, &at, &served, &mut outcomes)?;
+            thinned.push((at, served));
         } else {
             log(model, &at, &served, &mut outcomes)?;
         }
     }
     transactions(model, &outcomes)?;
+    for (at, served) in thinned {
+        compacted(model, &at, &served)?;
+    }
     offsets(client, model)
 }
 
@@ -50,6 +58,16 @@ fn read(client: &mut Client, at: &At) -> Step<Served> {
     let first = client.fetch(at, start, false)?;
     let mut served =
         Served { start, end: first.high_watermark, stable: first.last_stable_offset, batches: Vec::new() };
+    if at.0 == COMPACTED {
+        // What was read once may be gone at the next read.
+        served.batches = range(client, at, (start, served.stable), true)?;
+        served.batches.extend(
+            range(client, at, (served.stable, served.end), false)?
+                .into_iter()
+                .map(|(batch, _)| (batch, false)),
+        );
+        return Ok(served);
+    }
     for (batch, _) in range(client, at, (start, served.end), false)? {
         served.batches.push((batch, false));
     }
@@ -103,17 +121,12 @@ fn start(model: &mut Model, at: &At, served: &Served) -> Step<()> {
 }
 
 /// A log that keeps everything: each batch once, where it was answered to be, with its bytes.
-fn log(
-    model: &mut Model,
-    at: &At,
-    served: &Served,
-    outcomes: &mut BTreeMap<u64, BTreeSet<Outcome>>,
-) -> Step<()> {
+fn log(model: &mut Model, at: &At, served: &Served, outcomes: &mut Outcomes) -> Step<()> {
     let mut next = served.start;
     let mut seen = BTreeSet::new();
     let mut open: BTreeMap<i64, Vec<(usize, i64, bool)>> = BTreeMap::new();
     let log = model.log(at);
-    let mut settle = |batches: Vec<(usize, i64, bool)>, outcome: Outcome, sent: &[crate::model::Sent]| {
+    let mut settle = |batches: Vec<(usize, i64, bool)>, outcome: Outcome, sent: &[Sent]| {
         for (number, offset, visible) in batches {
             let txn = sent[number].txn.unwrap();
             outcomes.entry(txn).or_default().insert(outcome);
@@ -177,34 +190,110 @@ fn complete(model: &mut Model, at: &At, start: i64, seen: &BTreeSet<usize>) -> S
     Ok(())
 }
 
-/// A compacted log: of each key the last value that was answered, or a later one.
+/// Which of the batches that were sent this is, and the offset of its first record as it was sent; `None` for one that
+/// compaction has emptied.
+fn sent_as(log: &Log, at: &At, batch: &Batch<'_>) -> Step<Option<(usize, i64)>> {
+    let Some(record) = batch.records().next().map(Result::unwrap) else { return Ok(None) };
+    match log.by_identity.get(&identity(&record)) {
+        Some(&(number, delta)) => Ok(Some((number, record.offset - delta))),
+        None => wrong(format!("{at:?} has a record that nobody has sent: {record:?}")),
+    }
+}
+
+/// Which transactions are open in a compacted log. What has become of others its markers may not say any more.
+fn open(model: &mut Model, at: &At, served: &Served, outcomes: &mut Outcomes) -> Step<()> {
+    let log = model.log(at);
+    let mut open: BTreeMap<i64, Vec<(u64, i64)>> = BTreeMap::new();
+    for (bytes, _) in &served.batches {
+        let batch = Batch::parse(bytes).unwrap();
+        let producer = batch.header().producer_id;
+        if batch.header().is_control() {
+            open.remove(&producer);
+        } else if let Some((number, base)) = sent_as(log, at, &batch)?
+            && let Some(txn) = log.sent[number].txn
+        {
+            open.entry(producer).or_default().push((txn, base));
+        }
+    }
+    let unstable = open.into_values().flatten().filter(|(_, base)| *base >= served.stable);
+    let unstable: Vec<(u64, i64)> = unstable.collect();
+    let first = unstable.iter().map(|(_, base)| *base).min().unwrap_or(served.end);
+    if first != served.stable {
+        return wrong(format!("{at:?}: first open {first}, stable up to {}", served.stable));
+    }
+    for (txn, _) in unstable {
+        outcomes.entry(txn).or_default().insert(Outcome::Open);
+    }
+    Ok(())
+}
+
+/// A compacted log: of each key the last value that was answered, or a later one, or nothing if that is its end.
 fn compacted(model: &mut Model, at: &At, served: &Served) -> Step<()> {
+    let txns = model.txns.clone();
+    let counts = |sent: &Sent| sent.txn.is_none_or(|txn| txns[&txn] == BTreeSet::from([Outcome::Committed]));
+    let may_count = |sent: &Sent| sent.txn.is_none_or(|txn| txns[&txn].contains(&Outcome::Committed));
     let log = model.log(at);
     let mut last: BTreeMap<Vec<u8>, (usize, i64)> = BTreeMap::new();
-    for (bytes, _) in &served.batches {
-        for record in Batch::parse(bytes).unwrap().records() {
-            let record = record.unwrap();
-            let (key, offset) = (record.key.unwrap_or_default(), record.offset);
-            let Some(&(number, delta)) = log.by_value.get(record.value.unwrap_or_default()) else {
-                return wrong(format!("{at:?} has a record at {offset} that nobody has sent: {record:?}"));
-            };
-            let sent = &mut log.sent[number];
-            let original = Batch::parse(&sent.bytes).unwrap().records().nth(usize::try_from(delta).unwrap());
-            let original = original.unwrap().unwrap();
-            let known = *sent.at.get_or_insert(offset - delta) + delta;
-            if original.key != record.key || original.timestamp != record.timestamp || known != offset {
-                return wrong(format!("{at:?}: {original:?} at {known} is served as {record:?}"));
+    for (bytes, visible) in &served.batches {
+        let batch = Batch::parse(bytes).unwrap();
+        if batch.header().is_control() {
+            continue;
+        }
+        let Some((number, base)) = sent_as(log, at, &batch)? else { continue };
+        let sent = &mut log.sent[number];
+        if *sent.at.get_or_insert(base) != base {
+            return wrong(format!("{at:?} has batch {number} at {base}, not at {:?}", sent.at));
+        }
+        let stable = batch.header().base_offset < served.stable;
+        if *visible && !(stable && may_count(sent)) || !*visible && stable && counts(sent) {
+            return wrong(format!("{at:?}: batch {number} at {base} of {:?}, visible: {visible}", sent.txn));
+        }
+        let original = Batch::parse(&sent.bytes).unwrap();
+        let originals: Vec<_> = original.records().map(Result::unwrap).collect();
+        for record in batch.records().map(Result::unwrap) {
+            let delta = record.offset - base;
+            let same = usize::try_from(delta).ok().and_then(|place| originals.get(place));
+            if same.is_none_or(|same| identity(same) != identity(&record) || same.key != record.key) {
+                return wrong(format!(
+                    "{at:?}: {same:?} of batch {number} at {base} is served as {record:?}"
+                ));
             }
-            let before = last.insert(key.to_vec(), (number, delta));
+            if !counts(sent) {
+                continue;
+            }
+            let before = last.insert(record.key.unwrap().to_vec(), (number, delta));
             if before.is_some_and(|before| before >= (number, delta)) {
                 return wrong(format!("{at:?}: {record:?} comes after a later value"));
             }
         }
     }
-    for (number, sent) in log.sent.iter().enumerate().filter(|(_, sent)| sent.at.is_some()) {
-        for (record, delta) in Batch::parse(&sent.bytes).unwrap().records().zip(0..) {
-            let record = record.unwrap();
-            let found = last.get(record.key.unwrap());
+    kept(log, at, &last, (&counts, &may_count))
+}
+
+/// Which batches count.
+type Counts<'a> = &'a dyn Fn(&Sent) -> bool;
+
+/// `last` is what a compacted log serves of each key.
+fn kept(
+    log: &Log,
+    at: &At,
+    last: &BTreeMap<Vec<u8>, (usize, i64)>,
+    (counts, may_count): (Counts<'_>, Counts<'_>),
+) -> Step<()> {
+    // The last end of each key that was sent: it may have come, and gone.
+    let mut ends: BTreeMap<Vec<u8>, (usize, i64)> = BTreeMap::new();
+    for (number, sent) in log.sent.iter().enumerate().filter(|(_, sent)| may_count(sent)) {
+        for (record, delta) in Batch::parse(&sent.bytes).unwrap().records().map(Result::unwrap).zip(0..) {
+            if record.value.is_none() {
+                ends.insert(record.key.unwrap().to_vec(), (number, delta));
+            }
+        }
+    }
+    let answered = log.sent.iter().enumerate().filter(|(_, sent)| sent.at.is_some() && counts(sent));
+    for (number, sent) in answered {
+        for (record, delta) in Batch::parse(&sent.bytes).unwrap().records().map(Result::unwrap).zip(0..) {
+            let key = record.key.unwrap();
+            let found = last.get(key).or_else(|| ends.get(key));
             if found.is_none_or(|found| *found < (number, delta)) {
                 return wrong(format!("{at:?} has lost {record:?} of batch {number}; last: {found:?}"));
             }
@@ -214,7 +303,7 @@ fn compacted(model: &mut Model, at: &At, served: &Served) -> Step<()> {
 }
 
 /// Each transaction has come to one thing everywhere, and to one that was asked for.
-fn transactions(model: &mut Model, outcomes: &BTreeMap<u64, BTreeSet<Outcome>>) -> Step<()> {
+fn transactions(model: &mut Model, outcomes: &Outcomes) -> Step<()> {
     for (txn, found) in outcomes {
         let allowed = model.txns.get_mut(txn).unwrap();
         if found.len() != 1 || !found.is_subset(allowed) {

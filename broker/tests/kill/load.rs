@@ -7,7 +7,7 @@ use headwater_broker::ErrorCode;
 use headwater_broker::batch::{self, BatchOptions, Record};
 
 use crate::client::{Client, Step, wrong};
-use crate::model::{At, Log, Outcome, Shared, Stamp};
+use crate::model::{At, COMPACTED, Log, Outcome, Shared, Stamp};
 use crate::random::Random;
 
 /// One less than a broker remembers, so that the last answered one can be sent again, too.
@@ -34,20 +34,22 @@ impl Desk {
         Self { name: name.to_owned(), random, model: model.clone(), made: 0 }
     }
 
-    /// A batch of some records that nobody else has sent. A large one now and then: the kernel may tear it.
-    fn batch(&mut self, options: &BatchOptions) -> (Bytes, i32) {
+    /// A batch of some records that nobody else has sent. A large one now and then: the kernel may tear it. Where a topic is
+    /// compacted keys end, too.
+    fn batch(&mut self, at: &At, options: &BatchOptions) -> (Bytes, i32) {
         let count = 1 + self.random.below(4);
         let mut records = Vec::new();
         for _ in 0..count {
             self.made += 1;
             let length = if self.random.once_in(60) { 40_000 } else { self.random.below(200) };
             let key = format!("{}-{}", self.name, self.random.below(6));
-            records.push((key, format!("{}:{}:{}", self.name, self.made, "x".repeat(length))));
+            let ends = at.0 == COMPACTED && self.random.once_in(4);
+            let value = (!ends).then(|| format!("{}:{}:{}", self.name, self.made, "x".repeat(length)));
+            records.push((1_000 + i64::try_from(self.made).unwrap(), key, value));
         }
-        let record =
-            |(key, value): &'_ (String, String)| (key.clone().into_bytes(), value.clone().into_bytes());
-        let records: Vec<(Vec<u8>, Vec<u8>)> = records.iter().map(record).collect();
-        let borrowed = records.iter().map(|(key, value)| Record::new(1_000, Some(key), Some(value)));
+        let borrowed = records.iter().map(|(time, key, value)| {
+            Record::new(*time, Some(key.as_bytes()), value.as_ref().map(String::as_bytes))
+        });
         (Bytes::from(batch::encode(options, borrowed)), i32::try_from(count).unwrap())
     }
 }
@@ -71,7 +73,7 @@ pub struct Idempotent {
 
 impl Idempotent {
     pub fn new(desk: Desk) -> Self {
-        let lanes = [("mixed", 0), ("mixed", 1), ("trimmed", 0), ("compacted", 0)];
+        let lanes = [("mixed", 0), ("mixed", 1), ("trimmed", 0), (COMPACTED, 0)];
         let lane = |(topic, partition): (&str, i32)| Lane {
             at: (topic.to_owned(), partition),
             sequence: 0,
@@ -122,7 +124,7 @@ impl Worker for Idempotent {
         let number = self.desk.random.below(self.lanes.len());
         let lane = &mut self.lanes[number];
         let (id, epoch) = self.stamp.unwrap();
-        let (bytes, count) = self.desk.batch(&BatchOptions::idempotent(id, epoch, lane.sequence));
+        let (bytes, count) = self.desk.batch(&lane.at, &BatchOptions::idempotent(id, epoch, lane.sequence));
         lane.sequence += count;
         let sent = self.desk.model.lock().send(&lane.at, &bytes, None);
         lane.unanswered.push_back((sent, bytes.clone()));
@@ -199,7 +201,7 @@ impl Transactional {
             if !self.written.contains(&at) {
                 continue;
             }
-            let (bytes, _) = self.desk.batch(&options);
+            let (bytes, _) = self.desk.batch(&at, &options);
             client.send_batch(&at, bytes, Some(&self.desk.name))?;
             let code = client.refused()?;
             if code != ErrorCode::InvalidProducerEpoch.code() {
@@ -216,11 +218,15 @@ impl Transactional {
         if self.desk.random.once_in(2) {
             partitions.remove(self.desk.random.below(3));
         }
+        // The offsets are those of the first.
+        if self.desk.random.once_in(2) {
+            partitions.push((COMPACTED.to_owned(), 0));
+        }
         let mut batches = Vec::new();
         for _ in 0..=self.desk.random.below(3) {
             for at in &partitions {
                 let sequence = self.sequences.entry(at.clone()).or_default();
-                let (bytes, count) = self.desk.batch(&BatchOptions::transactional(id, epoch, *sequence));
+                let (bytes, count) = self.desk.batch(at, &BatchOptions::transactional(id, epoch, *sequence));
                 *sequence += count;
                 let number = self.desk.model.lock().send(at, &bytes, Some(txn));
                 batches.push((at.clone(), number, bytes, false));
@@ -358,7 +364,7 @@ impl Operator {
             client.delete(&name)?;
             note((false, true));
         } else {
-            let (bytes, _) = self.desk.batch(&BatchOptions::default());
+            let (bytes, _) = self.desk.batch(&at, &BatchOptions::default());
             let number = self.desk.model.lock().send(&at, &bytes, None);
             client.send_batch(&at, bytes, None)?;
             let offset = client.placed(&at)?;

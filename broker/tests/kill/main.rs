@@ -21,7 +21,7 @@ use std::sync::Arc;
 use client::{Client, Step, Stop};
 use load::{Desk, Idempotent, Operator, Transactional, Worker};
 use members::{Member, Protocol};
-use model::Shared;
+use model::{COMPACTED, Shared};
 use process::{End, Folder, Process};
 use random::Random;
 
@@ -68,7 +68,7 @@ impl Run {
         let mut client = Client::of(&self.process)?;
         client.create("mixed", 3, &[])?;
         client.create("trimmed", 1, &[])?;
-        client.create("compacted", 1, &[("cleanup.policy", "compact")])
+        client.create(COMPACTED, 1, &[("cleanup.policy", "compact"), ("delete.retention.ms", "20")])
     }
 
     /// Load up to the end of the process, a new start, and the check.

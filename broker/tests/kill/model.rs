@@ -8,9 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
-use headwater_broker::batch::Batch;
+use headwater_broker::batch::{Batch, Record};
 
 use crate::client::{Step, wrong};
+
+/// The topic whose keys' old values may go.
+pub const COMPACTED: &str = "compacted";
 
 /// Topic and partition.
 pub type At = (String, i32);
@@ -45,8 +48,8 @@ pub struct Log {
     pub sent: Vec<Sent>,
     /// By all that the broker may not change.
     pub by_content: HashMap<Bytes, usize>,
-    /// By value: which batch, and which of its records. Only where the topic is compacted.
-    pub by_value: HashMap<Vec<u8>, (usize, i64)>,
+    /// Which batch, and which of its records. Only where the topic is compacted.
+    pub by_identity: HashMap<Vec<u8>, (usize, i64)>,
     /// Where it starts at least and at most.
     pub start: (i64, i64),
 }
@@ -54,6 +57,12 @@ pub struct Log {
 /// What placement of a batch does not touch.
 pub fn content(batch: &Bytes) -> Bytes {
     batch.slice(16..)
+}
+
+/// What no other record has.
+pub fn identity(record: &Record<'_>) -> Vec<u8> {
+    let ended = || format!("{} ends at {}", String::from_utf8_lossy(record.key.unwrap()), record.timestamp);
+    record.value.map_or_else(|| ended().into_bytes(), <[u8]>::to_vec)
 }
 
 /// A group whose offsets are committed by transactions of one producer.
@@ -108,10 +117,10 @@ impl Model {
         let number = log.sent.len();
         log.sent.push(Sent { bytes: bytes.clone(), at: None, txn });
         log.by_content.insert(content(bytes), number);
-        if at.0 == "compacted" {
+        if at.0 == COMPACTED {
             let batch = Batch::parse(bytes).unwrap();
             for (record, delta) in batch.records().zip(0..) {
-                log.by_value.insert(record.unwrap().value.unwrap().to_vec(), (number, delta));
+                log.by_identity.insert(identity(&record.unwrap()), (number, delta));
             }
         }
         number
