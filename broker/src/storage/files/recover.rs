@@ -51,6 +51,7 @@ impl Partition {
             // The medium lost acknowledged batches (a power cut may); offsets never come twice.
             partition.index.summary.next_offset = partition.start;
             partition.roll(shelf, partition.start)?;
+            partition.drop_below_start(shelf)?;
         }
         Ok(partition)
     }
@@ -74,6 +75,11 @@ impl Partition {
             }
         }
         self.segments.make_contiguous().sort_by_key(|segment| segment.base);
+        self.drop_below_start(shelf)
+    }
+
+    /// Drops segments that lie below the start.
+    fn drop_below_start(&mut self, shelf: &Shelf) -> io::Result<()> {
         while self.segments.len() > 1 && self.segments[1].base <= self.start {
             shelf.doom_segment(&self.folder, &self.segments[0])?;
             self.segments.pop_front();
