@@ -9,13 +9,16 @@ use headwater_broker::{Broker, BrokerConfig, ErrorCode};
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::describe_configs_request;
+use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::incremental_alter_configs_request as incremental;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
-    AddPartitionsToTxnRequest, CreatePartitionsRequest, CreateTopicsRequest, GroupId,
-    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, MetadataRequest, TopicName,
-    TransactionalId,
+    AddPartitionsToTxnRequest, ConsumerGroupDescribeRequest, CreatePartitionsRequest, CreateTopicsRequest,
+    DescribeConfigsRequest, DescribeGroupsRequest, DescribeProducersRequest, DescribeTransactionsRequest,
+    GroupId, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, MetadataRequest,
+    TopicName, TransactionalId,
 };
 use kafka_protocol::protocol::StrBytes;
 use raw::Client;
@@ -117,6 +120,46 @@ fn topics_that_are_asked_for_again_and_again() {
     let metadata = client.ask(9, &MetadataRequest::default().with_topics(Some(topics)));
     let names: Vec<_> = metadata.topics.iter().map(|topic| topic.name.as_ref().unwrap().0.as_str()).collect();
     assert_eq!(names, ["b", "a"]);
+}
+
+#[test]
+fn what_is_described_again_and_again() {
+    let server = Broker::builder().start().unwrap();
+    let mut client = Client::at(server.address());
+    client.ask(5, &CreateTopicsRequest::default().with_topics(vec![new_topic("a", 2)]));
+    let resource = |name: &str| {
+        let names = describe_configs_request::DescribeConfigsResource::default();
+        names.with_resource_type(2).with_resource_name(text(name)).with_configuration_keys(None)
+    };
+    let mut resources = vec![resource("a"), resource("b")];
+    resources.extend((0..MANY).map(|_| resource("a")));
+    let configs = client.ask(4, &DescribeConfigsRequest::default().with_resources(resources)).results;
+    let names: Vec<_> = configs.iter().map(|result| result.resource_name.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert!(configs[0].configs.len() > 10 && configs[1].error_code != 0);
+
+    let ids = |id: &str| GroupId(text(id));
+    let groups: Vec<GroupId> = ["g", "h"].into_iter().map(ids).chain((0..MANY).map(|_| ids("g"))).collect();
+    let described = client.ask(5, &DescribeGroupsRequest::default().with_groups(groups.clone()));
+    let names: Vec<_> = described.groups.iter().map(|group| group.group_id.0.as_str()).collect();
+    assert_eq!(names, ["g", "h"]);
+    let described = client.ask(1, &ConsumerGroupDescribeRequest::default().with_group_ids(groups));
+    let names: Vec<_> = described.groups.iter().map(|group| group.group_id.0.as_str()).collect();
+    assert_eq!(names, ["g", "h"]);
+
+    let partitions =
+        |numbers: Vec<i32>| TopicRequest::default().with_name(name("a")).with_partition_indexes(numbers);
+    let topics = vec![partitions((0..MANY).map(|number| number % 3).collect()), partitions(vec![1])];
+    let producers = client.ask(0, &DescribeProducersRequest::default().with_topics(topics));
+    assert_eq!(producers.topics.len(), 1);
+    let codes = producers.topics[0].partitions.iter().map(|one| (one.partition_index, one.error_code));
+    let unknown = ErrorCode::UnknownTopicOrPartition.code();
+    assert_eq!(codes.collect::<Vec<_>>(), [(0, 0), (1, 0), (2, unknown)]);
+
+    let transactions = DescribeTransactionsRequest::default();
+    let ids = (0..MANY).map(|number| TransactionalId(text(["x", "y"][usize::from(number % 2 == 1)])));
+    let transactions = client.ask(0, &transactions.with_transactional_ids(ids.collect()));
+    assert_eq!(transactions.transaction_states.len(), 2);
 }
 
 /// However they are asked for, ten thousand partitions at once are the most.

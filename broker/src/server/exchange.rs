@@ -1,6 +1,7 @@
 //! An exchange: one request of a client, and what is needed to answer it.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kafka_protocol::messages::{BrokerId, TopicName};
@@ -151,6 +152,12 @@ pub(super) fn node() -> BrokerId {
 pub(super) fn partitions(topic: &TopicName, numbers: impl IntoIterator<Item = i32>) -> Vec<TopicPartition> {
     let name = wire::name(&topic.0);
     numbers.into_iter().map(|partition| TopicPartition { topic: name.clone(), partition }).collect()
+}
+
+/// What a client asks for, each once: whatever is asked for again and again could make an answer as large as one likes.
+pub(super) fn each_once<T: Clone + Ord>(wanted: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut seen = BTreeSet::new();
+    wanted.into_iter().filter(|one| seen.insert(one.clone())).collect()
 }
 
 /// Answers for partitions, gathered by topic again. They stand in the order of the request, where partitions of a topic

@@ -58,7 +58,11 @@ pub(super) async fn describe_configs(
     request: DescribeConfigsRequest,
 ) -> Result<Option<DescribeConfigsResponse>, Hangup> {
     let mut results = Vec::with_capacity(request.resources.len());
+    let mut seen = BTreeSet::new();
     for resource in &request.resources {
+        if !seen.insert((resource.resource_type, resource.resource_name.as_str())) {
+            continue;
+        }
         let mut result = match resource.resource_type {
             TOPIC => describe_topic(exchange, resource, request.include_synonyms).await?,
             BROKER => describe_broker(exchange, resource),

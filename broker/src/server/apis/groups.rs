@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use crate::api::{self, GroupState, GroupType, MemberClaim};
 use crate::error::ErrorCode;
-use crate::server::exchange::{Exchange, Hangup, topic};
+use crate::server::exchange::{Exchange, Hangup, each_once, topic};
 use crate::wire;
 
 /// KIP-394: from this version on a new member is first given its id.
@@ -182,7 +182,7 @@ pub(super) async fn describe_groups(
     request: DescribeGroupsRequest,
 ) -> Result<Option<DescribeGroupsResponse>, Hangup> {
     let version = exchange.version;
-    let group_ids = request.groups.iter().map(|group| wire::name(&group.0)).collect();
+    let group_ids = each_once(request.groups.iter().map(|group| wire::name(&group.0)));
     let response: api::DescribeGroupsResponse =
         exchange.ask(api::DescribeGroupsRequest { group_ids }).await?;
     let member = |member: api::DescribedMember| {
@@ -306,7 +306,7 @@ pub(super) async fn consumer_group_describe(
     exchange: &Exchange<'_>,
     request: ConsumerGroupDescribeRequest,
 ) -> Result<Option<ConsumerGroupDescribeResponse>, Hangup> {
-    let group_ids = request.group_ids.iter().map(|group| wire::name(&group.0)).collect();
+    let group_ids = each_once(request.group_ids.iter().map(|group| wire::name(&group.0)));
     let response: api::ConsumerGroupDescribeResponse =
         exchange.ask(api::ConsumerGroupDescribeRequest { group_ids }).await?;
     let version = exchange.version;

@@ -1,6 +1,6 @@
 //! Metadata and DescribeTopicPartitions: which topics there are, and who leads their partitions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kafka_protocol::messages::describe_topic_partitions_response::{
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::api::{self, TopicMetadata};
 use crate::error::ErrorCode;
-use crate::server::exchange::{Exchange, Hangup, node, topic};
+use crate::server::exchange::{Exchange, Hangup, each_once, node, topic};
 use crate::wire;
 
 /// From this version on topics may be asked for by their ids.
@@ -38,9 +38,7 @@ pub(super) async fn metadata(
                 name
             })
         };
-        // Each once, as in Kafka, or an answer could be as large as one likes.
-        let mut seen = BTreeSet::new();
-        topics.into_iter().map(name).filter(|name| seen.insert(name.clone())).collect::<Vec<_>>()
+        each_once(topics.into_iter().map(name))
     });
     // In version 0 no topic means all.
     let names = names.filter(|names| version > 0 || !names.is_empty());

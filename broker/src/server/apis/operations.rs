@@ -17,7 +17,7 @@ use kafka_protocol::protocol::StrBytes;
 use crate::broker::TransactionView;
 use crate::error::ErrorCode;
 use crate::log::ProducerView;
-use crate::server::exchange::{Exchange, Hangup, by_topic, topic};
+use crate::server::exchange::{Exchange, Hangup, by_topic, each_once, partitions, topic};
 use crate::transaction::TransactionState;
 use crate::wire;
 
@@ -33,9 +33,12 @@ pub(super) async fn describe_producers(
             None => response.with_error_code(ErrorCode::UnknownTopicOrPartition.code()),
         }
     };
-    let topics = request.topics.into_iter().map(|wanted| {
-        let partitions = wanted.partition_indexes.iter().map(|number| partition(&wanted.name.0, *number));
-        TopicResponse::default().with_partitions(partitions.collect()).with_name(wanted.name.clone())
+    let wanted = request.topics.into_iter();
+    let wanted = wanted.flat_map(|wanted| partitions(&wanted.name, wanted.partition_indexes));
+    let answers = each_once(wanted).into_iter().map(|at| (partition(&at.topic, at.partition), at));
+    let topics = by_topic(answers, |(_, at)| &at.topic).into_iter().map(|(name, answers)| {
+        let partitions = answers.into_iter().map(|(response, _)| response).collect();
+        TopicResponse::default().with_partitions(partitions).with_name(topic(&name))
     });
     Ok(Some(DescribeProducersResponse::default().with_topics(topics.collect())))
 }
@@ -63,7 +66,7 @@ pub(super) async fn describe_transactions(
             None => response.with_error_code(ErrorCode::TransactionalIdNotFound.code()),
         }
     };
-    let states = request.transactional_ids.into_iter().map(state).collect();
+    let states = each_once(request.transactional_ids).into_iter().map(state).collect();
     Ok(Some(DescribeTransactionsResponse::default().with_transaction_states(states)))
 }
 
