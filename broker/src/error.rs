@@ -66,6 +66,8 @@ error_codes! {
     NotCoordinator = 16, "NOT_COORDINATOR", true;
     /// The topic's name is not allowed.
     InvalidTopic = 17, "INVALID_TOPIC_EXCEPTION", false;
+    /// The producer wants acknowledgements of a kind that there is not.
+    InvalidRequiredAcks = 21, "INVALID_REQUIRED_ACKS", false;
     /// The generation is not the group's current one.
     IllegalGeneration = 22, "ILLEGAL_GENERATION", false;
     /// The member shares no protocol with the group.

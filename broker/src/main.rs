@@ -22,6 +22,7 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("auto.create.topics.enable", "true"),
     ("listeners", "PLAINTEXT://127.0.0.1:9092"),
     ("log.cleaner.backoff.ms", "15000"),
+    ("log.message.timestamp.after.max.ms", "3600000"),
     ("log.retention.check.interval.ms", "300000"),
     ("offsets.retention.check.interval.ms", "600000"),
     ("producer.id.expiration.check.interval.ms", "600000"),

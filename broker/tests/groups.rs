@@ -582,3 +582,16 @@ fn a_description_tells_hosts_and_of_stable_groups_protocols() {
     let unknown = describe(&mut rig, "x");
     assert_eq!((unknown.error, unknown.state), (ErrorCode::GroupIdNotFound, GroupState::Dead));
 }
+
+#[test]
+fn what_a_member_says_of_itself_has_a_limit() {
+    let mut rig = Rig::new();
+    let mut join = |bytes: usize| {
+        let protocol = Protocol { name: Arc::from("range"), metadata: Bytes::from(vec![0; bytes]) };
+        let request = JoinGroupRequest { protocols: vec![protocol], ..join_request("g", "") };
+        let ticket = rig.submit("a", request);
+        rig.joined(ticket).error
+    };
+    assert_eq!(join((1 << 20) + 1), ErrorCode::InvalidRequest);
+    assert_eq!(join(1 << 20), ErrorCode::None);
+}

@@ -6,7 +6,8 @@ mod rig;
 use bytes::Bytes;
 use headwater_broker::api::{
     BadRecord, DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsResponse, FetchPartition,
-    FetchRequest, FetchResponse, Isolation, NewTopic, OffsetSpec,
+    FetchRequest, FetchResponse, FetchedPartition, Isolation, NewTopic, OffsetSpec, ProducePartition,
+    ProduceRequest, ProduceResponse,
 };
 use headwater_broker::batch::{Batch, BatchOptions, Marker, MarkerKind, Record, TimestampType, encode};
 use headwater_broker::{ErrorCode, TopicPartition};
@@ -363,6 +364,58 @@ fn retention_by_age_and_by_size() {
     assert_eq!(start_after(("retention.bytes", (size * 2).to_string()), 0), 2);
     assert_eq!(start_after(("retention.bytes", (size * 2 + 1).to_string()), 0), 1);
     assert_eq!(start_after(("cleanup.policy", "compact".to_owned()), i64::MAX), 0);
+}
+
+#[test]
+fn records_without_a_time_stay() {
+    let mut rig = Rig::new();
+    rig.topic(NewTopic::new("t", 1).with_config("retention.ms", "1"));
+    for time in [-1, 0] {
+        let record = Record::new(time, Some(b"a"), Some(b"1"));
+        rig.produce_bytes("t", Bytes::from(encode(&BatchOptions::default(), [record])));
+    }
+    assert_eq!(rig.broker.apply_retention("t", 0, i64::MAX), Ok(0), "nobody knows how old the first is");
+}
+
+#[test]
+fn who_only_compacts_deletes_no_records() {
+    let mut rig = Rig::new();
+    rig.topic(NewTopic::new("t", 1).with_config("cleanup.policy", "compact"));
+    rig.produce("t", &["a=1"]);
+    let partition = DeleteRecordsPartition { at: TopicPartition::new("t", 0), before_offset: 1 };
+    let mut delete =
+        || rig.ask::<DeleteRecordsResponse>(DeleteRecordsRequest { partitions: vec![partition.clone()] });
+    assert_eq!(delete().partitions[0].error, ErrorCode::PolicyViolation);
+    assert_eq!(rig.fetch("t", 0, UNCOMMITTED).log_start_offset, 0);
+}
+
+#[test]
+fn a_fetch_reads_no_more_than_there_is_room_for() {
+    let mut rig = Rig::new();
+    rig.topic(NewTopic::new("t", 3));
+    for partition in 0..3 {
+        let batch = batch_of(&BatchOptions::default(), &["a=1"]);
+        let at = TopicPartition::new("t", partition);
+        let partitions = vec![ProducePartition { at, batch }];
+        rig.ask::<ProduceResponse>(ProduceRequest { transactional_id: None, partitions });
+    }
+    let wanted = |partition, offset| FetchPartition {
+        at: TopicPartition::new("t", partition),
+        offset,
+        max_bytes: 1 << 20,
+        current_leader_epoch: None,
+    };
+    let mut fetch = |max_bytes, last| {
+        let partitions = vec![wanted(0, 0), wanted(1, 0), wanted(2, last)];
+        let request = FetchRequest { isolation: UNCOMMITTED, max_bytes, partitions };
+        let fetched: FetchResponse = rig.ask(request);
+        let told = |fetched: &FetchedPartition| (fetched.batches.len(), fetched.error);
+        fetched.partitions.iter().map(told).collect::<Vec<_>>()
+    };
+    let (fine, behind) = (ErrorCode::None, ErrorCode::OffsetOutOfRange);
+    assert_eq!(fetch(1 << 20, 0), [(1, fine), (1, fine), (1, fine)]);
+    assert_eq!(fetch(1, 0), [(1, fine), (0, fine), (0, fine)], "the first comes whatever its size");
+    assert_eq!(fetch(1, 9), [(1, fine), (0, fine), (0, behind)], "where nothing is read errors are told");
 }
 
 #[test]

@@ -11,14 +11,17 @@ use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::describe_configs_request;
 use kafka_protocol::messages::describe_producers_request::TopicRequest;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::incremental_alter_configs_request as incremental;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopic};
 use kafka_protocol::messages::{
     AddPartitionsToTxnRequest, ConsumerGroupDescribeRequest, CreatePartitionsRequest, CreateTopicsRequest,
     DescribeConfigsRequest, DescribeGroupsRequest, DescribeProducersRequest, DescribeTransactionsRequest,
-    GroupId, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, MetadataRequest,
-    TopicName, TransactionalId,
+    FetchRequest, GroupId, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest,
+    ListOffsetsRequest, MetadataRequest, OffsetFetchRequest, TopicName, TransactionalId,
 };
 use kafka_protocol::protocol::StrBytes;
 use raw::Client;
@@ -160,6 +163,38 @@ fn what_is_described_again_and_again() {
     let ids = (0..MANY).map(|number| TransactionalId(text(["x", "y"][usize::from(number % 2 == 1)])));
     let transactions = client.ask(0, &transactions.with_transactional_ids(ids.collect()));
     assert_eq!(transactions.transaction_states.len(), 2);
+}
+
+#[test]
+fn partitions_that_are_read_again_and_again() {
+    let server = Broker::builder().start().unwrap();
+    let mut client = Client::at(server.address());
+    client.ask(5, &CreateTopicsRequest::default().with_topics(vec![new_topic("a", 2)]));
+    let numbers = || (0..MANY).map(|number| number % 2);
+
+    let wanted = OffsetFetchRequestTopic::default().with_name(name("a"));
+    let wanted = wanted.with_partition_indexes(numbers().collect());
+    let request = OffsetFetchRequest::default().with_group_id(GroupId(text("g")));
+    let offsets = client.ask(7, &request.with_topics(Some(vec![wanted])));
+    assert_eq!(offsets.topics[0].partitions.len(), 2);
+
+    let group =
+        |id: &str| OffsetFetchRequestGroup::default().with_group_id(GroupId(text(id))).with_topics(None);
+    let groups = (0..MANY).map(|number| group(["g", "h"][usize::from(number % 2 == 1)]));
+    let offsets = client.ask(8, &OffsetFetchRequest::default().with_groups(groups.collect()));
+    assert_eq!(offsets.groups.len(), 2);
+
+    let by_time = |number| ListOffsetsPartition::default().with_partition_index(number).with_timestamp(1);
+    let wanted =
+        ListOffsetsTopic::default().with_name(name("a")).with_partitions(numbers().map(by_time).collect());
+    let offsets = client.ask(4, &ListOffsetsRequest::default().with_topics(vec![wanted]));
+    assert_eq!(offsets.topics[0].partitions.len(), 2);
+
+    let from_start = |number| FetchPartition::default().with_partition(number).with_partition_max_bytes(1);
+    let wanted =
+        FetchTopic::default().with_topic(name("a")).with_partitions(numbers().map(from_start).collect());
+    let fetched = client.ask(4, &FetchRequest::default().with_max_bytes(1).with_topics(vec![wanted]));
+    assert_eq!(fetched.responses[0].partitions.len(), 2);
 }
 
 /// However they are asked for, ten thousand partitions at once are the most.

@@ -34,6 +34,8 @@ fn topics_are_checked_before_they_are_created() {
     let cases = [
         (NewTopic::new("fine_1.2-3", 3), ErrorCode::None),
         (NewTopic::new("fine_1.2-3", 3), ErrorCode::TopicAlreadyExists),
+        // Metrics have `_` for both.
+        (NewTopic::new("fine.1_2-3", 3), ErrorCode::InvalidTopic),
         (NewTopic::new("default", -1), ErrorCode::None),
         (NewTopic::new("none", 0), ErrorCode::InvalidPartitions),
         (NewTopic::new("negative", -2), ErrorCode::InvalidPartitions),
@@ -170,4 +172,18 @@ fn brokers_are_portable_and_repeatable() {
     };
     assert_eq!(ids(1), ids(1));
     assert_ne!(ids(1), ids(2));
+}
+
+#[test]
+fn a_topic_has_ten_thousand_partitions_at_most() {
+    let mut rig = Rig::new();
+    rig.topic(NewTopic::new("t", 1));
+    let mut grow = |total| {
+        let topics = vec![NewPartitions { name: Arc::from("t"), total }];
+        rig.ask::<CreatePartitionsResponse>(CreatePartitionsRequest { topics, validate_only: false }).topics
+            [0]
+        .error
+    };
+    assert_eq!(grow(2), ErrorCode::None);
+    assert_eq!(grow(10_001), ErrorCode::InvalidPartitions);
 }

@@ -11,7 +11,7 @@ use crate::api::{
 use crate::error::ErrorCode;
 use crate::journal::Fact;
 use crate::storage::LogId;
-use crate::topic::{Settings, SettingsError, Topic, TopicFact, check_name};
+use crate::topic::{MOST_PARTITIONS, Settings, SettingsError, Topic, TopicFact, check_name};
 
 /// Why a topic of a request was refused, in words too.
 pub(super) type Refusal = (ErrorCode, String);
@@ -36,6 +36,12 @@ pub(super) fn unknown_topic(name: &str) -> Refusal {
 /// As many partitions as may be made at once, as in Kafka: each takes memory and files before anything is in it.
 pub(crate) const MOST_NEW_PARTITIONS: i64 = 10_000;
 
+/// As in Kafka: metrics have `_` for both.
+fn are_one_in_metrics(one: &str, other: &str) -> bool {
+    let same = |(a, b): (u8, u8)| a == b || (matches!(a, b'.' | b'_') && matches!(b, b'.' | b'_'));
+    one.len() == other.len() && one.bytes().zip(other.bytes()).all(same)
+}
+
 fn check_growth(partitions: i64) -> Result<(), Refusal> {
     if partitions <= MOST_NEW_PARTITIONS {
         return Ok(());
@@ -59,6 +65,11 @@ impl Broker {
         check_name(name).map_err(|error| (error, format!("topic name {name:?} is not allowed")))?;
         if self.catalogue.topics.contains_key(name) {
             return Err((ErrorCode::TopicAlreadyExists, format!("topic {name} already exists")));
+        }
+        if let Some(other) = self.catalogue.topics.keys().find(|other| are_one_in_metrics(other, name)) {
+            let message =
+                format!("topic {name} collides with {other}: names differ by more than `.` and `_`");
+            return Err((ErrorCode::InvalidTopic, message));
         }
         let partitions = if *partitions == -1 { self.config.default_partitions } else { *partitions };
         if partitions < 1 {
@@ -137,6 +148,10 @@ impl Broker {
         let now = topic.partition_count();
         if *total <= now {
             let message = format!("topic {name} has {now} partitions, {total} would not be more");
+            return Err((ErrorCode::InvalidPartitions, message));
+        }
+        if *total > MOST_PARTITIONS {
+            let message = format!("{total} partitions of {name}; a topic has {MOST_PARTITIONS} at most");
             return Err((ErrorCode::InvalidPartitions, message));
         }
         if !validate_only {

@@ -65,7 +65,7 @@ impl Broker {
 
     pub(super) fn fetch(&self, request: FetchRequest) -> FetchResponse {
         let mut room = request.max_bytes;
-        let mut anything = false;
+        let (mut anything, mut full) = (false, false);
         let mut partitions = Vec::with_capacity(request.partitions.len());
         for wanted in request.partitions {
             // The very first batch comes whatever its size; after that, room is left or nothing comes.
@@ -79,16 +79,20 @@ impl Broker {
                 .catalogue
                 .log(&wanted.at)
                 .and_then(|log| log.check_leader_epoch(wanted.current_leader_epoch).map(|()| log));
-            let fetched = log.and_then(|log| log.fetch(self.storage.as_ref(), &spec)).map(|mut fetched| {
+            let fetched = log.and_then(|log| match full {
+                true => log.check_offset(wanted.offset).map(|()| Fetched::default()),
+                false => log.fetch(self.storage.as_ref(), &spec),
+            });
+            let fetched = fetched.map(|fetched| {
                 let first = fetched.batches.first().map_or(0, bytes::Bytes::len);
-                if first > spec.max_bytes && !may_exceed {
-                    fetched = Fetched::default();
-                }
-                fetched
+                // What is read in vain once is not read for all that follow.
+                full |= first > room && !may_exceed;
+                if first > spec.max_bytes && !may_exceed { Fetched::default() } else { fetched }
             });
             let read = fetched.as_ref().map_or(0, |found| found.batches.iter().map(bytes::Bytes::len).sum());
             anything |= read > 0;
             room = room.saturating_sub(read);
+            full |= room == 0 && anything;
             partitions.push(fetched_partition(wanted.at, log, fetched));
         }
         FetchResponse { partitions }
@@ -115,7 +119,11 @@ impl Broker {
         for wanted in request.partitions {
             let storage = self.storage.as_mut();
             let log = self.catalogue.log_mut(&wanted.at);
-            let trimmed = log.and_then(|(log, _)| log.delete_records(storage, wanted.before_offset));
+            // As in Kafka: who only compacts keeps the last value of each key.
+            let trimmed = log.and_then(|(log, settings)| match settings.deleted {
+                true => log.delete_records(storage, wanted.before_offset),
+                false => Err(ErrorCode::PolicyViolation),
+            });
             if trimmed.is_ok() {
                 self.data_changed(Some(&wanted.at));
             }

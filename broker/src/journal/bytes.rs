@@ -7,7 +7,7 @@ use super::Fact;
 use crate::api::{CommittedOffset, OffsetCommitPartition, ProducerStamp, TopicId, TopicPartition};
 use crate::batch::MarkerKind;
 use crate::group::{GroupFact, MembersFact};
-use crate::topic::TopicFact;
+use crate::topic::{MOST_PARTITIONS, TopicFact};
 use crate::transaction::{TransactionFact, TransactionState};
 
 const STARTED: u8 = 1;
@@ -154,11 +154,16 @@ impl Take<'_> {
         Some(if commits == 1 { MarkerKind::Commit } else { MarkerKind::Abort })
     }
 
+    /// How many partitions a topic has.
+    fn partition_count(&mut self) -> Option<i32> {
+        self.number().filter(|partitions| (0..=MOST_PARTITIONS).contains(partitions))
+    }
+
     fn topic(&mut self) -> Option<TopicFact> {
         Some(TopicFact {
             name: self.text()?,
             id: self.id()?,
-            partitions: self.number()?,
+            partitions: self.partition_count()?,
             made_in: self.number()?,
             configs: self
                 .list(|from| Some((from.text()?.to_string(), from.text()?.to_string())))?
@@ -201,7 +206,7 @@ impl Take<'_> {
             STARTED => Fact::Started(self.number()?),
             TOPIC => Fact::Topic(self.topic()?),
             TOPIC_DELETED => {
-                Fact::TopicDeleted { name: self.text()?, id: self.id()?, partitions: self.number()? }
+                Fact::TopicDeleted { name: self.text()?, id: self.id()?, partitions: self.partition_count()? }
             }
             COMMITTED => Fact::Committed {
                 group: self.text()?,

@@ -34,9 +34,7 @@ impl PartitionLog {
 
     /// Reads whole batches from the one that contains the offset on; the first comes whatever its size.
     pub(crate) fn fetch(&self, storage: &dyn Storage, spec: &FetchSpec) -> Result<Fetched, ErrorCode> {
-        if spec.offset < self.start || spec.offset > self.end {
-            return Err(ErrorCode::OffsetOutOfRange);
-        }
+        self.check_offset(spec.offset)?;
         let end = self.end_for(spec.isolation);
         // Who has read everything asks again and again: that costs nothing.
         if spec.offset >= end {
@@ -49,6 +47,14 @@ impl PartitionLog {
             _ => Vec::new(),
         };
         Ok(Fetched { batches, aborted })
+    }
+
+    /// Whether readers may be at an offset.
+    pub(crate) fn check_offset(&self, offset: i64) -> Result<(), ErrorCode> {
+        match (self.start..=self.end).contains(&offset) {
+            true => Ok(()),
+            false => Err(ErrorCode::OffsetOutOfRange),
+        }
     }
 
     fn aborted_within(&self, first: &Bytes, last: &Bytes) -> Vec<AbortedTransaction> {

@@ -14,6 +14,9 @@ pub(crate) struct RetentionRules {
     pub(crate) by_newest: bool,
 }
 
+/// The time stamp of records that have none.
+const NO_TIME: i64 = -1;
+
 impl PartitionLog {
     /// Removes everything below `before` (-1: below the high watermark) and returns the new start.
     pub(crate) fn delete_records(
@@ -53,6 +56,8 @@ impl PartitionLog {
             // A marker has the time of the clock; it goes with what stands before it.
             let too_old = (rules.by_newest && unit.control && rules.max_age_ms.is_some())
                 || rules.max_age_ms.is_some_and(|age| unit.newest_ms.saturating_add(age) < now);
+            // How old records are that have no time nobody knows.
+            let too_old = too_old && unit.newest_ms != NO_TIME;
             // Kafka keeps a segment when the rest alone would be smaller than the limit.
             let too_large = rules.max_bytes.is_some_and(|limit| size - unit.bytes >= limit);
             let goes = unit.end_offset <= stable && (too_old || too_large);

@@ -168,8 +168,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut room: Room = None;
         while self.inbox.len() < bytes {
             let next = (bytes - self.inbox.len()).min(self.inbox.len().max(IDLE_BYTES));
-            if self.inbox.len() + next > FREE_BYTES {
-                let permits = u32::try_from(next.div_ceil(PERMIT_BYTES)).ok()?;
+            let wanted = self.inbox.len() + next;
+            let held = room.as_ref().map_or(0, |room| room.num_permits() * PERMIT_BYTES);
+            if wanted > FREE_BYTES.max(held) {
+                let permits = u32::try_from((wanted - held).div_ceil(PERMIT_BYTES)).ok()?;
                 let more = Arc::clone(&self.host.room).acquire_many_owned(permits).await.ok()?;
                 match &mut room {
                     Some(room) => room.merge(more),

@@ -12,6 +12,9 @@ use crate::error::ErrorCode;
 use crate::log::PartitionLog;
 use crate::storage::{LogId, Storage};
 
+/// As many partitions as a topic may have.
+pub(crate) const MOST_PARTITIONS: i32 = 10_000;
+
 /// A topic without its logs, as the journal keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TopicFact {

@@ -9,6 +9,9 @@ use super::{Caller, ClassicGroup, Member, Phase, Turn, Waiting};
 use crate::api::{JoinGroupRequest, JoinGroupResponse, JoinedMember, MemberClaim, Ticket};
 use crate::error::ErrorCode;
 
+/// What a member may say of itself; in Kafka it has to fit into a record, which is 1 MiB at most.
+const MOST_METADATA_BYTES: usize = 1 << 20;
+
 /// The answer to a member that is not let in.
 pub(crate) fn refused(error: ErrorCode, member_id: &Arc<str>) -> JoinGroupResponse {
     JoinGroupResponse {
@@ -62,6 +65,10 @@ impl ClassicGroup {
     }
 
     fn check_protocols(&self, request: &JoinGroupRequest) -> Result<(), ErrorCode> {
+        let bytes: usize = request.protocols.iter().map(|offered| offered.metadata.len()).sum();
+        if bytes > MOST_METADATA_BYTES {
+            return Err(ErrorCode::InvalidRequest);
+        }
         if request.protocols.is_empty() || request.protocol_type.is_empty() {
             return Err(ErrorCode::InconsistentGroupProtocol);
         }

@@ -1,5 +1,6 @@
 //! Produce, ListOffsets, DeleteRecords, OffsetForLeaderEpoch.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kafka_protocol::messages::delete_records_response::{
@@ -21,7 +22,8 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
-use crate::api::{self, Isolation, OffsetSpec, ProducedPartition, TopicPartition};
+use crate::api::{self, Isolation, OffsetSpec, ProducePartition, ProducedPartition, TopicPartition};
+use crate::batch::{BatchHeader, Compression};
 use crate::error::ErrorCode;
 use crate::server::exchange::{Exchange, Hangup, by_topic, topic};
 use crate::wire;
@@ -54,9 +56,6 @@ pub(super) async fn produce(
     request: ProduceRequest,
 ) -> Result<Option<ProduceResponse>, Hangup> {
     let acks = request.acks;
-    if !(-1..=1).contains(&acks) {
-        return Err(Hangup::Malformed(format!("acks={acks}")));
-    }
     let by_id = exchange.version >= PRODUCE_BY_ID;
     let mut ids = Vec::new();
     let mut partitions = Vec::new();
@@ -65,21 +64,61 @@ pub(super) async fn produce(
         for partition in data.partition_data {
             ids.push(data.topic_id);
             let at = TopicPartition { topic: name.clone(), partition: partition.index };
-            partitions.push(api::ProducePartition { at, batch: partition.records.unwrap_or_default() });
+            partitions.push(ProducePartition { at, batch: partition.records.unwrap_or_default() });
         }
     }
     let transactional_id = request.transactional_id.map(|id| wire::name(&id.0));
-    let asked = api::ProduceRequest { transactional_id, partitions };
-    let response: api::ProduceResponse = exchange.ask(asked).await?;
+    let mut produced = Vec::with_capacity(partitions.len());
+    let refused = (!(-1..=1).contains(&acks)).then(|| std::mem::take(&mut partitions));
+    produced.extend(refused.into_iter().flatten().map(unacceptable));
+    for partitions in portions(partitions, is_compressed) {
+        if !produced.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let transactional_id = transactional_id.clone();
+        let asked = api::ProduceRequest { transactional_id, partitions };
+        let response: api::ProduceResponse = exchange.ask(asked).await?;
+        produced.extend(response.partitions);
+    }
     if acks == 0 {
         // KIP-98: the client learns of a refusal by the end of its connection.
-        let refused = response.partitions.iter().find(|produced| produced.error != ErrorCode::None);
+        let refused = produced.iter().find(|produced| produced.error != ErrorCode::None);
         return refused.map_or(Ok(None), |produced| Err(Hangup::Failed(produced.error)));
     }
-    let answers = response.partitions.into_iter().zip(ids);
+    let answers = produced.into_iter().zip(ids);
     let topics = by_topic(answers, |(produced, _)| &produced.at.topic).into_iter();
     let responses = topics.map(|(name, answers)| produced_topic(exchange.version, &name, answers));
     Ok(Some(ProduceResponse::default().with_responses(responses.collect())))
+}
+
+/// What is answered to an `acks` that there is not.
+fn unacceptable(partition: ProducePartition) -> ProducedPartition {
+    ProducedPartition {
+        at: partition.at,
+        error: ErrorCode::InvalidRequiredAcks,
+        base_offset: -1,
+        log_append_time: -1,
+        log_start_offset: -1,
+        bad_records: Vec::new(),
+    }
+}
+
+/// What is done at a time. A batch that is compressed may be a thousand times as long when it is looked into: others come
+/// in between.
+fn portions<T>(all: Vec<T>, takes_long: impl Fn(&T) -> bool) -> Vec<Vec<T>> {
+    match all.iter().any(takes_long) {
+        true => all.into_iter().map(|one| vec![one]).collect(),
+        false => vec![all],
+    }
+}
+
+fn is_compressed(partition: &ProducePartition) -> bool {
+    BatchHeader::peek(&partition.batch).is_ok_and(|header| header.compression() != Compression::None)
+}
+
+/// Looks into batches.
+fn is_by_time(wanted: &api::ListOffsetsPartition) -> bool {
+    matches!(wanted.spec, OffsetSpec::Timestamp(_) | OffsetSpec::MaxTimestamp)
 }
 
 fn produced_topic(
@@ -143,9 +182,14 @@ pub(super) async fn list_offsets(
 ) -> Result<Option<ListOffsetsResponse>, Hangup> {
     let mut partitions = Vec::new();
     let mut tiered = Vec::new();
+    let mut seen = BTreeSet::new();
     for wanted in &request.topics {
         let name = wire::name(&wanted.name.0);
         for partition in &wanted.partitions {
+            // A time is looked for in batches, which may have to be unpacked.
+            if !seen.insert((name.clone(), partition.partition_index)) {
+                continue;
+            }
             let spec = match partition.timestamp {
                 LATEST => OffsetSpec::Latest,
                 EARLIEST | EARLIEST_LOCAL | LATEST_TIERED => OffsetSpec::Earliest,
@@ -160,8 +204,15 @@ pub(super) async fn list_offsets(
             });
         }
     }
-    let asked = api::ListOffsetsRequest { isolation: isolation(request.isolation_level), partitions };
-    let response: api::ListOffsetsResponse = exchange.ask(asked).await?;
+    let mut found = Vec::with_capacity(partitions.len());
+    for partitions in portions(partitions, is_by_time) {
+        if !found.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let asked = api::ListOffsetsRequest { isolation: isolation(request.isolation_level), partitions };
+        let response: api::ListOffsetsResponse = exchange.ask(asked).await?;
+        found.extend(response.partitions);
+    }
     let version = exchange.version;
     let partition = |(listed, tiered): (api::ListedOffset, bool)| {
         let mut response = ListOffsetsPartitionResponse::default()
@@ -174,7 +225,7 @@ pub(super) async fn list_offsets(
         }
         response
     };
-    let answers = response.partitions.into_iter().zip(tiered);
+    let answers = found.into_iter().zip(tiered);
     let topics = by_topic(answers, |(listed, _)| &listed.at.topic).into_iter().map(|(name, answers)| {
         ListOffsetsTopicResponse::default()
             .with_name(topic(&name))

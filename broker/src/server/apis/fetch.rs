@@ -1,5 +1,6 @@
 //! Fetch: answered when there are as many bytes as the client wants, or after as long as it waits.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -74,12 +75,17 @@ impl Wanted {
 fn wanted(exchange: &Exchange<'_>, request: &FetchRequest) -> Wanted {
     let mut ids = Vec::new();
     let mut partitions = Vec::new();
+    let mut seen = BTreeSet::new();
     for wanted in &request.topics {
         let name = match exchange.version >= BY_ID {
             true => exchange.name_of(wanted.topic_id),
             false => wire::name(&wanted.topic.0),
         };
         for partition in &wanted.partitions {
+            // Each once, as in Kafka.
+            if !seen.insert((name.clone(), partition.partition)) {
+                continue;
+            }
             ids.push(wanted.topic_id);
             partitions.push(api::FetchPartition {
                 at: TopicPartition { topic: name.clone(), partition: partition.partition },

@@ -1,5 +1,6 @@
 //! OffsetCommit, OffsetFetch, OffsetDelete: what groups have read.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kafka_protocol::messages::offset_commit_response::{
@@ -21,7 +22,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::groups::claim;
 use crate::api::{self, CommittedOffset, FetchedOffset, MemberClaim, PartitionResult, TopicPartition};
 use crate::error::ErrorCode;
-use crate::server::exchange::{Exchange, Hangup, by_topic, partitions, topic};
+use crate::server::exchange::{Exchange, Hangup, by_topic, each_once, partitions, topic};
 use crate::wire;
 
 /// From this version on many groups are asked for at once.
@@ -110,10 +111,8 @@ pub(super) async fn offset_fetch(
     let require_stable = request.require_stable;
     if version < MANY {
         let wanted = request.topics.map(|topics| {
-            topics
-                .iter()
-                .flat_map(|wanted| partitions(&wanted.name, wanted.partition_indexes.clone()))
-                .collect()
+            let all = topics.into_iter();
+            each_once(all.flat_map(|wanted| partitions(&wanted.name, wanted.partition_indexes)))
         });
         let asked = api::OffsetFetchRequest {
             group_id: wire::name(&request.group_id.0),
@@ -125,12 +124,14 @@ pub(super) async fn offset_fetch(
         return Ok(Some(one_group(version, response)));
     }
     let mut groups = Vec::with_capacity(request.groups.len());
+    let mut seen = BTreeSet::new();
     for group in request.groups {
+        if !seen.insert(group.group_id.clone()) {
+            continue;
+        }
         let wanted = group.topics.map(|topics| {
-            topics
-                .iter()
-                .flat_map(|wanted| partitions(&wanted.name, wanted.partition_indexes.clone()))
-                .collect()
+            let all = topics.into_iter();
+            each_once(all.flat_map(|wanted| partitions(&wanted.name, wanted.partition_indexes)))
         });
         let member = match &group.member_id {
             Some(member_id) if version >= 9 => claim(group.member_epoch, member_id, None),
