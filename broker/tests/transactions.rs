@@ -151,6 +151,22 @@ fn used_up_epochs_lead_to_a_new_producer_id() {
 }
 
 #[test]
+fn a_producer_that_gives_its_open_transaction_up_may_ask_twice() {
+    let mut rig = Rig::with_topic("t");
+    let first = rig.init("x");
+    rig.add("x", first, &["t"]);
+    rig.produce_as("t", &txn(first, 0), &["a=1"]).unwrap();
+    let second = rig.try_init("x", Some(first)).unwrap();
+    assert!(second.id == first.id && second.epoch > first.epoch, "{first:?} {second:?}");
+    assert_eq!(rig.try_init("x", Some(first)), Ok(second), "the answer was lost: the same again");
+    rig.add("x", second, &["t"]);
+    assert_eq!(rig.try_init("x", Some(first)), Err(ErrorCode::ProducerFenced), "a late copy of the request");
+    rig.produce_as("t", &txn(second, 0), &["b=1"]).unwrap();
+    assert_eq!(rig.end("x", second, true), ErrorCode::None);
+    assert_eq!(rig.committed("t"), ["2:b=1"]);
+}
+
+#[test]
 fn init_checks_its_arguments() {
     let mut rig = Rig::new();
     let mut init = |id: Option<&str>, transaction_timeout_ms| {

@@ -54,9 +54,9 @@ impl Broker {
             return Ok(producer);
         }
         self.write_due_markers();
-        let again = InitProducerIdRequest { current: None, ..request.clone() };
+        // A producer that asks for itself gets the epoch that the abort has taken, and gets it again if it asks again.
         match self
-            .with_transaction(transactional_id, |coordinator| coordinator.init(transactional_id, &again))?
+            .with_transaction(transactional_id, |coordinator| coordinator.init(transactional_id, request))?
         {
             Initialised::Ready(producer) => Ok(producer),
             Initialised::Aborting => Err(ErrorCode::ConcurrentTransactions),
