@@ -2,10 +2,14 @@
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, reason = "a failed step ends the test")]
 
+use std::rc::Rc;
+
+use headwater_broker::server::Streams;
 use headwater_broker::{Broker, BrokerConfig, SharedBroker};
 use kafka_protocol::messages::{ApiKey, MetadataRequest, RequestHeader};
 use kafka_protocol::protocol::Encodable;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::Runtime;
 
 const ROOM: usize = 4 << 20;
 /// What comes at a time.
@@ -25,8 +29,8 @@ fn request(bytes: usize) -> Vec<u8> {
     frame
 }
 
-#[test]
-fn a_large_request_may_come_in_small_pieces() {
+/// A server with little room.
+fn streams() -> Streams {
     let broker = SharedBroker::new(Broker::new(BrokerConfig::default()));
     let room = ROOM.to_string();
     let limits = [("socket.request.max.bytes", &room), ("queued.max.request.bytes", &room)];
@@ -34,19 +38,47 @@ fn a_large_request_may_come_in_small_pieces() {
     for (name, value) in limits {
         builder = builder.set(name, value).unwrap();
     }
-    let streams = builder.streams(broker).unwrap();
-    // The clock jumps when nobody has anything to do: what waits for ever is found at once.
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async {
+    builder.streams(broker).unwrap()
+}
+
+/// The clock jumps when nobody has anything to do: what waits for ever is found at once.
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+}
+
+/// Sends a request in pieces; whether it was taken, and answered.
+async fn ask(streams: &Streams, bytes: usize) -> (bool, bool) {
+    let (mut client, stream) = tokio::io::duplex(PIECE);
+    let ask = async move {
+        let sent = client.write_all(&request(bytes)).await;
+        (sent.is_ok(), client.read_i32().await.is_ok())
+    };
+    tokio::join!(streams.serve(stream), ask).1
+}
+
+#[test]
+fn a_large_request_may_come_in_small_pieces() {
+    let streams = streams();
+    runtime().block_on(async {
         for bytes in [100_000, 2 << 20, ROOM] {
-            let (mut client, stream) = tokio::io::duplex(PIECE);
-            let ask = async move {
-                let sent = client.write_all(&request(bytes)).await;
-                (sent.is_ok(), client.read_i32().await.is_ok())
-            };
-            let ((), (sent, answered)) = tokio::join!(streams.serve(stream), ask);
-            assert!(sent && answered, "{bytes} bytes, sent: {sent}, answered: {answered}");
+            assert_eq!(ask(&streams, bytes).await, (true, true), "{bytes} bytes");
         }
     });
+}
+
+/// More than there is room for at a time.
+#[test]
+fn requests_that_come_side_by_side_do_not_wait_for_each_other() {
+    let streams = Rc::new(streams());
+    let set = tokio::task::LocalSet::new();
+    let answered = set.block_on(&runtime(), async {
+        let ask = |streams: Rc<Streams>| async move { ask(&streams, 1_000_000).await };
+        let all: Vec<_> = (0..16).map(|_| tokio::task::spawn_local(ask(streams.clone()))).collect();
+        let mut answered = 0;
+        for one in all {
+            answered += usize::from(one.await.unwrap() == (true, true));
+        }
+        answered
+    });
+    assert_eq!(answered, 16);
 }

@@ -25,6 +25,9 @@ const IDLE_BYTES: usize = 4 << 10;
 
 /// A request of up to so many bytes has room always.
 pub(super) const FREE_BYTES: usize = 64 << 10;
+/// A request of up to so many bytes takes its room at once, when a part of it has come: were all to take it bit by bit, they
+/// could wait for each other.
+const WHOLE_BYTES: usize = 1 << 20;
 /// In so long a request has to come, from its length to its last byte: until then it may hold room that others wait for.
 const ARRIVAL: Duration = Duration::from_secs(30);
 /// How long a client is waited for to take notice of the end.
@@ -168,9 +171,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut room: Room = None;
         while self.inbox.len() < bytes {
             let next = (bytes - self.inbox.len()).min(self.inbox.len().max(IDLE_BYTES));
-            let wanted = self.inbox.len() + next;
+            let wanted = if bytes <= WHOLE_BYTES { bytes } else { self.inbox.len() + next };
             let held = room.as_ref().map_or(0, |room| room.num_permits() * PERMIT_BYTES);
-            if wanted > FREE_BYTES.max(held) {
+            if self.inbox.len() + next > FREE_BYTES.max(held) {
                 let permits = u32::try_from((wanted - held).div_ceil(PERMIT_BYTES)).ok()?;
                 let more = Arc::clone(&self.host.room).acquire_many_owned(permits).await.ok()?;
                 match &mut room {
