@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use headwater::kafka::memory::MemoryCluster;
 use headwater::kafka::{Cluster, Isolation};
@@ -11,6 +12,7 @@ use headwater::time::{Clock, ManualClock};
 use headwater::topology::PlanOptions;
 use headwater::worker::{Observer, Worker, WorkerOptions};
 use headwater::{Config, Error, Materialized, RecordBatch, StreamsBuilder, TaskId, TopicPartition};
+use headwater_broker::api::{AlterConfigsRequest, AlteredTopic};
 
 /// Steps without progress after which nothing more is to be expected.
 const QUIET_STEPS: usize = 20;
@@ -175,7 +177,16 @@ impl Bench {
     pub(crate) fn trim(&self, topic: &str, offset: i64) {
         let mut admin = self.cluster.admin("test");
         let before = [(TopicPartition::new(topic, 0), offset)];
-        assert!(admin.delete_records(&before, self.clock.now_ms()).is_ready());
+        let deleted = admin.delete_records(&before, self.clock.now_ms());
+        assert!(matches!(deleted, Poll::Ready(Ok(()))), "{deleted:?}");
+    }
+
+    /// Sets what becomes of a topic's old records.
+    pub(crate) fn clean_up(&self, topic: &str, policy: &str) {
+        let changes = BTreeMap::from([("cleanup.policy".to_owned(), Some(policy.to_owned()))]);
+        let topics = vec![AlteredTopic { name: topic.into(), changes }];
+        let request = AlterConfigsRequest { topics, validate_only: false };
+        self.cluster.broker().call(&"test".into(), request, self.clock.now_ms()).unwrap();
     }
 
     /// The offset behind the last record of the only partition of a topic.

@@ -59,7 +59,10 @@ fn a_changelog_that_was_deleted_and_made_again() {
 fn a_changelog_that_begins_behind_the_local_offset() {
     let trim = |bench: &mut Bench| {
         (7..10).for_each(|count| elsewhere(bench, count));
+        // Brokers delete nothing from a topic that is compacted and no more.
+        bench.clean_up(CHANGELOG, "compact,delete");
         bench.trim(CHANGELOG, bench.end(CHANGELOG) - 1);
+        bench.clean_up(CHANGELOG, "compact");
     };
     assert_eq!(after(trim, counting), (vec![(Rebuild::OffsetOutOfRange, 1)], vec![10]));
 }
